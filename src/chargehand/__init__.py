@@ -1,0 +1,3 @@
+"""Chargehand runs AI agents as dependable workers."""
+
+__version__ = "0.1.0"

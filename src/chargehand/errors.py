@@ -1,0 +1,223 @@
+"""Every error a caller may handle.
+
+A class stands for one thing that can be done about it; `code` is stable and goes over the wire, `status` is the
+HTTP status of the problem body. A message names the thing and the way out.
+
+    ChargehandError
+    ├── InvalidInput                  what was sent cannot be accepted as it is
+    │   ├── InvalidDefinition         an agent's Markdown file
+    │   ├── InvalidSpecification      a service specification
+    │   ├── InvalidCursor
+    │   └── IdempotencyMismatch       the key was used before, with another payload
+    ├── NotFound                      absent, or another tenant's
+    │   ├── AgentNotFound
+    │   ├── TaskNotFound
+    │   └── DeliverableNotFound
+    ├── Conflict                      the thing's present state forbids it
+    │   ├── IllegalMove               a task's status does not allow the move
+    │   ├── RuntimeMissing            the agent's runtime is not there yet
+    │   └── DataFolderInUse           another process holds the data folder
+    ├── Unauthorized / Forbidden      no valid key / a key without the scope
+    ├── PayloadTooLarge / UnsupportedMediaType
+    ├── TooManyRequests
+    ├── StorageFull                   the disk reserve is used up: nothing new is accepted
+    ├── Unavailable                   not now: starting, stopping, database out of reach
+    ├── LeaseLost                     another worker carries the task, or nobody may: drop the work
+    ├── JournalMismatch               a replay asked for another step than the journal holds
+    ├── ToolError                     a tool call failed; the agent is told and may go on
+    │   └── PathRefused               a path outside the workspace, or one that is no plain path
+    └── SandboxUnavailable            the wanted level cannot be had here: nothing is run
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Finding:
+    """One thing wrong with an input: where it stands, what is wrong, what to do about it."""
+
+    where: str
+    message: str
+    hint: str = ""
+    line: int | None = None
+
+    def __str__(self) -> str:
+        place = f"line {self.line}: {self.where}" if self.line else self.where
+        return f"{place}: {self.message}" + (f" ({self.hint})" if self.hint else "")
+
+
+class ChargehandError(Exception):
+    """The root of the tree."""
+
+    code = "internal"
+    status = 500
+
+    def __init__(self, message: str, *, findings: Sequence[Finding] = ()) -> None:
+        super().__init__(message)
+        self.message = message
+        self.findings = tuple(findings)
+
+
+class InvalidInput(ChargehandError):
+    """What was sent cannot be accepted as it is."""
+
+    code = "invalid_input"
+    status = 422
+
+
+class InvalidDefinition(InvalidInput):
+    """An agent's definition file cannot be registered."""
+
+    code = "agent.invalid_definition"
+
+
+class InvalidSpecification(InvalidInput):
+    """A service specification is wrong; each finding has its line and a hint."""
+
+    code = "specification.invalid"
+
+
+class InvalidCursor(InvalidInput):
+    """The cursor was not made by this service, or for another list."""
+
+    code = "invalid_cursor"
+    status = 400
+
+
+class IdempotencyMismatch(InvalidInput):
+    """The Idempotency-Key was used before with another payload."""
+
+    code = "idempotency.payload_differs"
+
+
+class NotFound(ChargehandError):
+    """Absent, or another tenant's: the two are not told apart."""
+
+    code = "not_found"
+    status = 404
+
+
+class AgentNotFound(NotFound):
+    """No agent of this id (and version) is registered."""
+
+    code = "agent.not_found"
+
+
+class TaskNotFound(NotFound):
+    """No task of this id."""
+
+    code = "task.not_found"
+
+
+class DeliverableNotFound(NotFound):
+    """The task has no deliverable of this name, or not yet."""
+
+    code = "deliverable.not_found"
+
+
+class Conflict(ChargehandError):
+    """The thing's present state forbids what was asked."""
+
+    code = "conflict"
+    status = 409
+
+
+class IllegalMove(Conflict):
+    """A task's status does not allow the move."""
+
+    code = "task.illegal_move"
+
+
+class RuntimeMissing(Conflict):
+    """The agent's runtime is not available in this service."""
+
+    code = "agent.runtime_missing"
+
+
+class DataFolderInUse(Conflict):
+    """Another process holds the data folder."""
+
+    code = "data_folder.in_use"
+
+
+class Unauthorized(ChargehandError):
+    """No key, or not a valid one."""
+
+    code = "unauthorized"
+    status = 401
+
+
+class Forbidden(ChargehandError):
+    """The key lacks the scope."""
+
+    code = "forbidden"
+    status = 403
+
+
+class PayloadTooLarge(ChargehandError):
+    """The body has more bytes, depth or nodes than the service takes."""
+
+    code = "payload_too_large"
+    status = 413
+
+
+class UnsupportedMediaType(ChargehandError):
+    """The body is not application/json (or text/markdown where a definition is sent)."""
+
+    code = "unsupported_media_type"
+    status = 415
+
+
+class TooManyRequests(ChargehandError):
+    """A rate or a concurrency limit was reached."""
+
+    code = "too_many_requests"
+    status = 429
+
+
+class StorageFull(ChargehandError):
+    """The disk reserve is used up: nothing new is accepted, what is there is kept."""
+
+    code = "storage_full"
+    status = 507
+
+
+class Unavailable(ChargehandError):
+    """Not now: the service is starting or stopping, or its database is out of reach."""
+
+    code = "unavailable"
+    status = 503
+
+
+class LeaseLost(ChargehandError):
+    """The attempt is no longer this worker's: another carries it, or nobody may."""
+
+    code = "lease_lost"
+    status = 409
+
+
+class JournalMismatch(ChargehandError):
+    """A replay asked for another step than the journal holds at this place."""
+
+    code = "journal_mismatch"
+
+
+class ToolError(ChargehandError):
+    """A tool call failed in a way that the agent is told of and can act on."""
+
+    code = "tool_error"
+    status = 422
+
+
+class PathRefused(ToolError):
+    """The path leaves the workspace, or is none that every platform reads alike."""
+
+    code = "path_refused"
+
+
+class SandboxUnavailable(ChargehandError):
+    """The wanted sandbox level cannot be had on this machine; nothing was run."""
+
+    code = "sandbox_unavailable"
+    status = 503
