@@ -1,0 +1,1 @@
+"""What agents may use: files, search, shell, planning, delegation; the workspace and the sandbox they work in."""
