@@ -1,7 +1,7 @@
 """Every error a caller may handle.
 
-A class stands for one thing that can be done about it; `code` is stable and goes over the wire, `status` is the
-HTTP status of the problem body. A message names the thing and the way out.
+A class stands for one thing that can be done about it; `code` is stable and goes over the wire, `status`
+is the HTTP status of the problem body. A message names the thing and the way out.
 
     ChargehandError
     ├── InvalidInput                  what was sent cannot be accepted as it is

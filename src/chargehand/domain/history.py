@@ -1,0 +1,86 @@
+"""What happened to a task (events) and what was recorded so that it need not happen again (steps)."""
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from chargehand.domain.values import JsonObject, JsonValue
+
+
+class EventKind(StrEnum):
+    """Every kind of event; the data of each is told in docs/reference/events.md."""
+
+    SUBMITTED = "task.submitted"
+    STARTED = "task.started"
+    WAITING = "task.waiting"
+    WOKEN = "task.woken"
+    RELEASED = "task.released"
+    RESCUED = "task.rescued"
+    DEFERRED = "task.deferred"
+    CANCEL_REQUESTED = "task.cancel_requested"
+    REOPENED = "task.reopened"
+    COMPLETED = "task.completed"
+    FAILED = "task.failed"
+    CANCELED = "task.canceled"
+    STEP_STARTED = "step.started"
+    STEP_FINISHED = "step.finished"
+    DELEGATED = "task.delegated"
+    CHILD_FINISHED = "task.child_finished"
+    ASKED = "question.asked"
+    ANSWERED = "question.answered"
+    PROGRESS = "task.progress"
+    CHECKED = "deliverable.checked"
+    DELIVERED = "deliverable.stored"
+    REPAIR = "task.repair_requested"
+
+
+TERMINAL_EVENTS = frozenset({EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELED})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """One thing that happened. `sequence` starts at 1 and has no gap within a task."""
+
+    task_id: str
+    sequence: int
+    kind: str
+    at: datetime
+    data: JsonObject
+
+
+class StepKind(StrEnum):
+    """What a journaled unit is."""
+
+    TOOL = "tool"
+    DELEGATION = "delegation"
+    QUESTION = "question"
+    TIMER = "timer"
+    VALUE = "value"
+    """Something nondeterministic that was computed once: a time, a number, a reading."""
+    CHECK = "check"
+
+
+class StepStatus(StrEnum):
+    """Where a step stands."""
+
+    RUNNING = "running"
+    OPEN = "open"
+    """It waits for children, a person or a time; no worker is held."""
+    DONE = "done"
+    """Finished: its result is used by every replay and it is never run again."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Step:
+    """One journaled unit. `path` is its place in the run: `0/3` is the fourth step of round 0."""
+
+    task_id: str
+    path: str
+    kind: StepKind
+    name: str
+    arguments: JsonObject
+    status: StepStatus
+    result: JsonValue
+    attempt: int
+    started_at: datetime
+    finished_at: datetime | None

@@ -1,0 +1,201 @@
+"""A task, what its status may become, and how an attempt at it can end.
+
+Rule: `MOVES` is the only place that says which status follows which; the store builds its guarded updates
+from it and nothing else writes a status.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from chargehand.domain.budget import Budget
+from chargehand.domain.values import JsonObject, JsonValue
+
+
+class Status(StrEnum):
+    """Where a task stands."""
+
+    PENDING = "pending"
+    RUNNING = "running"
+    WAITING = "waiting"
+    COMPLETED = "completed"
+    FAILED = "failed"
+    CANCELED = "canceled"
+
+    @property
+    def is_final(self) -> bool:
+        """Nothing but `reopen` leads out of a final status."""
+        return self in FINAL
+
+
+FINAL = frozenset({Status.COMPLETED, Status.FAILED, Status.CANCELED})
+OPEN = frozenset(Status) - FINAL
+
+
+class Move(StrEnum):
+    """What may happen to a task's status."""
+
+    CLAIM = "claim"
+    """A worker takes the task; the attempt number grows."""
+    WAIT = "wait"
+    """The attempt ends without an outcome: children, a person or a timer must come first."""
+    WAKE = "wake"
+    """What the task waited for has come."""
+    RELEASE = "release"
+    """A worker that stops in good order gives the task back; no attempt is spent."""
+    DEFER = "defer"
+    """The attempt failed and the agent's policy allows another, later."""
+    RESCUE = "rescue"
+    """The lease ran out: the worker is gone."""
+    COMPLETE = "complete"
+    FAIL = "fail"
+    CANCEL = "cancel"
+    REOPEN = "reopen"
+    """A person asks for another try of a task that ended badly."""
+
+
+MOVES: dict[Move, tuple[frozenset[Status], Status]] = {
+    Move.CLAIM: (frozenset({Status.PENDING}), Status.RUNNING),
+    Move.WAIT: (frozenset({Status.RUNNING}), Status.WAITING),
+    Move.WAKE: (frozenset({Status.WAITING, Status.RUNNING}), Status.PENDING),
+    Move.RELEASE: (frozenset({Status.RUNNING}), Status.PENDING),
+    Move.DEFER: (frozenset({Status.RUNNING}), Status.PENDING),
+    Move.RESCUE: (frozenset({Status.RUNNING}), Status.PENDING),
+    Move.COMPLETE: (frozenset({Status.RUNNING}), Status.COMPLETED),
+    Move.FAIL: (OPEN, Status.FAILED),
+    Move.CANCEL: (OPEN, Status.CANCELED),
+    Move.REOPEN: (frozenset({Status.FAILED, Status.CANCELED}), Status.PENDING),
+}
+"""Move → (from, to). `wake` also starts from `running`: what an attempt was about to wait for came first."""
+
+
+class Reason(StrEnum):
+    """Why a status stands so, for machines."""
+
+    CHILDREN = "children"
+    QUESTION = "question"
+    TIMER = "timer"
+    RETRY = "retry"
+    TIMEOUT = "timeout"
+    BUDGET_EXHAUSTED = "budget_exhausted"
+    CHECKS_FAILED = "checks_failed"
+    WORKER_LOST = "worker_lost"
+    AGENT_ERROR = "agent_error"
+    INVALID_INPUT = "invalid_input"
+    JOURNAL_MISMATCH = "journal_mismatch"
+    SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    CANCELED_BY_CALLER = "canceled_by_caller"
+    PARENT_ENDED = "parent_ended"
+
+
+MAX_WORKER_LOSSES = 3
+"""Workers that a task may lose in a row, no step finished between, before it is failed (`worker_lost`)."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskError:
+    """Why a task failed, for people and programs; never a traceback, never a secret."""
+
+    reason: Reason
+    message: str
+    details: JsonObject = field(default_factory=dict[str, JsonValue])
+
+    def as_data(self) -> JsonObject:
+        """The shape that is stored and sent."""
+        return {"reason": self.reason.value, "message": self.message, "details": self.details}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Task:
+    """A row of `agent_tasks`, as everyone but the store sees it."""
+
+    id: str
+    tenant: str
+    agent_id: str
+    agent_version: str
+    task_data: JsonObject
+    status: Status
+    reason: str | None
+    result: JsonValue
+    error: JsonObject | None
+    attempt: int
+    tries: int
+    losses: int
+    worker_id: str | None
+    lease_until: datetime | None
+    run_after: datetime
+    priority: int
+    parent_id: str | None
+    parent_step: str | None
+    root_id: str
+    depth: int
+    context_id: str
+    labels: dict[str, str]
+    budget: JsonObject
+    steps_spent: int
+    children_spent: int
+    deadline_at: datetime | None
+    cancel_requested_at: datetime | None
+    wakes: int
+    last_event: int
+    round: int
+    created_by: str
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+    @property
+    def limits(self) -> Budget:
+        """The budget of the tree that this task is the root of, or draws from."""
+        return Budget.from_data(self.budget)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TaskOrder:
+    """What a caller asks for, checked and ready to be stored."""
+
+    agent_id: str
+    task_data: JsonObject
+    context_id: str | None = None
+    labels: dict[str, str] = field(default_factory=dict[str, str])
+    priority: int = 0
+    run_after: datetime | None = None
+    timeout_seconds: float | None = None
+    idempotency_key: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Completed:
+    """The agent finished; its deliverables, if it promised any, passed their checks."""
+
+    result: JsonValue = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failed:
+    """The attempt ended badly. `may_retry`: another could do better, if the agent's policy has one left."""
+
+    error: TaskError
+    may_retry: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Suspended:
+    """The attempt can go no further until something comes; it holds no worker meanwhile."""
+
+    reason: Reason
+    until: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Released:
+    """The worker stops; another attempt goes on from the journal."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Canceled:
+    """The attempt was stopped because somebody canceled the task."""
+
+
+Outcome = Completed | Failed | Suspended | Released | Canceled
