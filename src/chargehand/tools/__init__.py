@@ -1,1 +1,1 @@
-"""What agents may use: files, search, shell, planning, delegation; the workspace and the sandbox they work in."""
+"""What agents can do: files, search, shell and planning, inside one workspace and one sandbox."""
