@@ -1,0 +1,77 @@
+"""Writes the lock files: one resolution for all platforms, then proof that each installs without a compiler.
+
+Rule: the hashes are those of the public index. A mirror, a folder of wheels or an index that only one machine
+knows leaves no mark, neither as an address nor as a hash.
+"""
+
+import subprocess
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from scripts import environment
+from scripts.environment import LOCKS, ROOT, SetupFailed, program, say
+
+# What the demo builds with (extras, and the backend that builds this package), then what only engineers need.
+CONTENTS = {
+    "run": ["--extra", "crew", "--extra", "sandbox", "--group", "build"],
+    "dev": ["--extra", "crew", "--extra", "sandbox", "--group", "build", "--group", "dev"],
+}
+PLATFORMS = [
+    "x86_64-manylinux_2_28",
+    "aarch64-manylinux_2_28",
+    "x86_64-apple-darwin",
+    "aarch64-apple-darwin",
+    "x86_64-pc-windows-msvc",
+]
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+
+
+def write(arguments: Sequence[str]) -> int:
+    """Resolve anew; versions that fit stay, unless the arguments (for `uv pip compile`) say otherwise."""
+    if not program("uv").exists():
+        environment.ensure("dev")
+    for purpose, lock in LOCKS.items():
+        say(f"resolving {lock.name}")
+        # The demo and the tests get the same versions of what both need.
+        same_versions = ["--constraint", LOCKS["run"].name] if purpose == "dev" else []
+        resolution = ["--universal", "--generate-hashes", "--python-version", PYTHONS[0], *same_versions]
+        resolution += ["--fork-strategy", "fewest"]  # one version of a package for all, where there is one
+        silence = [
+            "--no-emit-index-url",
+            "--no-emit-find-links",
+            "--custom-compile-command",
+            "python3 dev.py lock",
+        ]
+        files = ["pyproject.toml", "--output-file", lock.name]
+        uv("compile", *resolution, *silence, *CONTENTS[purpose], *arguments, *files)
+    for lock in LOCKS.values():
+        for platform in PLATFORMS:
+            see_that_it_installs(lock, platform)
+    say(f"both install from wheels alone on {', '.join(PLATFORMS)}, Python {', '.join(PYTHONS)}")
+    return 0
+
+
+def see_that_it_installs(lock: Path, platform: str) -> None:
+    as_dev_does = ["--no-deps", "--require-hashes", "--only-binary", ":all:", "-r", lock.name]
+    for python in PYTHONS:
+        with tempfile.TemporaryDirectory() as empty:
+            machine = ["--python-platform", platform, "--python-version", python, "--target", empty]
+            uv("install", "--dry-run", *as_dev_does, *machine)
+
+
+def uv(command: str, *arguments: str) -> None:
+    call = [str(program("uv")), "pip", command, "--no-config", "--quiet", *arguments]
+    done = subprocess.run(
+        call, cwd=ROOT, env=public_index_only(), capture_output=True, text=True, check=False
+    )
+    if done.returncode != 0:
+        raise SetupFailed(f"`{' '.join(call)}` failed:\n{done.stderr.strip()}")
+
+
+def public_index_only() -> Mapping[str, str]:
+    """The variables without pip's and uv's own; only where the cache is may stay."""
+    kept = environment.variables().items()
+    return {
+        name: value for name, value in kept if not name.startswith(("UV_", "PIP_")) or name == "UV_CACHE_DIR"
+    }
