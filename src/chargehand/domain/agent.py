@@ -1,8 +1,8 @@
 """An agent's definition: a Markdown file with front matter, as an object, and back to its version.
 
-The fields `name`, `description`, `tools` and the body are those of Claude Code sub-agents; a `chargehand:` block
-says what that format does not know. Rule: a version is named by the hash of the file's text, so equal text is
-the same version and an edit never changes a running task.
+The fields `name`, `description`, `tools` and the body are those of Claude Code sub-agents; a `chargehand:`
+block says what that format does not know. Rule: a version is named by the hash of the file's text, so equal
+text is the same version and an edit never changes a running task.
 """
 
 import re

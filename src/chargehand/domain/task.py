@@ -5,7 +5,7 @@ from it and nothing else writes a status.
 """
 
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from enum import StrEnum
 
 from chargehand.domain.budget import Budget
@@ -199,3 +199,6 @@ class Canceled:
 
 
 Outcome = Completed | Failed | Suspended | Released | Canceled
+
+FOREVER = datetime(9999, 12, 31, tzinfo=UTC)
+"""`run_after` of a task that waits for something other than a time."""

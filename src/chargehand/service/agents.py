@@ -1,0 +1,111 @@
+"""Agents: read definitions, publish versions, find the one that a task gets."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+
+from chargehand.domain.access import Principal, Scope
+from chargehand.domain.agent import AgentDefinition, parse_definition
+from chargehand.errors import AgentNotFound, InvalidDefinition
+from chargehand.service.ports import RuntimeDirectory
+from chargehand.store import agents
+from chargehand.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Agents:
+    """What can be done with agents. Parsed versions are kept: they never change."""
+
+    db: Database
+    runtimes: RuntimeDirectory
+    _current: dict[tuple[str, str], AgentDefinition] = field(
+        default_factory=dict[tuple[str, str], AgentDefinition]
+    )
+    _versions: dict[tuple[str, str, str], AgentDefinition] = field(
+        default_factory=dict[tuple[str, str, str], AgentDefinition]
+    )
+
+    async def publish(
+        self, who: Principal, text: str, *, agent_id: str | None = None
+    ) -> tuple[AgentDefinition, bool]:
+        """Register a definition as its agent's current version; also whether that changed anything.
+
+        InvalidDefinition tells everything that is wrong with the text. A definition whose runtime is not
+        available yet is registered all the same; tasks for it are refused.
+        """
+        who.require(Scope.AGENTS_WRITE)
+        definition = parse_definition(text, agent_id=agent_id, origin=agent_id or "the definition")
+        self.runtimes.check_definition(definition)
+        async with self.db.write() as tx:
+            changed = await agents.publish(
+                tx, who.tenant, definition.id, version=definition.version, source=definition.source
+            )
+        self._current[who.tenant, definition.id] = definition
+        return definition, changed
+
+    async def load_folder(self, who: Principal, folder: Path) -> list[AgentDefinition]:
+        """Publish every `*.md` of a folder, by file name; the first bad file is told with its name."""
+        loaded: list[AgentDefinition] = []
+        for path in sorted(folder.glob("*.md")):
+            try:
+                text = path.read_text(encoding="utf-8")
+                definition, _ = await self.publish(who, text)
+            except (InvalidDefinition, UnicodeDecodeError) as error:
+                findings = error.findings if isinstance(error, InvalidDefinition) else ()
+                raise InvalidDefinition(f"{path.name}: {error}", findings=findings) from error
+            loaded.append(definition)
+        return loaded
+
+    async def current(self, who: Principal, agent_id: str) -> AgentDefinition:
+        """The version that a new task gets."""
+        found = self._current.get((who.tenant, agent_id))
+        if found is None:
+            async with self.db.read() as tx:
+                source = await agents.source(tx, who.tenant, agent_id)
+            if source is None:
+                raise await self._not_found(who, agent_id)
+            found = self._current[who.tenant, agent_id] = parse_definition(source, agent_id=agent_id)
+        return found
+
+    async def version(self, tenant: str, agent_id: str, version: str) -> AgentDefinition:
+        """The version that a task has pinned."""
+        key = (tenant, agent_id, version)
+        found = self._versions.get(key)
+        if found is None:
+            async with self.db.read() as tx:
+                source = await agents.source(tx, tenant, agent_id, version)
+            if source is None:
+                raise AgentNotFound(f"agent {agent_id!r} has no version {version[:12]!r}")
+            found = self._versions[key] = parse_definition(source, agent_id=agent_id)
+        return found
+
+    async def get(self, who: Principal, agent_id: str, version: str | None = None) -> AgentDefinition:
+        """An agent as readers see it."""
+        who.require(Scope.AGENTS_READ)
+        if version is None:
+            return await self.current(who, agent_id)
+        return await self.version(who.tenant, agent_id, version)
+
+    async def all(self, who: Principal) -> list[AgentDefinition]:
+        """Every agent's current version, by id."""
+        who.require(Scope.AGENTS_READ)
+        async with self.db.read() as tx:
+            ids_and_sources = await agents.sources(tx, who.tenant)
+        return [parse_definition(source, agent_id=agent_id) for agent_id, source in ids_and_sources]
+
+    async def versions(self, who: Principal, agent_id: str) -> list[tuple[str, datetime]]:
+        """(version, since when), newest first."""
+        who.require(Scope.AGENTS_READ)
+        async with self.db.read() as tx:
+            found = await agents.versions(tx, who.tenant, agent_id)
+        if not found:
+            raise await self._not_found(who, agent_id)
+        return found
+
+    async def _not_found(self, who: Principal, agent_id: str) -> AgentNotFound:
+        async with self.db.read() as tx:
+            known = [one for one, _ in await agents.sources(tx, who.tenant)]
+        close = get_close_matches(agent_id, known, 3) or sorted(known)[:10]
+        listed = ", ".join(close) or "none; put one with PUT /agents/{agent_id}"
+        return AgentNotFound(f"there is no agent {agent_id!r}; registered: {listed}")

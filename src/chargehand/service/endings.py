@@ -1,0 +1,117 @@
+"""What follows when a task ends or what it waited for comes: inside the transaction that makes it so.
+
+A task that ends tells its parent, and takes what is still open below it along; so no child outlives its tree
+and no parent waits for what has happened.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from chargehand.domain.history import EventKind
+from chargehand.domain.task import Move, Reason, Status, Task
+from chargehand.domain.values import JsonObject
+from chargehand.service.ports import EngineHints
+from chargehand.store import history, tasks
+from chargehand.store.database import Tx
+from chargehand.store.signals import Signals
+
+_EVENT_OF = {
+    Status.COMPLETED: EventKind.COMPLETED,
+    Status.FAILED: EventKind.FAILED,
+    Status.CANCELED: EventKind.CANCELED,
+}
+
+
+@dataclass(slots=True)
+class Hints:
+    """Whom to tell after the commit."""
+
+    signals: Signals
+    engine: EngineHints
+
+    def changed(self, tx: Tx, *task_ids: str) -> None:
+        """Someone may be watching these tasks."""
+        for task_id in task_ids:
+            tx.after_commit(lambda topic=task_id: self.signals.notify(topic))
+
+    def ready(self, tx: Tx) -> None:
+        """Some task became pending."""
+        tx.after_commit(self.engine.wake)
+
+    def stop(self, tx: Tx, task_ids: Sequence[str]) -> None:
+        """These running tasks are to be canceled."""
+        tx.after_commit(lambda: self.engine.cancel(task_ids))
+
+
+async def end(
+    tx: Tx, hints: Hints, what: Move, ended: Sequence[tuple[Task, Mapping[str, Any]]]
+) -> list[Task]:
+    """Move tasks to a final status; each mapping holds `reason`, `result` and `error`."""
+    moved = await tasks.move(tx, what, ended)
+    await history.append(tx, [(task.id, _EVENT_OF[task.status], _told(task)) for task in moved])
+    hints.changed(tx, *(task.id for task in moved))
+    for task in moved:
+        if task.parent_id is not None or task.children_spent:
+            await _end_below(tx, hints, task)
+        if task.parent_id is not None:
+            await _tell_parent(tx, hints, task)
+    return moved
+
+
+def _told(task: Task) -> JsonObject:
+    data: JsonObject = {"reason": task.reason}
+    if task.status is Status.COMPLETED:
+        data["result"] = task.result
+    elif task.error is not None:
+        data["error"] = task.error
+    return data
+
+
+async def _end_below(tx: Tx, hints: Hints, task: Task) -> None:
+    below = await tasks.open_below(tx, task)
+    await cancel_all(tx, hints, below, Reason.PARENT_ENDED)
+
+
+async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reason) -> int:
+    """Cancel idle tasks at once and ask the workers of running ones; how many are still running."""
+    running = [task for task in targets if task.status is Status.RUNNING]
+    idle = [task for task in targets if task.status in (Status.PENDING, Status.WAITING)]
+    if running:
+        ids = [task.id for task in running]
+        await tasks.request_cancel(tx, ids)
+        wished = [task for task in running if task.cancel_requested_at is None]
+        data: JsonObject = {"reason": reason.value}
+        await history.append(tx, [(task.id, EventKind.CANCEL_REQUESTED, data) for task in wished])
+        hints.changed(tx, *ids)
+        hints.stop(tx, ids)
+    # Deepest first: a parent that is canceled in the same breath needs no wake-up from its child.
+    for task in sorted(idle, key=lambda one: -one.depth):
+        values = {"reason": reason.value, "result": None, "error": None, "cancel_requested_at": tx.now}
+        moved = await tasks.move(tx, Move.CANCEL, [(task, values)])
+        await history.append(tx, [(one.id, EventKind.CANCELED, _told(one)) for one in moved])
+        hints.changed(tx, *(one.id for one in moved))
+        if task.parent_id is not None:
+            await _tell_parent(tx, hints, task)
+    return len(running)
+
+
+async def _tell_parent(tx: Tx, hints: Hints, child: Task) -> None:
+    parent_id, step = child.parent_id or "", child.parent_step or ""
+    current = (await tasks.get(tx, [child.id]))[child.id]
+    data: JsonObject = {"task_id": child.id, "agent_id": child.agent_id, "status": current.status.value}
+    await history.append(tx, [(parent_id, EventKind.CHILD_FINISHED, data)])
+    hints.changed(tx, parent_id)
+    if not await tasks.has_open_siblings(tx, parent_id, step):
+        await wake(tx, hints, parent_id)
+
+
+async def wake(tx: Tx, hints: Hints, task_id: str) -> None:
+    """Something came that the task may wait for. An attempt that is about to wait sees the count grow."""
+    await tasks.note_wake(tx, task_id)
+    task = (await tasks.hold(tx, [task_id]))[task_id]
+    if task.status is Status.WAITING:
+        await tasks.move(tx, Move.WAKE, [(task, {"reason": None, "run_after": tx.now})])
+        await history.append(tx, [(task_id, EventKind.WOKEN, {"waited_for": task.reason})])
+        hints.changed(tx, task_id)
+        hints.ready(tx)

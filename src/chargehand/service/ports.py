@@ -1,0 +1,41 @@
+"""What this room needs from the rooms above it; app.py hands in what satisfies it."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.values import JsonObject
+
+
+class EngineHints(Protocol):
+    """How an engine is told that there may be something to do. Hints only: the rows decide."""
+
+    def wake(self) -> None:
+        """Tasks may be ready."""
+        ...
+
+    def cancel(self, task_ids: Sequence[str]) -> None:
+        """These tasks are to be stopped, if this engine carries them."""
+        ...
+
+
+class RuntimeDirectory(Protocol):
+    """Which agents can be carried out here, and what input they take."""
+
+    def check_definition(self, definition: AgentDefinition) -> None:
+        """RuntimeMissing or InvalidDefinition when no runtime here could ever carry the agent out."""
+        ...
+
+    def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
+        """InvalidInput, with findings, when the agent cannot work with this input; RuntimeMissing as above."""
+        ...
+
+
+class NoEngine:
+    """Nobody carries out tasks in this process: they wait in their rows."""
+
+    def wake(self) -> None:
+        """Nothing to wake."""
+
+    def cancel(self, task_ids: Sequence[str]) -> None:
+        """Nothing to stop."""

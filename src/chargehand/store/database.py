@@ -1,0 +1,129 @@
+"""The database's two doors: `read()` and `write()`.
+
+Rule: a write transaction begins IMMEDIATE (one that starts deferred and then writes fails at once with
+"database is locked" instead of waiting), is short, and awaits nothing but the database. Leaving the block
+commits; only then are the hints sent that it collected.
+"""
+
+import asyncio
+import sqlite3
+from collections.abc import AsyncGenerator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+
+from sqlalchemy import event, exc
+from sqlalchemy.engine import URL, Connection
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+
+from chargehand.clock import Clock
+from chargehand.errors import StorageFull, Unavailable
+from chargehand.failpoint import fail_point
+
+BUSY_SECONDS = 10
+READERS = 4
+
+
+@dataclass(slots=True, kw_only=True)
+class Tx:
+    """One open transaction: its connection, the database's time, and what to tell whom after the commit."""
+
+    connection: AsyncConnection
+    now: datetime
+    _hints: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    def after_commit(self, hint: Callable[[], None]) -> None:
+        """Call `hint` once the transaction is durable; a rollback forgets it."""
+        self._hints.append(hint)
+
+    def _send_hints(self) -> None:
+        for hint in self._hints:
+            hint()
+
+
+class Database:
+    """An opened SQLite file. `start` and `stop` do the I/O."""
+
+    def __init__(self, path: Path, clock: Clock) -> None:
+        self.path = path
+        self._clock = clock
+        url = URL.create("sqlite+aiosqlite", database=str(path))
+        self._writer = _engine(url, size=1, begin="BEGIN IMMEDIATE", query_only=False)
+        self._readers = _engine(url, size=READERS, begin="BEGIN", query_only=True)
+        self._turn = asyncio.Lock()
+
+    async def stop(self) -> None:
+        """Close every connection."""
+        await self._writer.dispose()
+        await self._readers.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[Tx, None]:
+        """A consistent view; it never blocks a writer and a writer never blocks it."""
+        async with _told_plainly(), self._readers.connect() as connection:
+            yield Tx(connection=connection, now=self._clock.now())
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[Tx, None]:
+        """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent."""
+        async with self._turn:
+            async with _told_plainly(), self._writer.connect() as connection:
+                tx = Tx(connection=connection, now=self._clock.now())
+                async with connection.begin():
+                    yield tx
+                    fail_point("store.before_commit")
+                fail_point("store.after_commit")
+            tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
+
+
+@asynccontextmanager
+async def _told_plainly() -> AsyncGenerator[None, None]:
+    """Database faults as errors that name the way out."""
+    try:
+        yield
+    except exc.OperationalError as error:
+        message = str(error.orig)
+        if "disk is full" in message:
+            raise StorageFull("the disk is full; free space in the data folder's file system") from error
+        if "readonly" in message or "unable to open" in message:
+            raise Unavailable(f"the database cannot be written ({message}); check the data folder") from error
+        raise Unavailable(f"the database did not answer ({message})") from error
+
+
+def _engine(url: URL, *, size: int, begin: str, query_only: bool) -> AsyncEngine:
+    engine = create_async_engine(
+        url, poolclass=AsyncAdaptedQueuePool, pool_size=size, max_overflow=0, pool_timeout=60
+    )
+
+    def connect(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        del entry
+        # The driver's own BEGIN is deferred and late; ours are sent by the "begin" event below.
+        connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's own attribute
+        cursor = connection.cursor()
+        for pragma in (
+            f"busy_timeout={BUSY_SECONDS * 1000}",
+            "journal_mode=WAL",
+            "synchronous=FULL",
+            "foreign_keys=ON",
+            "temp_store=MEMORY",
+            f"query_only={'ON' if query_only else 'OFF'}",
+        ):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    def begin_as_told(connection: Connection) -> None:
+        connection.exec_driver_sql(begin)
+
+    event.listen(engine.sync_engine, "connect", connect)
+    event.listen(engine.sync_engine, "begin", begin_as_told)
+    return engine
+
+
+def integrity_problem(path: Path) -> str | None:
+    """What SQLite's own check says of the file, or None when all is well."""
+    with sqlite3.connect(path) as connection:
+        verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    return None if verdict == "ok" else verdict

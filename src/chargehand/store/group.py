@@ -1,0 +1,58 @@
+"""Group commit: callers that wait at the same moment share one transaction.
+
+While one flush is being committed, the next group gathers; a lone caller waits for nobody. One caller's bad
+item fails that caller only: a flush answers with a result or an exception per item.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Generic, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+MOST = 128
+
+
+class GroupCommit(Generic[Item, Result]):
+    """Turns `flush(items)` into `one(item)`."""
+
+    def __init__(self, flush: Callable[[Sequence[Item]], Awaitable[Sequence[Result | Exception]]]) -> None:
+        self._flush = flush
+        self._waiting: list[tuple[Item, asyncio.Future[Result]]] = []
+        self._flushing: asyncio.Task[None] | None = None
+
+    async def __call__(self, item: Item) -> Result:
+        """Carry the item in the next flush; returns after its commit."""
+        future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
+        self._waiting.append((item, future))
+        if self._flushing is None:
+            # Held by the attribute until it ends; no exception escapes _run.
+            self._flushing = asyncio.create_task(self._run())
+        return await future
+
+    async def drain(self) -> None:
+        """Wait until nothing is gathered or in flight."""
+        while self._flushing is not None:
+            await asyncio.wait([self._flushing])
+
+    async def _run(self) -> None:
+        try:
+            while self._waiting:
+                group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
+                await self._carry(group)
+        finally:
+            self._flushing = None
+
+    async def _carry(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
+        try:
+            results = await self._flush([item for item, _ in group])
+        except Exception as error:  # noqa: BLE001 - whatever it is, each waiting caller must hear of it
+            results = [error] * len(group)
+        for (_, future), result in zip(group, results, strict=True):
+            if future.done():
+                continue
+            if isinstance(result, Exception):
+                future.set_exception(result)
+            else:
+                future.set_result(result)

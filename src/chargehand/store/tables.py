@@ -1,0 +1,225 @@
+"""The tables, their constraints and their indexes.
+
+Rule: what must always be true of a row stands here as a constraint too, so that a stray update is refused by
+the database: a finished task has an end, a running one a lease and a worker.
+"""
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, ClassVar
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    LargeBinary,
+    String,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.types import TypeDecorator
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class UtcMicroseconds(TypeDecorator[datetime]):
+    """An aware UTC datetime kept as whole microseconds since 1970: exact, ordered, alike everywhere."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        del dialect
+        return None if value is None else (value - _EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: int | None, dialect: Dialect) -> datetime | None:
+        del dialect
+        return None if value is None else _EPOCH + timedelta(microseconds=value)
+
+
+class Base(DeclarativeBase):
+    """The metadata of every table."""
+
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
+        datetime: UtcMicroseconds(),
+        dict[str, Any]: JSON(none_as_null=True),
+    }
+
+
+class AgentTask(Base):
+    """A piece of work for one agent. Written by store/tasks.py only."""
+
+    __tablename__ = "agent_tasks"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    agent_id: Mapped[str] = mapped_column(String(128))
+    agent_version: Mapped[str] = mapped_column(String(64))
+    task_data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16))
+    reason: Mapped[str | None] = mapped_column(String(32))
+    result: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    error: Mapped[dict[str, Any] | None]
+    attempt: Mapped[int] = mapped_column(Integer, default=0)
+    tries: Mapped[int] = mapped_column(Integer, default=0)
+    losses: Mapped[int] = mapped_column(Integer, default=0)
+    worker_id: Mapped[str | None] = mapped_column(String(64))
+    lease_until: Mapped[datetime | None]
+    run_after: Mapped[datetime]
+    priority: Mapped[int] = mapped_column(Integer, default=0)
+    parent_id: Mapped[str | None] = mapped_column(String(36))
+    parent_step: Mapped[str | None] = mapped_column(String(128))
+    root_id: Mapped[str] = mapped_column(String(36))
+    depth: Mapped[int] = mapped_column(Integer, default=0)
+    context_id: Mapped[str] = mapped_column(String(64))
+    labels: Mapped[dict[str, Any]] = mapped_column(JSON)
+    budget: Mapped[dict[str, Any]] = mapped_column(JSON)
+    steps_spent: Mapped[int] = mapped_column(Integer, default=0)
+    children_spent: Mapped[int] = mapped_column(Integer, default=0)
+    deadline_at: Mapped[datetime | None]
+    cancel_requested_at: Mapped[datetime | None]
+    wakes: Mapped[int] = mapped_column(Integer, default=0)
+    last_event: Mapped[int] = mapped_column(Integer, default=0)
+    round: Mapped[int] = mapped_column(Integer, default=0)
+    created_by: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('pending','running','waiting','completed','failed','canceled')", name="known_status"
+        ),
+        CheckConstraint(
+            "(status IN ('completed','failed','canceled')) = (finished_at IS NOT NULL)",
+            name="finished_has_end",
+        ),
+        CheckConstraint(
+            "(status = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)",
+            name="running_has_lease",
+        ),
+        Index("ix_agent_tasks_ready", "status", "run_after"),
+        Index("ix_agent_tasks_listed", "tenant", "agent_id", "id"),
+        Index("ix_agent_tasks_parent", "parent_id", "parent_step"),
+        Index("ix_agent_tasks_root", "root_id"),
+    )
+
+
+class IdempotencyKey(Base):
+    """Which task a caller's key led to, and what was sent with it."""
+
+    __tablename__ = "idempotency_keys"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(255), primary_key=True)
+    payload_hash: Mapped[str] = mapped_column(String(64))
+    task_id: Mapped[str] = mapped_column(String(36))
+    created_at: Mapped[datetime]
+
+
+class TaskLabel(Base):
+    """A task's labels once more, as rows that a list can be narrowed by."""
+
+    __tablename__ = "task_labels"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    key: Mapped[str] = mapped_column(String(64), primary_key=True)
+    value: Mapped[str] = mapped_column(String(255), primary_key=True)
+    task_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+
+
+class TaskEvent(Base):
+    """What happened to a task; gapless from 1. Appended only."""
+
+    __tablename__ = "task_events"
+
+    task_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    sequence: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    kind: Mapped[str] = mapped_column(String(64))
+    at: Mapped[datetime]
+    data: Mapped[dict[str, Any]] = mapped_column(JSON)
+
+
+class TaskStep(Base):
+    """The journal: what was done and what came of it."""
+
+    __tablename__ = "task_steps"
+
+    task_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    path: Mapped[str] = mapped_column(String(128), primary_key=True)
+    kind: Mapped[str] = mapped_column(String(16))
+    name: Mapped[str] = mapped_column(String(128))
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
+    status: Mapped[str] = mapped_column(String(16))
+    result: Mapped[Any] = mapped_column(JSON(none_as_null=True), nullable=True)
+    attempt: Mapped[int] = mapped_column(Integer)
+    started_at: Mapped[datetime]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('running','open','done')", name="known_step_status"),
+        CheckConstraint("(status = 'done') = (finished_at IS NOT NULL)", name="done_has_end"),
+    )
+
+
+class AgentVersion(Base):
+    """An immutable version of an agent, named by the hash of its text."""
+
+    __tablename__ = "agent_versions"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64), primary_key=True)
+    source: Mapped[str] = mapped_column(Text)
+    created_at: Mapped[datetime]
+
+
+class Agent(Base):
+    """An agent and which of its versions new tasks get."""
+
+    __tablename__ = "agents"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    version: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+
+class TaskDeliverable(Base):
+    """A deliverable that passed its checks: a manifest of content hashes, and the evidence."""
+
+    __tablename__ = "task_deliverables"
+
+    task_id: Mapped[str] = mapped_column(String(36), ForeignKey("agent_tasks.id"), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    path: Mapped[str] = mapped_column(String(1024))
+    is_folder: Mapped[bool]
+    sha256: Mapped[str] = mapped_column(String(64))
+    size_bytes: Mapped[int] = mapped_column(BigInteger)
+    files: Mapped[list[Any]] = mapped_column(JSON)
+    evidence: Mapped[list[Any]] = mapped_column(JSON)
+    stored_at: Mapped[datetime]
+
+
+class ApiKey(Base):
+    """A bearer key: only its keyed hash is kept."""
+
+    __tablename__ = "api_keys"
+
+    id: Mapped[str] = mapped_column(String(16), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
+    last_four: Mapped[str] = mapped_column(String(4))
+    scopes: Mapped[list[Any]] = mapped_column(JSON)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    revoked_at: Mapped[datetime | None]
+
+    __table_args__ = (UniqueConstraint("tenant", "name", name="one_name_a_tenant"),)

@@ -1,0 +1,303 @@
+"""Every statement that moves a task from one status to another.
+
+Rule: nothing else writes `status`. A move names the status, the attempt and the columns it changes; a task
+that is no longer where the caller saw it is left alone and is missing from the answer.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import fields
+from datetime import datetime, timedelta
+from typing import Any, cast
+
+from sqlalchemy import CursorResult, Row, Select, bindparam, func, insert, select, update
+
+from chargehand.domain.history import EventKind
+from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
+from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.store import history
+from chargehand.store.database import Tx
+from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
+
+TASK_COLUMNS = [getattr(AgentTask, field.name) for field in fields(Task)]
+
+
+def as_task(row: Row[*tuple[Any, ...]]) -> Task:
+    """A row of TASK_COLUMNS as the domain's object."""
+    values = dict(row._mapping)  # pyright: ignore[reportPrivateUsage] - SQLAlchemy's documented name
+    values["status"] = Status(values["status"])
+    return Task(**values)
+
+
+def select_tasks() -> Select[*tuple[Any, ...]]:
+    """The start of every read of tasks."""
+    return select(*TASK_COLUMNS)
+
+
+async def insert_tasks(tx: Tx, tasks: Sequence[Task], *, submitted: Sequence[JsonObject]) -> None:
+    """Store new tasks, each with its first event; `submitted` is that event's data, task by task."""
+    rows: list[dict[str, Any]] = []
+    for task in tasks:
+        row = {field.name: getattr(task, field.name) for field in fields(Task)}
+        row["status"], row["last_event"] = task.status.value, 1
+        rows.append(row)
+    await tx.connection.execute(insert(AgentTask), rows)
+    labels = [
+        {"tenant": task.tenant, "task_id": task.id, "key": key, "value": value}
+        for task in tasks
+        for key, value in task.labels.items()
+    ]
+    if labels:
+        await tx.connection.execute(insert(TaskLabel), labels)
+    await history.insert_events(
+        tx,
+        [
+            history.row(task.id, 1, EventKind.SUBMITTED, tx.now, data)
+            for task, data in zip(tasks, submitted, strict=True)
+        ],
+    )
+
+
+async def find_by_key(tx: Tx, tenant: str, keys: Sequence[str]) -> dict[str, tuple[str, str]]:
+    """Idempotency keys already used: key → (task id, hash of the payload sent with it)."""
+    statement = select(IdempotencyKey.key, IdempotencyKey.task_id, IdempotencyKey.payload_hash).where(
+        IdempotencyKey.tenant == tenant, IdempotencyKey.key.in_(keys)
+    )
+    return {key: (task_id, digest) for key, task_id, digest in await tx.connection.execute(statement)}
+
+
+async def remember_keys(tx: Tx, rows: Sequence[tuple[str, str, str, str]]) -> None:
+    """Keep (tenant, key, payload hash, task id)."""
+    names = ("tenant", "key", "payload_hash", "task_id")
+    values = [{**dict(zip(names, row, strict=True)), "created_at": tx.now} for row in rows]
+    await tx.connection.execute(insert(IdempotencyKey), values)
+
+
+async def get(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
+    """The tasks of these ids, whoever's they are; absent ones are missing."""
+    statement = select_tasks().where(AgentTask.id.in_(list(task_ids)))
+    return {task.id: task for task in map(as_task, await tx.connection.execute(statement))}
+
+
+async def hold(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
+    """As `get`, and no other transaction changes them before this one ends."""
+    statement = select_tasks().where(AgentTask.id.in_(list(task_ids))).with_for_update()
+    return {task.id: task for task in map(as_task, await tx.connection.execute(statement))}
+
+
+async def ready(tx: Tx, *, limit: int) -> list[Task]:
+    """Up to `limit` pending tasks that are due: highest priority first, then due longest."""
+    statement = (
+        select_tasks()
+        .where(AgentTask.status == Status.PENDING.value, AgentTask.run_after <= tx.now)
+        .order_by(AgentTask.priority.desc(), AgentTask.run_after, AgentTask.id)
+        .limit(limit)
+        .with_for_update(skip_locked=True)
+    )
+    return [as_task(row) for row in await tx.connection.execute(statement)]
+
+
+async def due_timers(tx: Tx) -> list[Task]:
+    """Waiting tasks whose time has come; one that waits for no time is due at FOREVER."""
+    statement = select_tasks().where(AgentTask.status == Status.WAITING.value, AgentTask.run_after <= tx.now)
+    return [as_task(row) for row in await tx.connection.execute(statement)]
+
+
+async def next_due(tx: Tx) -> datetime | None:
+    """When the engine must look again at the latest: the next delayed task, timer or deadline."""
+    idle = AgentTask.status.in_([Status.PENDING.value, Status.WAITING.value])
+    statement = select(func.min(AgentTask.run_after), func.min(AgentTask.deadline_at)).where(idle)
+    times = (await tx.connection.execute(statement)).one()
+    return min((time for time in times if time is not None), default=None)
+
+
+async def past_deadline(tx: Tx) -> list[Task]:
+    """Tasks that nobody carries and whose tree's time is up."""
+    statement = select_tasks().where(
+        AgentTask.status.in_([Status.PENDING.value, Status.WAITING.value]), AgentTask.deadline_at <= tx.now
+    )
+    return [as_task(row) for row in await tx.connection.execute(statement)]
+
+
+async def expired(tx: Tx, *, of_any_worker: bool) -> list[Task]:
+    """Running tasks whose lease has ended (`of_any_worker`: all running; their workers are dead)."""
+    statement = select_tasks().where(AgentTask.status == Status.RUNNING.value)
+    if not of_any_worker:
+        statement = statement.where(AgentTask.lease_until <= tx.now)
+    return [as_task(row) for row in await tx.connection.execute(statement.with_for_update())]
+
+
+async def renew(tx: Tx, *, worker: str, attempts: Mapping[str, int], lease: timedelta) -> dict[str, Task]:
+    """Prolong the leases that this worker still holds; the answer holds just those tasks."""
+    held = {
+        task.id: task
+        for task in (await hold(tx, attempts)).values()
+        if task.status is Status.RUNNING and task.worker_id == worker and task.attempt == attempts[task.id]
+    }
+    if held:
+        statement = (
+            update(AgentTask)
+            .where(AgentTask.id.in_(list(held)))
+            .values(lease_until=tx.now + lease, updated_at=tx.now)
+        )
+        await tx.connection.execute(statement)
+    return held
+
+
+async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]]]) -> list[Task]:
+    """Move tasks that this transaction holds, each with the further columns given for it.
+
+    Only those that stand in a status that `what` may start from and still have the attempt that was seen are
+    moved; they come back as they now stand. All rows of one call change the same columns.
+    """
+    sources, target = MOVES[what]
+    allowed = [(task, values) for task, values in moved if task.status in sources]
+    rows: list[dict[str, Any]] = []
+    for task, values in allowed:
+        row = {**_columns_of(target, tx.now), **values, "updated_at": tx.now}
+        rows.append(
+            {**row, "seen_id": task.id, "seen_status": task.status.value, "seen_attempt": task.attempt}
+        )
+    if not rows:
+        return []
+    statement = (
+        update(AgentTask)
+        .where(
+            AgentTask.id == bindparam("seen_id"),
+            AgentTask.status == bindparam("seen_status"),
+            AgentTask.attempt == bindparam("seen_attempt"),
+        )
+        .values({name: bindparam(name) for name in rows[0] if not name.startswith("seen_")})
+    )
+    await tx.connection.execute(statement, rows)
+    return [_changed(task, row) for (task, _), row in zip(allowed, rows, strict=True)]
+
+
+def _columns_of(target: Status, now: datetime) -> dict[str, Any]:
+    columns: dict[str, Any] = {"status": target.value, "finished_at": now if target in FINAL else None}
+    if target is not Status.RUNNING:
+        columns |= {"worker_id": None, "lease_until": None}
+    return columns
+
+
+def _changed(task: Task, row: Mapping[str, Any]) -> Task:
+    values: dict[str, Any] = {one.name: row.get(one.name, getattr(task, one.name)) for one in fields(Task)}
+    values["status"] = Status(values["status"])
+    return Task(**values)
+
+
+async def spend(tx: Tx, root_id: str, *, steps: int = 0, children: int = 0, most: tuple[int, int]) -> bool:
+    """Take steps and children out of the tree's pool; False, with nothing taken, when it is too small."""
+    statement = (
+        update(AgentTask)
+        .where(
+            AgentTask.id == root_id,
+            AgentTask.steps_spent + steps <= most[0],
+            AgentTask.children_spent + children <= most[1],
+        )
+        .values(steps_spent=AgentTask.steps_spent + steps, children_spent=AgentTask.children_spent + children)
+    )
+    result = cast("CursorResult[Any]", await tx.connection.execute(statement))
+    return result.rowcount == 1
+
+
+async def clear_losses(tx: Tx, task_ids: Sequence[str]) -> None:
+    """A step was finished: the workers lost before it do not count against the task any more."""
+    statement = update(AgentTask).where(AgentTask.id.in_(task_ids), AgentTask.losses > 0).values(losses=0)
+    await tx.connection.execute(statement)
+
+
+async def note_wake(tx: Tx, task_id: str) -> None:
+    """Count a wake-up, so that an attempt that is about to wait sees that something came meanwhile."""
+    await tx.connection.execute(
+        update(AgentTask).where(AgentTask.id == task_id).values(wakes=AgentTask.wakes + 1, updated_at=tx.now)
+    )
+
+
+async def request_cancel(tx: Tx, task_ids: Sequence[str]) -> None:
+    """Note the wish on tasks that are carried now; their workers see it at once or at the next renewal."""
+    await tx.connection.execute(
+        update(AgentTask)
+        .where(AgentTask.id.in_(task_ids), AgentTask.cancel_requested_at.is_(None))
+        .values(cancel_requested_at=tx.now, updated_at=tx.now)
+    )
+
+
+async def children(tx: Tx, parent_id: str, *, step: str | None = None) -> list[Task]:
+    """A task's children (of one delegation), oldest first."""
+    statement = select_tasks().where(AgentTask.parent_id == parent_id).order_by(AgentTask.id)
+    if step is not None:
+        statement = statement.where(AgentTask.parent_step == step)
+    return [as_task(row) for row in await tx.connection.execute(statement)]
+
+
+async def open_below(tx: Tx, task: Task) -> list[Task]:
+    """The tasks below this one that have not ended, level by level."""
+    statement = select_tasks().where(
+        AgentTask.root_id == task.root_id,
+        AgentTask.depth > task.depth,
+        AgentTask.status.in_([status.value for status in OPEN]),
+    )
+    tree = [as_task(row) for row in await tx.connection.execute(statement)]
+    below = {task.id}
+    found: list[Task] = []
+    for candidate in sorted(tree, key=lambda one: one.depth):
+        if candidate.parent_id in below:
+            below.add(candidate.id)
+            found.append(candidate)
+    return found
+
+
+async def has_open_siblings(tx: Tx, parent_id: str, step: str) -> bool:
+    """Whether a delegation still has children that have not ended."""
+    statement = (
+        select(AgentTask.id)
+        .where(
+            AgentTask.parent_id == parent_id,
+            AgentTask.parent_step == step,
+            AgentTask.status.in_([status.value for status in OPEN]),
+        )
+        .limit(1)
+    )
+    return await tx.connection.scalar(statement) is not None
+
+
+async def page(
+    tx: Tx,
+    *,
+    tenant: str,
+    filters: Mapping[str, str | None],
+    labels: Mapping[str, str],
+    before: str | None,
+    limit: int,
+) -> list[Task]:
+    """Tasks of a tenant, newest first. `filters` are columns of `agent_tasks`; None leaves one out."""
+    statement = select_tasks().where(AgentTask.tenant == tenant)
+    for name, value in filters.items():
+        if value is not None:
+            statement = statement.where(getattr(AgentTask, name) == value)
+    for key, value in labels.items():
+        tagged = select(TaskLabel.task_id).where(
+            TaskLabel.tenant == tenant, TaskLabel.key == key, TaskLabel.value == value
+        )
+        statement = statement.where(AgentTask.id.in_(tagged))
+    if before is not None:
+        statement = statement.where(AgentTask.id < before)
+    statement = statement.order_by(AgentTask.id.desc()).limit(limit)
+    return [as_task(row) for row in await tx.connection.execute(statement)]
+
+
+async def count_by_status(tx: Tx) -> dict[str, int]:
+    """How many tasks stand where, in all tenants."""
+    statement = select(AgentTask.status, func.count()).group_by(AgentTask.status)
+    return {row[0]: row[1] for row in await tx.connection.execute(statement)}
+
+
+def result_of(task: Task) -> JsonValue:
+    """What a delegating agent is told of a child that ended."""
+    return {
+        "task_id": task.id,
+        "agent_id": task.agent_id,
+        "status": task.status.value,
+        "result": task.result,
+        "error": task.error,
+    }
