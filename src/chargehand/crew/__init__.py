@@ -1,0 +1,1 @@
+"""The agents that ship: their definitions, playbooks and blueprints."""
