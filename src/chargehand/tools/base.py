@@ -1,6 +1,6 @@
 """What a tool is, what it is given, and how it is called.
 
-Rule: whatever an agent gets wrong comes back as a result that says what to do; only faults of the service raise.
+Rule: what an agent gets wrong comes back as a result that says what to do; only faults of the service raise.
 """
 
 import difflib
@@ -96,7 +96,7 @@ class FunctionTool(Generic[Arguments]):
 async def call_tool(
     catalogue: Mapping[str, Tool], context: ToolContext, name: str, arguments: JsonObject
 ) -> ToolResult:
-    """Run one call of an agent. An unknown tool, wrong arguments and a `ToolError` are results, never raised."""
+    """Run one call of an agent. An unknown tool, wrong arguments and a `ToolError` come back as results."""
     tool = catalogue.get(name)
     if tool is None:
         return _failed("tool_unknown", _no_such_tool(name, catalogue))
@@ -133,7 +133,9 @@ def _wrong_arguments(tool: Tool, error: ValidationError) -> str:
     if len(problems) > MAX_NAMED_PROBLEMS:
         lines.append(f"- and {len(problems) - MAX_NAMED_PROBLEMS} more")
     fields = tool.arguments.model_fields
-    names = (f"{info.alias or name}{' (required)' if info.is_required() else ''}" for name, info in fields.items())
+    names = (
+        f"{info.alias or name}{' (required)' if info.is_required() else ''}" for name, info in fields.items()
+    )
     lines.append(f"{tool.name} takes: {', '.join(names)}.")
     return "\n".join(lines)
 

@@ -1,7 +1,7 @@
 """What an agent's path means: parts below the workspace, or a refusal that says what to write instead.
 
-Rule: the same on every platform and decided on the text alone; that an opened file really lies inside is checked
-again, on descriptors, when it is opened.
+Rule: the same on every platform and decided on the text alone; that an opened file really lies inside is
+checked again, on descriptors, when it is opened.
 """
 
 import re
@@ -54,7 +54,7 @@ class LogicalPath:
         return LogicalPath(self.parts[:-1])
 
     def child(self, name: str) -> "LogicalPath":
-        """A name that a listing gave, taken as it is: a file on disk may have a name that no agent may write."""
+        """A name that a listing gave, as it is: a file on disk may have a name that no agent may write."""
         return LogicalPath((*self.parts, name))
 
 
@@ -75,9 +75,11 @@ def parse_path(text: str, *, roots: Iterable[str] = (MOUNT_POINT,)) -> LogicalPa
 
 
 def check_writable(path: LogicalPath) -> None:
-    """Refuse what file tools may not write: the service's folder, git's own files, names of files in the making."""
+    """Refuse what file tools may not write: the service's folder, git's own files, files in the making."""
     if not path.parts:
-        raise PathRefused("the workspace folder itself cannot be written; name a file in it, such as 'README.md'")
+        raise PathRefused(
+            "the workspace folder itself cannot be written; name a file in it, such as 'README.md'"
+        )
     for part in path.parts:
         if policy_key(part) in _PROTECTED or policy_key(part).startswith(TEMPORARY_PREFIX):
             raise PathRefused(f"{shown(path)} cannot be written: {shown(part)} is kept for {_owner(part)}")
@@ -114,24 +116,30 @@ def _check_text(text: str) -> None:
     except UnicodeEncodeError:
         raise PathRefused(f"{shown(text)} holds a lone surrogate, which no file name can have") from None
     if size_bytes > MAX_PATH_BYTES:
-        raise PathRefused(f"the path {shown(text)} has {size_bytes} bytes; at most {MAX_PATH_BYTES} are taken")
+        raise PathRefused(
+            f"the path {shown(text)} has {size_bytes} bytes; at most {MAX_PATH_BYTES} are taken"
+        )
 
 
 def _below_a_root(text: str, roots: Iterable[str]) -> list[str] | None:
-    """The parts below the root that `text` begins with; compared part by part, so that no sibling is taken for it."""
+    """The parts below the root that `text` begins with, compared by parts: no sibling is taken for it."""
     parts = _SEPARATORS.split(text)
     for root in roots:
         root_parts = _SEPARATORS.split(root.rstrip("/\\"))
         count = len(root_parts)
         folds_case = bool(_DRIVE.match(root))
         head = parts[:count]
-        if head == root_parts or (folds_case and [p.casefold() for p in head] == [p.casefold() for p in root_parts]):
+        if head == root_parts or (
+            folds_case and [p.casefold() for p in head] == [p.casefold() for p in root_parts]
+        ):
             return parts[count:]
     return None
 
 
 def _check_relative(text: str) -> None:
-    instead = f"use a path relative to the workspace, such as 'src/app.py', or one that begins with {MOUNT_POINT}/"
+    instead = (
+        f"use a path relative to the workspace, such as 'src/app.py', or one that begins with {MOUNT_POINT}/"
+    )
     if text[:1] in {"/", "\\"}:
         kind = "a network or device path" if text[1:2] in {"/", "\\", "?"} else "an absolute path"
         raise PathRefused(f"{shown(text)} is {kind} outside the workspace; {instead}")

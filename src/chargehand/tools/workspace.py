@@ -1,0 +1,321 @@
+"""The folder a task works in: reading, writing and listing by logical path, inside its quota.
+
+Rule: every problem is a `ToolError` in the agent's words, and no message holds a path of the host.
+All of it blocks; callers on the event loop go through `asyncio.to_thread`.
+"""
+
+import os
+import stat
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from chargehand.errors import PathRefused, ToolError
+from chargehand.tools.disk_errors import explained
+from chargehand.tools.ledger import Stamp
+from chargehand.tools.paths import (
+    MOUNT_POINT,
+    LogicalPath,
+    check_writable,
+    is_temporary,
+    parse_path,
+    shown,
+)
+from chargehand.tools.root import Root, open_root
+
+MIB = 1024 * 1024
+MAX_DEPTH = 64
+
+
+class FileChanged(ToolError):
+    """The file holds something else than the caller expected."""
+
+    code = "file_changed"
+
+
+class QuotaExceeded(ToolError):
+    """The workspace has no room for the write."""
+
+    code = "workspace_full"
+
+
+class EntryKind(StrEnum):
+    """What stands at a path."""
+
+    FILE = "file"
+    FOLDER = "folder"
+    LINK = "link"
+    OTHER = "other"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Entry:
+    """One path of a listing. Links are themselves, never what they point to."""
+
+    path: LogicalPath
+    kind: EntryKind
+    size_bytes: int
+    modified_ns: int
+    mode: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """A file as it was read."""
+
+    data: bytes
+    stamp: Stamp
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Quota:
+    """How much a workspace may hold. Folders and links count as files: each costs an inode."""
+
+    max_bytes: int = 2048 * MIB
+    max_files: int = 100_000
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """How much a workspace holds."""
+
+    size_bytes: int
+    files: int
+
+
+class Workspace:
+    """One folder, held open from construction to `close`."""
+
+    def __init__(self, folder: Path, *, quota: Quota | None = None, root: Root | None = None) -> None:
+        self.folder = folder.resolve(strict=True)
+        self.quota = quota or Quota()
+        self._root = root or open_root(self.folder)
+        self._known_roots = (MOUNT_POINT, str(self.folder))
+        self._writing = threading.RLock()
+        self._usage: Usage | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Let the folder go. Closing twice does nothing."""
+        self._root.close()
+
+    def path(self, text: str) -> LogicalPath:
+        """The path that an agent means; `PathRefused` when it is none of this workspace's."""
+        return parse_path(text, roots=self._known_roots)
+
+    def writable_path(self, text: str) -> LogicalPath:
+        """As `path`, and one that file tools may write."""
+        path = self.path(text)
+        check_writable(path)
+        return path
+
+    def read_bytes(self, path: LogicalPath, *, max_bytes: int) -> Content:
+        """The whole of a regular file; ToolError when it is larger, absent or no file."""
+        with explained(path):
+            descriptor = self._root.open_file(path)
+            try:
+                # The descriptor is checked, not the name: what the name stands for may change at any moment.
+                found = os.fstat(descriptor)
+                _check_regular(found.st_mode, path)
+                _check_size(found.st_size, max_bytes, path)
+                data = _read_at_most(descriptor, max_bytes + 1)
+            finally:
+                os.close(descriptor)
+        _check_size(len(data), max_bytes, path)
+        return Content(data=data, stamp=Stamp.of(data))
+
+    def write_bytes(self, path: LogicalPath, data: bytes, *, expected: Stamp | None = None) -> Stamp:
+        """Put the file in place at once, making the folders above it, and answer its stamp.
+
+        With `expected`, `FileChanged` when the file holds something else by now. A link at the path is
+        replaced, never followed. Permissions of a replaced file are kept, without setuid.
+        """
+        with self._writing, explained(path):
+            before = self._present(path)
+            if before is not None and stat.S_ISDIR(before.st_mode):
+                raise ToolError(f"{shown(path)} is a folder; name a file in it")
+            if expected is not None:
+                self._check_unchanged(path, expected)
+            self._reserve(path, len(data), before)
+            if before is None:
+                self._make_parents(path)
+            mode = before.st_mode if before is not None and stat.S_ISREG(before.st_mode) else None
+            self._root.replace(path, data, mode=mode)
+            self._count(len(data) - _counted_bytes(before), 1 if before is None else 0)
+        return Stamp.of(data)
+
+    def make_folder(self, path: LogicalPath) -> None:
+        """Make a folder and those above it; one that exists is left as it is."""
+        with self._writing, explained(path):
+            self._reserve(path, 0, None)
+            self._root.make_folders(path)
+            self._usage = None
+
+    def remove(self, path: LogicalPath) -> None:
+        """Remove a file, or a link itself. ToolError when it is not there or is a folder."""
+        with self._writing, explained(path):
+            before = self._root.lstat(path)
+            self._root.remove(path)
+            self._count(-_counted_bytes(before), -1)
+
+    def stat(self, path: LogicalPath) -> Entry:
+        """What stands at the path; ToolError when nothing does."""
+        with explained(path):
+            return _entry(path, self._root.lstat(path))
+
+    def exists(self, path: LogicalPath) -> bool:
+        """Whether anything stands at the path. A link exists, even a dangling one."""
+        with explained(path):
+            return self._present(path) is not None
+
+    def link_target(self, path: LogicalPath) -> str:
+        """Where a link points, in its own words."""
+        with explained(path):
+            return self._root.link_target(path)
+
+    def listing(self, path: LogicalPath) -> list[Entry]:
+        """What a folder holds, by name; files in the making are not shown."""
+        with explained(path):
+            found = self._root.scan(path)
+        return sorted(
+            (_entry(path.child(name), status) for name, status in found if not is_temporary(name)),
+            key=lambda entry: entry.path.name,
+        )
+
+    def walk(self, start: LogicalPath, *, enter: Callable[[Entry], bool] | None = None) -> Iterator[Entry]:
+        """Everything below `start`, folders before what they hold. `enter` says which folders to look into.
+
+        Links are never followed; folders that vanish, cannot be read or lie too deep are passed over.
+        """
+        pending = [iter(self.listing(start))]
+        while pending:
+            entry = next(pending[-1], None)
+            if entry is None:
+                pending.pop()
+                continue
+            yield entry
+            if (
+                entry.kind is EntryKind.FOLDER
+                and len(pending) < MAX_DEPTH
+                and (enter is None or enter(entry))
+            ):
+                try:
+                    pending.append(iter(self.listing(entry.path)))
+                except ToolError:
+                    continue
+
+    def usage(self) -> Usage:
+        """Measure what the workspace holds. Call it after each command: writes go by this figure."""
+        size_bytes = files = 0
+        pending = [LogicalPath()]
+        while pending:
+            folder = pending.pop()
+            try:
+                found = self._root.scan(folder)
+            except OSError:
+                continue
+            for name, status in found:
+                files += 1
+                size_bytes += _counted_bytes(status)
+                if stat.S_ISDIR(status.st_mode) and len(folder.parts) < MAX_DEPTH:
+                    pending.append(folder.child(name))
+        self._usage = Usage(size_bytes=size_bytes, files=files)
+        return self._usage
+
+    def _present(self, path: LogicalPath) -> os.stat_result | None:
+        try:
+            return self._root.lstat(path)
+        except FileNotFoundError:
+            return None
+
+    def _check_unchanged(self, path: LogicalPath, expected: Stamp) -> None:
+        current = self.read_bytes(path, max_bytes=expected.size_bytes + MIB)
+        if current.stamp != expected:
+            raise FileChanged(f"{shown(path)} was changed meanwhile; read it again")
+
+    def _make_parents(self, path: LogicalPath) -> None:
+        try:
+            self._root.lstat(path.parent)
+        except FileNotFoundError:
+            self._root.make_folders(path.parent)
+            self._usage = None
+
+    def _reserve(self, path: LogicalPath, size_bytes: int, before: os.stat_result | None) -> None:
+        """Refuse a write that the quota has no room for; before a refusal the figure is measured anew."""
+        for usage in (self._usage or self.usage(), None):
+            current = usage or self.usage()
+            total = current.size_bytes + size_bytes - _counted_bytes(before)
+            files = current.files + (before is None)
+            if total <= self.quota.max_bytes and files <= self.quota.max_files:
+                return
+        if total > self.quota.max_bytes:
+            limit = f"{self.quota.max_bytes:,} bytes"
+            raise QuotaExceeded(
+                f"no room for {shown(path)}: the workspace may hold {limit}; remove what is not needed"
+            )
+        limit = f"{self.quota.max_files:,} files and folders"
+        raise QuotaExceeded(
+            f"no room for {shown(path)}: the workspace may hold {limit}; remove what is not needed"
+        )
+
+    def _count(self, size_bytes: int, files: int) -> None:
+        known = self._usage
+        if known is not None:
+            self._usage = Usage(size_bytes=known.size_bytes + size_bytes, files=known.files + files)
+
+
+def _entry(path: LogicalPath, status: os.stat_result) -> Entry:
+    return Entry(
+        path=path,
+        kind=_kind(status.st_mode),
+        size_bytes=status.st_size,
+        modified_ns=status.st_mtime_ns,
+        mode=stat.S_IMODE(status.st_mode),
+    )
+
+
+def _kind(mode: int) -> EntryKind:
+    if stat.S_ISREG(mode):
+        return EntryKind.FILE
+    if stat.S_ISDIR(mode):
+        return EntryKind.FOLDER
+    return EntryKind.LINK if stat.S_ISLNK(mode) else EntryKind.OTHER
+
+
+def _counted_bytes(status: os.stat_result | None) -> int:
+    return status.st_size if status is not None and stat.S_ISREG(status.st_mode) else 0
+
+
+def _check_regular(mode: int, path: LogicalPath) -> None:
+    if stat.S_ISDIR(mode):
+        raise ToolError(f"{shown(path)} is a folder, not a file; list it with Glob")
+    if not stat.S_ISREG(mode):
+        raise PathRefused(f"{shown(path)} is no regular file (a pipe, socket or device) and is not opened")
+
+
+def _check_size(size_bytes: int, max_bytes: int, path: LogicalPath) -> None:
+    if size_bytes > max_bytes:
+        raise ToolError(
+            f"{shown(path)} has {size_bytes:,} bytes or more; at most {max_bytes:,} are read at once."
+            " Look for the part you need with Grep, or cut it out with Bash (head, tail, sed -n)"
+        )
+
+
+def _read_at_most(descriptor: int, max_bytes: int) -> bytes:
+    chunks: list[bytes] = []
+    missing = max_bytes
+    while missing and (chunk := os.read(descriptor, min(missing, MIB))):
+        chunks.append(chunk)
+        missing -= len(chunk)
+    return b"".join(chunks)
