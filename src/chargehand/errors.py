@@ -22,6 +22,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
     ├── Unavailable                   not now: starting, stopping, database out of reach
+    ├── BudgetExhausted               the tree of tasks has used what it may
     ├── LeaseLost                     another worker carries the task, or nobody may: drop the work
     ├── JournalMismatch               a replay asked for another step than the journal holds
     ├── ToolError                     a tool call failed; the agent is told and may go on
@@ -188,6 +189,13 @@ class Unavailable(ChargehandError):
 
     code = "unavailable"
     status = 503
+
+
+class BudgetExhausted(ChargehandError):
+    """The tree of tasks has used what its root may: steps, children or depth."""
+
+    code = "budget_exhausted"
+    status = 409
 
 
 class LeaseLost(ChargehandError):

@@ -57,7 +57,7 @@ class Move(StrEnum):
 MOVES: dict[Move, tuple[frozenset[Status], Status]] = {
     Move.CLAIM: (frozenset({Status.PENDING}), Status.RUNNING),
     Move.WAIT: (frozenset({Status.RUNNING}), Status.WAITING),
-    Move.WAKE: (frozenset({Status.WAITING, Status.RUNNING}), Status.PENDING),
+    Move.WAKE: (frozenset({Status.WAITING}), Status.PENDING),
     Move.RELEASE: (frozenset({Status.RUNNING}), Status.PENDING),
     Move.DEFER: (frozenset({Status.RUNNING}), Status.PENDING),
     Move.RESCUE: (frozenset({Status.RUNNING}), Status.PENDING),
@@ -66,7 +66,7 @@ MOVES: dict[Move, tuple[frozenset[Status], Status]] = {
     Move.CANCEL: (OPEN, Status.CANCELED),
     Move.REOPEN: (frozenset({Status.FAILED, Status.CANCELED}), Status.PENDING),
 }
-"""Move → (from, to). `wake` also starts from `running`: what an attempt was about to wait for came first."""
+"""Move → (from, to)."""
 
 
 class Reason(StrEnum):

@@ -1,1 +1,1 @@
-"""What can be done: each public method is one use case in one transaction, committed before anyone is told."""
+"""What can be done: a public method is one use case in one transaction, committed before anyone is told."""

@@ -1,9 +1,9 @@
 """Agents: read definitions, publish versions, find the one that a task gets."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from difflib import get_close_matches
-from pathlib import Path
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition, parse_definition
@@ -44,16 +44,14 @@ class Agents:
         self._current[who.tenant, definition.id] = definition
         return definition, changed
 
-    async def load_folder(self, who: Principal, folder: Path) -> list[AgentDefinition]:
-        """Publish every `*.md` of a folder, by file name; the first bad file is told with its name."""
+    async def publish_all(self, who: Principal, texts: Mapping[str, str]) -> list[AgentDefinition]:
+        """Publish texts by origin (a file name, say); the first bad one is told with its origin."""
         loaded: list[AgentDefinition] = []
-        for path in sorted(folder.glob("*.md")):
+        for origin, text in texts.items():
             try:
-                text = path.read_text(encoding="utf-8")
                 definition, _ = await self.publish(who, text)
-            except (InvalidDefinition, UnicodeDecodeError) as error:
-                findings = error.findings if isinstance(error, InvalidDefinition) else ()
-                raise InvalidDefinition(f"{path.name}: {error}", findings=findings) from error
+            except InvalidDefinition as error:
+                raise InvalidDefinition(f"{origin}: {error}", findings=error.findings) from error
             loaded.append(definition)
         return loaded
 
@@ -79,6 +77,10 @@ class Agents:
                 raise AgentNotFound(f"agent {agent_id!r} has no version {version[:12]!r}")
             found = self._versions[key] = parse_definition(source, agent_id=agent_id)
         return found
+
+    async def version_for(self, tenant: str, agent_id: str) -> AgentDefinition:
+        """The version that a delegated task gets."""
+        return await self.current(Principal(id="tasks", tenant=tenant, scopes=frozenset()), agent_id)
 
     async def get(self, who: Principal, agent_id: str, version: str | None = None) -> AgentDefinition:
         """An agent as readers see it."""

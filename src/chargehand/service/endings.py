@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from chargehand.domain.history import EventKind
-from chargehand.domain.task import Move, Reason, Status, Task
+from chargehand.domain.task import FINAL, Move, Reason, Status, Task
 from chargehand.domain.values import JsonObject
 from chargehand.service.ports import EngineHints
 from chargehand.store import history, tasks
@@ -52,7 +52,7 @@ async def end(
     await history.append(tx, [(task.id, _EVENT_OF[task.status], _told(task)) for task in moved])
     hints.changed(tx, *(task.id for task in moved))
     for task in moved:
-        if task.parent_id is not None or task.children_spent:
+        if task.children_spent:
             await _end_below(tx, hints, task)
         if task.parent_id is not None:
             await _tell_parent(tx, hints, task)
@@ -85,8 +85,8 @@ async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reas
         await history.append(tx, [(task.id, EventKind.CANCEL_REQUESTED, data) for task in wished])
         hints.changed(tx, *ids)
         hints.stop(tx, ids)
-    # Deepest first: a parent that is canceled in the same breath needs no wake-up from its child.
-    for task in sorted(idle, key=lambda one: -one.depth):
+    # Parents first: one that is canceled in the same breath is not woken by its child.
+    for task in sorted(idle, key=lambda one: one.depth):
         values = {"reason": reason.value, "result": None, "error": None, "cancel_requested_at": tx.now}
         moved = await tasks.move(tx, Move.CANCEL, [(task, values)])
         await history.append(tx, [(one.id, EventKind.CANCELED, _told(one)) for one in moved])
@@ -98,7 +98,10 @@ async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reas
 
 async def _tell_parent(tx: Tx, hints: Hints, child: Task) -> None:
     parent_id, step = child.parent_id or "", child.parent_step or ""
-    current = (await tasks.get(tx, [child.id]))[child.id]
+    rows = await tasks.hold(tx, [child.id, parent_id])
+    current, parent = rows[child.id], rows[parent_id]
+    if parent.status in FINAL:
+        return
     data: JsonObject = {"task_id": child.id, "agent_id": child.agent_id, "status": current.status.value}
     await history.append(tx, [(parent_id, EventKind.CHILD_FINISHED, data)])
     hints.changed(tx, parent_id)

@@ -27,7 +27,7 @@ class RuntimeDirectory(Protocol):
         ...
 
     def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
-        """InvalidInput, with findings, when the agent cannot work with this input; RuntimeMissing as above."""
+        """InvalidInput, with findings, when the agent cannot work with this; RuntimeMissing as above."""
         ...
 
 

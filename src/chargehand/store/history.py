@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from chargehand.domain.history import Event, EventKind, Step, StepKind, StepStatus
 from chargehand.domain.values import JsonObject, JsonValue
@@ -131,6 +131,27 @@ async def finish_steps(tx: Tx, finished: Sequence[tuple[str, str, JsonValue]]) -
     ]
     if rows:
         await tx.connection.execute(statement, rows)
+
+
+async def discard_failed(tx: Tx, task_id: str) -> None:
+    """Drop the first step that went wrong and all that began no earlier, so that a retry does them anew."""
+    journal = await steps(tx, task_id)
+    failed = next((one for one in journal if went_wrong(one)), None)
+    if failed is not None:
+        await tx.connection.execute(
+            delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.started_at >= failed.started_at)
+        )
+
+
+def went_wrong(one: Step) -> bool:
+    """Whether a finished step's result tells of a failure: a tool's, a check's or a child's."""
+    results = one.result if isinstance(one.result, list) else [one.result]
+    for result in results:
+        if isinstance(result, dict) and one.status is StepStatus.DONE:
+            bad = result.get("is_error") is True or result.get("passed") is False
+            if bad or (one.kind is StepKind.DELEGATION and result.get("status") != "completed"):
+                return True
+    return False
 
 
 def _values(one: Step) -> dict[str, Any]:

@@ -206,6 +206,23 @@ async def clear_losses(tx: Tx, task_ids: Sequence[str]) -> None:
     await tx.connection.execute(statement)
 
 
+async def count_children(tx: Tx, task_id: str, count: int, *, root_id: str) -> None:
+    """Note on a task that it has children; the root's count is the tree's and was taken by `spend`."""
+    if task_id != root_id:
+        await tx.connection.execute(
+            update(AgentTask)
+            .where(AgentTask.id == task_id)
+            .values(children_spent=AgentTask.children_spent + count)
+        )
+
+
+async def set_round(tx: Tx, task_id: str, number: int) -> None:
+    """The repair round that the attempt is in."""
+    await tx.connection.execute(
+        update(AgentTask).where(AgentTask.id == task_id).values(round=number, updated_at=tx.now)
+    )
+
+
 async def note_wake(tx: Tx, task_id: str) -> None:
     """Count a wake-up, so that an attempt that is about to wait sees that something came meanwhile."""
     await tx.connection.execute(

@@ -1,0 +1,211 @@
+"""What workers do with tasks: claim, renew, finish, release.
+
+Rule: every write names the attempt. When the row says otherwise the lease is lost (LeaseLost): another worker
+carries the task or nobody may, and the caller drops its work.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from chargehand.domain.history import EventKind
+from chargehand.domain.task import (
+    FOREVER,
+    Canceled,
+    Completed,
+    Failed,
+    Move,
+    Outcome,
+    Reason,
+    Released,
+    Status,
+    Suspended,
+    Task,
+)
+from chargehand.domain.values import JsonObject
+from chargehand.errors import LeaseLost
+from chargehand.failpoint import fail_point
+from chargehand.service import endings
+from chargehand.service.agents import Agents
+from chargehand.service.endings import Hints
+from chargehand.store import history, tasks
+from chargehand.store.database import Database, Tx
+from chargehand.store.group import GroupCommit
+
+
+@dataclass(frozen=True, slots=True)
+class _Finish:
+    task: Task
+    outcome: Outcome
+
+
+class Attempts:
+    """What workers do with the tasks that they carry."""
+
+    def __init__(self, db: Database, agents: Agents, hints: Hints, lease: timedelta) -> None:
+        self._db = db
+        self._agents = agents
+        self._hints = hints
+        self.lease = lease
+        self._finish = GroupCommit[_Finish, Task](self._finish_group)
+
+    async def claim(self, worker: str, *, limit: int) -> list[Task]:
+        """Take up to `limit` ready tasks. The attempt number grows before anything is run."""
+        async with self._db.write() as tx:
+            found = await tasks.ready(tx, limit=limit)
+            claimed = await tasks.move(
+                tx,
+                Move.CLAIM,
+                [
+                    (
+                        task,
+                        {
+                            "attempt": task.attempt + 1,
+                            "worker_id": worker,
+                            "lease_until": tx.now + self.lease,
+                            "reason": None,
+                            "started_at": task.started_at or tx.now,
+                        },
+                    )
+                    for task in found
+                ],
+            )
+            started: list[tuple[str, EventKind, JsonObject]] = [
+                (task.id, EventKind.STARTED, {"attempt": task.attempt, "worker": worker}) for task in claimed
+            ]
+            await history.append(tx, started)
+            self._hints.changed(tx, *(task.id for task in claimed))
+        fail_point("attempts.claimed")
+        return claimed
+
+    async def renew(self, worker: str, attempts: Mapping[str, int]) -> tuple[set[str], set[str]]:
+        """Prolong leases. Returns (tasks whose lease is lost, tasks that somebody wants canceled)."""
+        async with self._db.write() as tx:
+            held = await tasks.renew(tx, worker=worker, attempts=attempts, lease=self.lease)
+        canceled = {task.id for task in held.values() if task.cancel_requested_at is not None}
+        return set(attempts) - set(held), canceled
+
+    async def finish(self, task: Task, outcome: Outcome) -> Task:
+        """End the attempt with its outcome; the task as it then stands. LeaseLost when it is not ours."""
+        ended = await self._finish(_Finish(task, outcome))
+        fail_point("attempts.finished")
+        return ended
+
+    async def _finish_group(self, group: Sequence[_Finish]) -> Sequence[Task | Exception]:
+        answers: dict[str, Task | Exception] = {}
+        async with self._db.write() as tx:
+            held = await tasks.hold(tx, [one.task.id for one in group])
+            kept: list[tuple[Task, Outcome]] = []
+            for one in group:
+                now = held.get(one.task.id)
+                if now is None or not is_held(now, one.task):
+                    answers[one.task.id] = LeaseLost(
+                        f"attempt {one.task.attempt} of {one.task.id} was taken over"
+                    )
+                else:
+                    kept.append((now, _as_it_stands(now, one)))
+            plain = [
+                (task, {"reason": None, "result": outcome.result, "error": None})
+                for task, outcome in kept
+                if isinstance(outcome, Completed)
+            ]
+            for task in await endings.end(tx, self._hints, Move.COMPLETE, plain) if plain else []:
+                answers[task.id] = task
+            for task, outcome in kept:
+                if not isinstance(outcome, Completed):
+                    answers[task.id] = await self._end_otherwise(tx, task, outcome)
+        return [answers[one.task.id] for one in group]
+
+    async def _end_otherwise(self, tx: Tx, task: Task, outcome: Outcome) -> Task:
+        match outcome:
+            case Suspended():
+                moved = await self._suspend(tx, task, outcome)
+            case Released():
+                moved = await tasks.move(tx, Move.RELEASE, [(task, {"reason": None, "run_after": tx.now})])
+                await history.append(tx, [(task.id, EventKind.RELEASED, {"attempt": task.attempt})])
+                self._hints.ready(tx)
+            case Canceled():
+                values = {"reason": Reason.CANCELED_BY_CALLER.value, "result": None, "error": None}
+                moved = await endings.end(tx, self._hints, Move.CANCEL, [(task, values)])
+            case Failed():
+                moved = await self._fail(tx, task, outcome)
+            case Completed():
+                raise AssertionError("completed outcomes are ended together")
+        self._hints.changed(tx, task.id)
+        return moved[0]
+
+    async def _suspend(self, tx: Tx, task: Task, outcome: Suspended) -> list[Task]:
+        """Wait, unless what is waited for came between the attempt's look and now."""
+        until = outcome.until or FOREVER
+        values: dict[str, Any] = {"reason": outcome.reason.value, "run_after": until}
+        told: JsonObject = {"reason": outcome.reason.value}
+        if outcome.until is not None:
+            told["until"] = outcome.until.isoformat()
+        moved = await tasks.move(tx, Move.WAIT, [(task, values)])
+        await history.append(tx, [(task.id, EventKind.WAITING, told)])
+        # An earlier timer may be due before what the engine sleeps for.
+        self._hints.ready(tx)
+        return moved
+
+    async def _fail(self, tx: Tx, task: Task, outcome: Failed) -> list[Task]:
+        block = (await self._agents.version(task.tenant, task.agent_id, task.agent_version)).block
+        error = outcome.error.as_data()
+        if outcome.may_retry and task.tries + 1 < block.attempts:
+            delay = block.retry_seconds * 2**task.tries
+            values = {
+                "reason": Reason.RETRY.value,
+                "tries": task.tries + 1,
+                "error": error,
+                "run_after": tx.now + timedelta(seconds=delay),
+            }
+            moved = await tasks.move(tx, Move.DEFER, [(task, values)])
+            told: JsonObject = {"error": error, "retry_in_seconds": delay}
+            await history.append(tx, [(task.id, EventKind.DEFERRED, told)])
+            self._hints.ready(tx)
+            return moved
+        values = {"reason": outcome.error.reason.value, "result": None, "error": error}
+        return await endings.end(tx, self._hints, Move.FAIL, [(task, values)])
+
+    async def next_round(self, task: Task, failures: Sequence[JsonObject]) -> Task:
+        """Begin a repair round: the agent is told which checks failed."""
+        async with self._db.write() as tx:
+            held = await held_or_lost(tx, task)
+            round_ = held.round + 1
+            await tasks.set_round(tx, task.id, round_)
+            told: JsonObject = {"round": round_, "failures": list(failures)}
+            await history.append(tx, [(task.id, EventKind.REPAIR, told)])
+            self._hints.changed(tx, task.id)
+            now = await tasks.get(tx, [task.id])
+        return now[task.id]
+
+    async def report(self, task: Task, kind: EventKind, data: JsonObject) -> None:
+        """Append an event of a running attempt."""
+        async with self._db.write() as tx:
+            await held_or_lost(tx, task)
+            await history.append(tx, [(task.id, kind, data)])
+            self._hints.changed(tx, task.id)
+
+
+def is_held(now: Task, seen: Task) -> bool:
+    """Whether the row still says that this attempt carries the task."""
+    return now.status is Status.RUNNING and now.attempt == seen.attempt and now.worker_id == seen.worker_id
+
+
+async def held_or_lost(tx: Tx, seen: Task) -> Task:
+    """The task as it stands, held for this transaction; LeaseLost when another attempt carries it."""
+    now = (await tasks.hold(tx, [seen.id])).get(seen.id)
+    if now is None or not is_held(now, seen):
+        raise LeaseLost(
+            f"attempt {seen.attempt} of task {seen.id} was taken over or ended; its work is dropped"
+        )
+    return now
+
+
+def _as_it_stands(now: Task, one: _Finish) -> Outcome:
+    """A cancel wins over giving up; a wait that is over already is a release."""
+    if now.cancel_requested_at is not None and not isinstance(one.outcome, Completed):
+        return Canceled()
+    if isinstance(one.outcome, Suspended) and now.wakes != one.task.wakes:
+        return Released()
+    return one.outcome

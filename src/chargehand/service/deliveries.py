@@ -1,0 +1,49 @@
+"""Deliverables that passed their checks: bytes first, then the rows and their events in one transaction."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from chargehand.domain.deliverable import Deliverable
+from chargehand.domain.history import EventKind
+from chargehand.domain.task import Task
+from chargehand.domain.values import JsonObject
+from chargehand.failpoint import fail_point
+from chargehand.service.attempts import held_or_lost
+from chargehand.service.endings import Hints
+from chargehand.store import deliverables, history
+from chargehand.store.blobs import Blobs
+from chargehand.store.database import Database
+
+
+@dataclass(frozen=True, slots=True)
+class Deliveries:
+    """What workers do with deliverables."""
+
+    db: Database
+    blobs: Blobs
+    hints: Hints
+
+    async def keep(self, data: bytes) -> str:
+        """Store the bytes of one file; their hash. Repeating it costs nothing."""
+        return await self.blobs.put(data)
+
+    async def store(self, task: Task, delivered: Sequence[Deliverable]) -> None:
+        """Store the manifests; the bytes they name were kept before. LeaseLost as everywhere."""
+        fail_point("deliveries.bytes_kept")
+        async with self.db.write() as tx:
+            await held_or_lost(tx, task)
+            for one in delivered:
+                await deliverables.store(tx, one)
+            await history.append(tx, [(task.id, EventKind.DELIVERED, _told(one)) for one in delivered])
+            self.hints.changed(tx, task.id)
+        fail_point("deliveries.stored")
+
+
+def _told(one: Deliverable) -> JsonObject:
+    return {
+        "name": one.name,
+        "sha256": one.sha256,
+        "size_bytes": one.size_bytes,
+        "files": len(one.files),
+        "checks_passed": len(one.evidence),
+    }

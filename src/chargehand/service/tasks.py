@@ -1,0 +1,313 @@
+"""What callers can do with tasks: submit, cancel, retry, answer."""
+
+import math
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from chargehand.clock import Clock
+from chargehand.domain.access import Principal, Scope
+from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.history import EventKind, StepKind, StepStatus
+from chargehand.domain.task import FINAL, Move, Reason, Status, Task, TaskOrder
+from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
+from chargehand.errors import IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
+from chargehand.service import endings
+from chargehand.service.agents import Agents
+from chargehand.service.endings import Hints
+from chargehand.store import history, tasks
+from chargehand.store.database import Database
+from chargehand.store.group import GroupCommit
+
+MAX_PRIORITY = 100
+MAX_DELAY = timedelta(days=366)
+_KEY = re.compile(r"[\x21-\x7e]{1,255}")
+_LABEL_KEY = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+_CONTEXT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """A stored task; `replayed` when an earlier request with the same key had already stored it."""
+
+    task: Task
+    replayed: bool
+
+
+@dataclass(frozen=True, slots=True)
+class _Submission:
+    task: Task
+    key: str | None
+    payload_hash: str
+    told: JsonObject
+
+
+class Tasks:
+    """What callers can do with tasks."""
+
+    def __init__(
+        self, db: Database, clock: Clock, agents: Agents, hints: Hints, check_space: Callable[[], None]
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._agents = agents
+        self._hints = hints
+        self._check_space = check_space
+        self._store = GroupCommit[_Submission, Accepted](self._store_group)
+
+    async def submit(self, who: Principal, order: TaskOrder) -> Accepted:
+        """Accept an order durably, or say why not.
+
+        A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
+        Raises AgentNotFound, RuntimeMissing, InvalidInput (with findings), StorageFull.
+        """
+        who.require(Scope.TASKS_WRITE)
+        _check_order(order)
+        self._check_space()
+        definition = await self._agents.current(who, order.agent_id)
+        self._agents.runtimes.check_input(definition, order.task_data)
+        task = self._new_task(who, order, definition)
+        told: JsonObject = {"agent_id": task.agent_id, "agent_version": task.agent_version, "by": who.id}
+        return await self._store(_Submission(task, order.idempotency_key, _payload_hash(order), told))
+
+    def _new_task(self, who: Principal, order: TaskOrder, definition: AgentDefinition) -> Task:
+        now = self._clock.now()
+        task_id = self._clock.new_id()
+        budget = definition.block.budget
+        seconds = order.timeout_seconds or definition.block.timeout_seconds or budget.wall_seconds
+        start = max(order.run_after or now, now)
+        return new_task(
+            id=task_id,
+            tenant=who.tenant,
+            definition=definition,
+            task_data=order.task_data,
+            run_after=start,
+            priority=order.priority,
+            root_id=task_id,
+            context_id=order.context_id or self._clock.new_id(),
+            labels=dict(order.labels),
+            deadline_at=start + timedelta(seconds=min(seconds, budget.wall_seconds)),
+            created_by=who.id,
+            now=now,
+        )
+
+    async def _store_group(self, group: Sequence[_Submission]) -> Sequence[Accepted | Exception]:
+        """Many submissions, one commit; a key may be repeated within the group too."""
+        answers: list[Accepted | Exception] = []
+        fresh: list[_Submission] = []
+        async with self._db.write() as tx:
+            known: dict[tuple[str, str], tuple[str, str]] = {}
+            for tenant in {one.task.tenant for one in group if one.key}:
+                keys = [one.key for one in group if one.key and one.task.tenant == tenant]
+                found = await tasks.find_by_key(tx, tenant, keys)
+                known |= {(tenant, key): value for key, value in found.items()}
+            earlier = await tasks.get(tx, [task_id for task_id, _ in known.values()]) if known else {}
+            for one in group:
+                seen = known.get((one.task.tenant, one.key)) if one.key else None
+                if seen is None:
+                    fresh.append(one)
+                    answers.append(Accepted(one.task, replayed=False))
+                    if one.key:
+                        known[one.task.tenant, one.key] = (one.task.id, one.payload_hash)
+                        earlier[one.task.id] = one.task
+                elif seen[1] != one.payload_hash:
+                    answers.append(_mismatch(one.key))
+                else:
+                    answers.append(Accepted(earlier[seen[0]], replayed=True))
+            if fresh:
+                await tasks.insert_tasks(
+                    tx, [one.task for one in fresh], submitted=[one.told for one in fresh]
+                )
+                keyed = [
+                    (one.task.tenant, one.key, one.payload_hash, one.task.id) for one in fresh if one.key
+                ]
+                if keyed:
+                    await tasks.remember_keys(tx, keyed)
+                self._hints.ready(tx)
+        return answers
+
+    async def cancel(self, who: Principal, task_id: str) -> str:
+        """Cancel a task and all that is open below it.
+
+        The answer is `confirmed` when nothing of it runs any more, `requested` while workers are still being
+        stopped. Canceling what was canceled is confirmed again; what ended otherwise is IllegalMove.
+        """
+        who.require(Scope.TASKS_CANCEL)
+        async with self._db.write() as tx:
+            task = (await tasks.hold(tx, [task_id])).get(task_id)
+            if task is None or task.tenant != who.tenant:
+                raise _not_found(task_id)
+            if task.status is Status.CANCELED:
+                return "confirmed"
+            if task.status in FINAL:
+                raise IllegalMove(f"task {task_id} is {task.status.value}; only an open task can be canceled")
+            targets = [task, *await tasks.open_below(tx, task)]
+            running = await endings.cancel_all(tx, self._hints, targets, Reason.CANCELED_BY_CALLER)
+        return "requested" if running else "confirmed"
+
+    async def retry(self, who: Principal, task_id: str) -> Task:
+        """Give a failed or canceled task another try.
+
+        It goes on from its journal: steps that went well before the first that failed are kept, that one and
+        what began after it are done anew.
+        """
+        who.require(Scope.TASKS_WRITE)
+        self._check_space()
+        async with self._db.write() as tx:
+            task = (await tasks.hold(tx, [task_id])).get(task_id)
+            if task is None or task.tenant != who.tenant:
+                raise _not_found(task_id)
+            if task.parent_id is not None:
+                raise IllegalMove(
+                    f"task {task_id} was delegated by {task.parent_id}; retry the task at the root"
+                )
+            if task.status not in (Status.FAILED, Status.CANCELED):
+                raise IllegalMove(
+                    f"task {task_id} is {task.status.value}; only a failed or canceled one is retried"
+                )
+            moved = await tasks.move(tx, Move.REOPEN, [(task, self._reopened(task))])
+            await history.append(tx, [(task_id, EventKind.REOPENED, {"by": who.id})])
+            await history.discard_failed(tx, task_id)
+            self._hints.changed(tx, task_id)
+            self._hints.ready(tx)
+        return moved[0]
+
+    def _reopened(self, task: Task) -> dict[str, object]:
+        now = self._clock.now()
+        lasted = (task.deadline_at - task.created_at) if task.deadline_at else None
+        return {
+            "reason": None,
+            "result": None,
+            "error": None,
+            "run_after": now,
+            "tries": 0,
+            "losses": 0,
+            "round": 0,
+            "cancel_requested_at": None,
+            "deadline_at": now + lasted if lasted else None,
+        }
+
+    async def answer(self, who: Principal, task_id: str, question: str, answer: JsonValue) -> None:
+        """Answer a question that a task waits for; `question` is its step's path."""
+        who.require(Scope.TASKS_WRITE)
+        check_json(answer)
+        async with self._db.write() as tx:
+            task = (await tasks.hold(tx, [task_id])).get(task_id)
+            if task is None or task.tenant != who.tenant:
+                raise _not_found(task_id)
+            step = await history.step(tx, task_id, question)
+            if step is None or step.kind is not StepKind.QUESTION:
+                raise TaskNotFound(f"task {task_id} has no question {question!r}")
+            if step.status is StepStatus.DONE or task.status in FINAL:
+                raise IllegalMove(f"question {question!r} of task {task_id} is not open any more")
+            choices = step.arguments.get("choices")
+            if isinstance(choices, list) and choices and answer not in choices:
+                raise InvalidInput(f"the answer is one of {choices}, not {answer!r}")
+            await history.finish_steps(tx, [(task_id, question, answer)])
+            await history.append(tx, [(task_id, EventKind.ANSWERED, {"question": question, "by": who.id})])
+            self._hints.changed(tx, task_id)
+            await endings.wake(tx, self._hints, task_id)
+
+
+def new_task(
+    *,
+    id: str,
+    tenant: str,
+    definition: AgentDefinition,
+    task_data: JsonObject,
+    run_after: datetime,
+    priority: int,
+    root_id: str,
+    context_id: str,
+    labels: dict[str, str],
+    deadline_at: datetime | None,
+    created_by: str,
+    now: datetime,
+    parent: Task | None = None,
+    parent_step: str | None = None,
+) -> Task:
+    """A task as it is before anything happened to it."""
+    return Task(
+        id=id,
+        tenant=tenant,
+        agent_id=definition.id,
+        agent_version=definition.version,
+        task_data=task_data,
+        status=Status.PENDING,
+        reason=None,
+        result=None,
+        error=None,
+        attempt=0,
+        tries=0,
+        losses=0,
+        worker_id=None,
+        lease_until=None,
+        run_after=run_after,
+        priority=priority,
+        parent_id=parent.id if parent else None,
+        parent_step=parent_step,
+        root_id=root_id,
+        depth=parent.depth + 1 if parent else 0,
+        context_id=context_id,
+        labels=labels,
+        budget=definition.block.budget.as_data(),
+        steps_spent=0,
+        children_spent=0,
+        deadline_at=deadline_at,
+        cancel_requested_at=None,
+        wakes=0,
+        last_event=1,
+        round=0,
+        created_by=created_by,
+        created_at=now,
+        updated_at=now,
+        started_at=None,
+        finished_at=None,
+    )
+
+
+def _check_order(order: TaskOrder) -> None:
+    check_json(order.task_data)
+    if not isinstance(order.priority, int) or abs(order.priority) > MAX_PRIORITY:  # pyright: ignore[reportUnnecessaryIsInstance] - programs in Python call this too
+        raise InvalidInput(f"priority is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}")
+    if order.idempotency_key is not None and not _KEY.fullmatch(order.idempotency_key):
+        raise InvalidInput("Idempotency-Key is 1 to 255 visible ASCII characters")
+    if order.context_id is not None and not _CONTEXT_ID.fullmatch(order.context_id):
+        raise InvalidInput("context_id is 1 to 64 of A-Z a-z 0-9 _ . : -")
+    if len(order.labels) > 32:
+        raise InvalidInput("a task has at most 32 labels")
+    for key, value in order.labels.items():
+        check_json(value)
+        if not _LABEL_KEY.fullmatch(key) or len(value) > 255:
+            raise InvalidInput(
+                f"label {key[:64]!r}: a key is 1 to 64 of A-Z a-z 0-9 _ . -, a value up to 255 long"
+            )
+    seconds = order.timeout_seconds
+    if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= MAX_DELAY.total_seconds()):
+        raise InvalidInput("timeout_seconds is greater than 0 and at most a year")
+
+
+def _payload_hash(order: TaskOrder) -> str:
+    """What a repeated key is compared by; empty without a key."""
+    if order.idempotency_key is None:
+        return ""
+    return content_hash(
+        {
+            "agent_id": order.agent_id,
+            "task_data": order.task_data,
+            "context_id": order.context_id,
+            "labels": order.labels,
+            "priority": order.priority,
+            "run_after": order.run_after.isoformat() if order.run_after else None,
+            "timeout_seconds": order.timeout_seconds,
+        }
+    )
+
+
+def _mismatch(key: str | None) -> IdempotencyMismatch:
+    return IdempotencyMismatch(f"Idempotency-Key {key!r} was used with another payload; use a new key")
+
+
+def _not_found(task_id: str) -> TaskNotFound:
+    return TaskNotFound(f"there is no task {task_id!r}")

@@ -1,0 +1,206 @@
+"""Reads: a task, lists, events, the journal, deliverables; and waiting for what comes next.
+
+Rule: whoever waits reads the rows again after each hint and at the latest after POLL_SECONDS, so a lost hint
+costs time, never truth.
+"""
+
+import asyncio
+import base64
+import binascii
+import re
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+import orjson
+
+from chargehand.domain.access import Principal, Scope
+from chargehand.domain.deliverable import Deliverable
+from chargehand.domain.history import TERMINAL_EVENTS, Event, Step
+from chargehand.domain.task import FINAL, Status, Task
+from chargehand.errors import DeliverableNotFound, InvalidCursor, InvalidInput, TaskNotFound
+from chargehand.store import deliverables, history, tasks
+from chargehand.store.blobs import Blobs
+from chargehand.store.database import Database
+from chargehand.store.group import GroupCommit
+from chargehand.store.signals import Signals
+
+POLL_SECONDS = 5.0
+MAX_PAGE = 200
+EVENT_BATCH = 500
+_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """A part of a list, and the cursor of the next one (None: that was all)."""
+
+    tasks: list[Task]
+    next_cursor: str | None
+
+
+class Watch:
+    """What can be read, by those who may."""
+
+    def __init__(self, db: Database, blobs: Blobs, signals: Signals) -> None:
+        self._db = db
+        self._blobs = blobs
+        self._signals = signals
+        # Readers that come at the same moment share one statement, as writers share a commit.
+        self._one = GroupCommit[str, Task | None](self._get_group)
+
+    async def get(self, who: Principal, task_id: str) -> Task:
+        """One task; TaskNotFound also when it is another tenant's."""
+        who.require(Scope.TASKS_READ)
+        task = await self._one(task_id) if _UUID.fullmatch(task_id) else None
+        if task is None or task.tenant != who.tenant:
+            raise TaskNotFound(f"there is no task {task_id[:64]!r}")
+        return task
+
+    async def _get_group(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
+        async with self._db.read() as tx:
+            found = await tasks.get(tx, set(task_ids))
+        return [found.get(task_id) for task_id in task_ids]
+
+    async def page(
+        self,
+        who: Principal,
+        *,
+        agent_id: str | None = None,
+        status: str | None = None,
+        parent_id: str | None = None,
+        context_id: str | None = None,
+        labels: Mapping[str, str] | None = None,
+        cursor: str | None = None,
+        limit: int = 50,
+    ) -> Page:
+        """Tasks, newest first, narrowed by what is given."""
+        who.require(Scope.TASKS_READ)
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
+        if status is not None and status not in list(Status):
+            raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(Status)}")
+        filters = {"agent_id": agent_id, "status": status, "parent_id": parent_id, "context_id": context_id}
+        before = None if cursor is None else _read_cursor(cursor)
+        async with self._db.read() as tx:
+            found = await tasks.page(
+                tx, tenant=who.tenant, filters=filters, labels=labels or {}, before=before, limit=limit + 1
+            )
+        more = len(found) > limit
+        return Page(found[:limit], _cursor(found[limit - 1].id) if more else None)
+
+    async def children(self, who: Principal, task_id: str) -> list[Task]:
+        """A task's children, oldest first."""
+        await self.get(who, task_id)
+        async with self._db.read() as tx:
+            return await tasks.children(tx, task_id)
+
+    async def steps(self, who: Principal, task_id: str) -> list[Step]:
+        """A task's journal, in the order in which the steps began."""
+        await self.get(who, task_id)
+        async with self._db.read() as tx:
+            return await history.steps(tx, task_id)
+
+    async def events(
+        self, who: Principal, task_id: str, *, after: int = 0, limit: int = EVENT_BATCH
+    ) -> list[Event]:
+        """A task's events after a sequence number."""
+        await self.get(who, task_id)
+        if not 1 <= limit <= EVENT_BATCH:
+            raise InvalidInput(f"limit is 1 to {EVENT_BATCH}, not {limit}")
+        return await self._events(task_id, after, limit)
+
+    async def _events(self, task_id: str, after: int, limit: int = EVENT_BATCH) -> list[Event]:
+        async with self._db.read() as tx:
+            return await history.events_after(tx, task_id, after, limit=limit)
+
+    async def follow(
+        self, who: Principal, task_id: str, *, after: int = 0
+    ) -> AsyncGenerator[Event | None, None]:
+        """Events after a sequence number, as they come, to the one that ends the task.
+
+        Yields None when POLL_SECONDS passed without one, so that the caller can show that it is alive. A task
+        that was ended and reopened goes on after its earlier end.
+        """
+        await self.get(who, task_id)
+        with self._signals.listen(task_id) as heard:
+            while True:
+                heard.clear()
+                batch = await self._events(task_id, after)
+                for event in batch:
+                    after = event.sequence
+                    yield event
+                if batch and batch[-1].kind in TERMINAL_EVENTS and await self._has_ended(who, task_id, after):
+                    return
+                if not batch:
+                    if await self._has_ended(who, task_id, after):
+                        return
+                    if not await _heard(heard, POLL_SECONDS):
+                        yield None
+
+    async def _has_ended(self, who: Principal, task_id: str, after: int) -> bool:
+        task = await self.get(who, task_id)
+        return task.status in FINAL and task.last_event <= after
+
+    async def wait(self, who: Principal, task_id: str, seconds: float) -> Task:
+        """The task as soon as it has ended, or as it stands after so many seconds."""
+        with self._signals.listen(task_id) as heard:
+            try:
+                async with asyncio.timeout(seconds):
+                    while True:
+                        heard.clear()
+                        task = await self.get(who, task_id)
+                        if task.status in FINAL:
+                            return task
+                        await _heard(heard, POLL_SECONDS)
+            except TimeoutError:
+                return await self.get(who, task_id)
+
+    async def deliverables(self, who: Principal, task_id: str) -> list[Deliverable]:
+        """What a task has delivered, with the evidence."""
+        await self.get(who, task_id)
+        async with self._db.read() as tx:
+            return await deliverables.of_task(tx, task_id)
+
+    async def deliverable(self, who: Principal, task_id: str, name: str) -> Deliverable:
+        """One deliverable by name."""
+        found = await self.deliverables(who, task_id)
+        for one in found:
+            if one.name == name:
+                return one
+        stored = ", ".join(one.name for one in found) or "none yet"
+        raise DeliverableNotFound(f"task {task_id} has no deliverable {name[:64]!r}; stored: {stored}")
+
+    async def content(self, digest: str) -> bytes:
+        """The bytes of a deliverable's file, by a hash that `deliverable` gave."""
+        return await self._blobs.get(digest)
+
+    async def counts(self) -> dict[str, int]:
+        """How many tasks stand where, in all tenants; for the operator."""
+        async with self._db.read() as tx:
+            return await tasks.count_by_status(tx)
+
+
+async def _heard(event: asyncio.Event, seconds: float) -> bool:
+    try:
+        async with asyncio.timeout(seconds):
+            return await event.wait()
+    except TimeoutError:
+        return False
+
+
+def _cursor(task_id: str) -> str:
+    return base64.urlsafe_b64encode(orjson.dumps({"before": task_id})).rstrip(b"=").decode()
+
+
+def _read_cursor(cursor: str) -> str:
+    """The id that a cursor stands for; InvalidCursor for anything this service did not make."""
+    try:
+        padded = cursor.encode("ascii") + b"=" * (-len(cursor) % 4)
+        loaded: Any = orjson.loads(base64.b64decode(padded, altchars=b"-_", validate=True))
+        before = cast("dict[str, Any]", loaded)["before"]
+    except (ValueError, KeyError, TypeError, binascii.Error):
+        before = None
+    if not isinstance(before, str) or not _UUID.fullmatch(before):
+        raise InvalidCursor("the cursor is not one that this list gave; start again without it")
+    return before
