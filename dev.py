@@ -38,7 +38,7 @@ CHECKS = {
     "ruff check": ["ruff", "check", "."],
     "ruff format": ["ruff", "format", "--check", "."],
     "basedpyright": ["basedpyright", "--warnings"],
-    "import-linter": ["lint-imports"],
+    "import-linter": ["lint-imports", "--no-logo"],
 }
 
 
@@ -62,14 +62,14 @@ def check(arguments: list[str]) -> int:
     environment.ensure("dev")
     failed: list[str] = []
     for name, (first, *rest) in CHECKS.items():
-        say(f"── {name}")
+        print(f"── {name}", flush=True)
         started = time.monotonic()
         command = [environment.program(first), *rest]
         done = subprocess.run(command, cwd=environment.ROOT, env=environment.variables(), check=False)
         if done.returncode != 0:
             failed.append(name)
-        say(f"   {'FAILED' if done.returncode else 'ok'}, {time.monotonic() - started:.1f} s")
-    say(f"failed: {', '.join(failed)}" if failed else "all checks passed")
+        print(f"   {'FAILED' if done.returncode else 'ok'}, {time.monotonic() - started:.1f} s", flush=True)
+    print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
     return 1 if failed else 0
 
 

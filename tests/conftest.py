@@ -1,0 +1,42 @@
+"""What every test may rely on: the loopback is the only network, and a missing server is never passed over in CI.
+
+`postgresql_url`, `mysql_url`, `redis_url` and `rabbitmq_url` give the address of a server that a test may fill and
+empty; tests/README.md says how to bring one.
+"""
+
+import sys
+from typing import Any
+
+import pytest
+
+from tests.network import refuse_other_than_loopback
+from tests.servers import server_or_skip
+
+
+def pytest_configure() -> None:
+    sys.addaudithook(_watch_network)
+
+
+def _watch_network(event: str, arguments: tuple[Any, ...]) -> None:
+    if event in {"socket.connect", "socket.bind", "socket.sendto"}:
+        refuse_other_than_loopback(event, arguments[1])
+
+
+@pytest.fixture(scope="session")
+def postgresql_url() -> str:
+    return server_or_skip("postgresql")
+
+
+@pytest.fixture(scope="session")
+def mysql_url() -> str:
+    return server_or_skip("mysql")
+
+
+@pytest.fixture(scope="session")
+def redis_url() -> str:
+    return server_or_skip("redis")
+
+
+@pytest.fixture(scope="session")
+def rabbitmq_url() -> str:
+    return server_or_skip("rabbitmq")
