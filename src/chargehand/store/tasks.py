@@ -104,9 +104,13 @@ async def due_timers(tx: Tx) -> list[Task]:
 
 async def next_due(tx: Tx) -> datetime | None:
     """When the engine must look again at the latest: the next delayed task, timer or deadline."""
-    idle = AgentTask.status.in_([Status.PENDING.value, Status.WAITING.value])
-    statement = select(func.min(AgentTask.run_after), func.min(AgentTask.deadline_at)).where(idle)
-    times = (await tx.connection.execute(statement)).one()
+    # One minimum per status and column: each is a single seek in an index, however many tasks there are.
+    minima = [
+        select(func.min(column)).where(AgentTask.status == status.value).scalar_subquery()
+        for status in (Status.PENDING, Status.WAITING)
+        for column in (AgentTask.run_after, AgentTask.deadline_at)
+    ]
+    times = (await tx.connection.execute(select(*minima))).one()
     return min((time for time in times if time is not None), default=None)
 
 

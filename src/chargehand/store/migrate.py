@@ -1,0 +1,63 @@
+"""Brings a database to the schema that this code knows, and says so when it cannot.
+
+Alembic is imported only when there is something to do: it costs a third of the start-up time.
+"""
+
+import sqlite3
+from contextlib import closing
+from pathlib import Path
+
+from chargehand.errors import Unavailable
+
+HEAD = "0001"
+"""The newest revision in migrations/versions; a test holds the two together."""
+
+
+def current_revision(path: Path) -> str | None:
+    """The revision that the file is at; None for a new or an empty file."""
+    if not path.exists():
+        return None
+    with closing(sqlite3.connect(path)) as connection:
+        try:
+            row = connection.execute("SELECT version_num FROM alembic_version").fetchone()
+        except sqlite3.OperationalError:
+            return None
+    return None if row is None else str(row[0])
+
+
+def upgrade(path: Path) -> str | None:
+    """Bring the database to HEAD; the revision it was at before. Unavailable when that cannot be."""
+    try:
+        before = current_revision(path)
+        if before != HEAD:
+            _run(path, before)
+    except (sqlite3.DatabaseError, OSError) as error:
+        raise Unavailable(f"the database {path.name} cannot be opened or written: {error}") from error
+    return before
+
+
+def _run(path: Path, before: str | None) -> None:
+    from alembic import command  # noqa: PLC0415 - see the module's docstring
+    from alembic.config import Config  # noqa: PLC0415 - as above
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+    from sqlalchemy import create_engine, exc  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option(
+        "script_location", (Path(__file__).parent / "migrations").as_posix().replace("%", "%%")
+    )
+    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    if before is not None and before not in known:
+        raise Unavailable(
+            f"the database is at revision {before}, which is newer than this version of Chargehand knows"
+            f" ({HEAD}); install the newer version again"
+        )
+    engine = create_engine(f"sqlite:///{path.as_posix()}")
+    try:
+        with engine.begin() as connection:
+            config.attributes["connection"] = connection
+            command.upgrade(config, "head")
+    except exc.DatabaseError as error:
+        raise Unavailable(f"the database {path.name} cannot be migrated: {error.orig}") from error
+    finally:
+        engine.dispose()

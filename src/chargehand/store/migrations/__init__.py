@@ -1,0 +1,1 @@
+"""The schema's history; `versions/` holds one file a change, oldest first."""

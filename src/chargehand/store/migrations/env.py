@@ -1,0 +1,11 @@
+"""What Alembic runs: the connection comes from store/migrate.py, never from a configuration file."""
+
+from alembic import context
+from sqlalchemy import Connection
+
+from chargehand.store.tables import Base
+
+connection: Connection = context.config.attributes["connection"]
+context.configure(connection=connection, target_metadata=Base.metadata, render_as_batch=True)
+with context.begin_transaction():
+    context.run_migrations()
