@@ -14,7 +14,7 @@ from chargehand.errors import InvalidInput, PayloadTooLarge
 
 JsonScalar: TypeAlias = str | int | float | bool | None
 JsonValue: TypeAlias = "JsonScalar | list[JsonValue] | dict[str, JsonValue]"
-JsonObject: TypeAlias = "dict[str, JsonValue]"
+JsonObject: TypeAlias = dict[str, "JsonValue"]
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Beyond it JavaScript and other JSON readers lose digits (RFC 8259 section 6)."""

@@ -1,0 +1,389 @@
+"""The bodies of the REST API: what may be sent, and the shape of every answer.
+
+Rule: a request refuses unknown fields and coerces nothing; an answer may gain fields, so readers ignore those
+they do not know. `answers.py` builds answers without these models, and a test holds the two together.
+"""
+
+import re
+from datetime import datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+
+from chargehand.domain.access import Scope
+from chargehand.domain.agent import MAX_DEFINITION_BYTES, RuntimeKind
+from chargehand.domain.history import StepKind, StepStatus
+from chargehand.domain.task import Status
+from chargehand.domain.values import MAX_SAFE_INTEGER
+
+PROBLEM_TYPE = "application/problem+json"
+"""The media type of every answer that tells of an error (RFC 9457)."""
+
+AGENT_ID_PATTERN = r"^[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?$"
+TASK_ID_PATTERN = r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$"
+LABEL_KEY_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
+CONTEXT_ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
+IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
+NO_NUL = r"^[^\x00]*$"
+MAX_WAIT_SECONDS = 60
+"""The longest that `Prefer: wait` is honoured."""
+
+JSON_VALUE_SCHEMA: dict[str, Any] = {
+    "title": "JsonValue",
+    "description": "Any JSON, at most 64 levels deep and of 10,000 values; without NUL in its texts.",
+    "anyOf": [
+        {"type": "string", "pattern": NO_NUL},
+        {"type": "integer", "minimum": -MAX_SAFE_INTEGER, "maximum": MAX_SAFE_INTEGER},
+        {"type": "number", "minimum": -1e300, "maximum": 1e300},
+        {"type": "boolean"},
+        {"type": "null"},
+        {"type": "array", "items": {"$ref": "#/components/schemas/JsonValue"}},
+        {"$ref": "#/components/schemas/JsonObject"},
+    ],
+}
+JSON_OBJECT_SCHEMA: dict[str, Any] = {
+    "title": "JsonObject",
+    "type": "object",
+    "propertyNames": {"pattern": NO_NUL},
+    "additionalProperties": {"$ref": "#/components/schemas/JsonValue"},
+}
+"""The two refer to each other by where the OpenAPI document puts them."""
+
+# pydantic refuses a $ref to a schema that it did not make; the OpenAPI document turns this mark into one.
+REF_MARK = "x-ref"
+JsonBody = Annotated[Any, WithJsonSchema({REF_MARK: "JsonValue"})]
+JsonObjectBody = Annotated[dict[str, Any], WithJsonSchema({REF_MARK: "JsonObject"})]
+
+
+_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+
+
+def _only_text(value: object) -> object:
+    """A time is written as RFC 3339 text; numbers, which a lax reader takes for seconds, are refused."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.fullmatch(value)):
+        return value
+    raise ValueError("a time is text such as 2030-01-31T08:00:00Z")
+
+
+Time = Annotated[
+    AwareDatetime,
+    BeforeValidator(_only_text),
+    Field(strict=False),
+    WithJsonSchema({"type": "string", "format": "date-time"}),
+]
+
+
+class _Sent(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
+
+
+class _Answer(BaseModel):
+    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
+
+
+class TaskSubmission(_Sent):
+    """A task to be carried out."""
+
+    task_data: JsonObjectBody
+    """What the agent works with."""
+    context_id: Annotated[str, Field(pattern=CONTEXT_ID_PATTERN)] | None = None
+    """The conversation that the task belongs to; made when it is absent."""
+    labels: dict[
+        Annotated[str, Field(pattern=LABEL_KEY_PATTERN)],
+        Annotated[str, Field(max_length=255, pattern=NO_NUL)],
+    ] = Field(
+        default_factory=dict[str, str],
+        max_length=32,
+        json_schema_extra={"additionalProperties": False},
+    )
+    """The caller's own marks, which lists can be narrowed by."""
+    priority: int = Field(default=0, ge=-100, le=100)
+    """Higher goes first."""
+    run_after: Time | None = None
+    """Not before this time."""
+    timeout_seconds: float | None = Field(default=None, gt=0, le=366 * 86_400)
+    """How long the task, and all that it delegates, may take."""
+
+
+class AgentSource(_Sent):
+    """A definition: the text of a Markdown file with front matter."""
+
+    source: str = Field(max_length=MAX_DEFINITION_BYTES)
+
+
+class AnswerSubmission(_Sent):
+    """The answer to a question that a task waits for."""
+
+    question: str = Field(min_length=1, max_length=128, pattern=NO_NUL)
+    """Which one: `question` of GET /tasks/{id}/questions."""
+    answer: JsonBody
+
+
+class FindingBody(_Answer):
+    """One thing wrong with what was sent."""
+
+    where: str
+    message: str
+    hint: str
+    line: int | None
+
+
+class ProblemBody(_Answer):
+    """An error (RFC 9457)."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    code: str
+    """Stable, for programs; docs/reference/api.md tells each."""
+    findings: list[FindingBody]
+    request_id: str
+
+
+class TaskErrorBody(_Answer):
+    """Why a task failed."""
+
+    reason: str
+    message: str
+    details: dict[str, Any]
+
+
+class TaskBody(_Answer):
+    """A task as it stands."""
+
+    id: str
+    agent_id: str
+    agent_version: str
+    task_data: dict[str, Any]
+    status: Status
+    reason: str | None
+    """Why the status stands so, for machines: `children`, `timer`, `timeout`, `checks_failed`, …"""
+    result: Any
+    """What the agent returned, once the task is completed."""
+    error: TaskErrorBody | None
+    attempt: int
+    round: int
+    """Repair rounds that failed checks have led to."""
+    priority: int
+    labels: dict[str, str]
+    parent_id: str | None
+    root_id: str
+    depth: int
+    context_id: str
+    budget: dict[str, Any]
+    steps_spent: int
+    """By the whole tree, when this task is its root."""
+    children_spent: int
+    last_event: int
+    """The sequence number of the newest event."""
+    created_by: str
+    run_after: datetime | None
+    """Not before this time; null while the task waits for something other than a time."""
+    deadline_at: datetime | None
+    cancel_requested_at: datetime | None
+    created_at: datetime
+    updated_at: datetime
+    started_at: datetime | None
+    finished_at: datetime | None
+
+
+class TaskPage(_Answer):
+    """A part of a list, newest first."""
+
+    items: list[TaskBody]
+    next_cursor: str | None
+    """Give it as `cursor` to get what follows; null: that was all."""
+
+
+class TaskList(_Answer):
+    """A task's children, oldest first."""
+
+    items: list[TaskBody]
+
+
+class CancelBody(_Answer):
+    """How far a cancel has come."""
+
+    cancel: Literal["requested", "confirmed"]
+    """`requested`: workers are still being stopped; `confirmed`: nothing of it runs any more."""
+    task: TaskBody
+
+
+class EventBody(_Answer):
+    """What happened to a task. `sequence` starts at 1 and has no gap."""
+
+    task_id: str
+    sequence: int
+    kind: str
+    at: datetime
+    data: dict[str, Any]
+
+
+class EventPage(_Answer):
+    """Events after a sequence number."""
+
+    items: list[EventBody]
+    next_after: int
+    """Give it as `after` to get what follows."""
+
+
+class StepBody(_Answer):
+    """A journaled unit of a task."""
+
+    task_id: str
+    path: str
+    kind: StepKind
+    name: str
+    arguments: dict[str, Any]
+    status: StepStatus
+    result: Any
+    attempt: int
+    started_at: datetime
+    finished_at: datetime | None
+
+
+class StepList(_Answer):
+    """A task's journal, in the order in which the steps began."""
+
+    items: list[StepBody]
+
+
+class QuestionBody(_Answer):
+    """A question that a task waits for."""
+
+    question: str
+    """What POST /tasks/{id}/answers names."""
+    text: str
+    choices: list[Any] | None
+    """When given, the answer is one of these."""
+    asked_at: datetime
+
+
+class QuestionList(_Answer):
+    """The questions that are open."""
+
+    items: list[QuestionBody]
+
+
+class FileBody(_Answer):
+    """A file of a deliverable."""
+
+    path: str
+    sha256: str
+    size_bytes: int
+
+
+class EvidenceBody(_Answer):
+    """What a check found."""
+
+    deliverable: str
+    check: str
+    passed: bool
+    output: str
+    exit_code: int | None
+    duration_seconds: float
+
+
+class DeliverableBody(_Answer):
+    """A stored output of a task, and the evidence that it was checked."""
+
+    task_id: str
+    name: str
+    path: str
+    is_folder: bool
+    sha256: str
+    size_bytes: int
+    files: list[FileBody]
+    evidence: list[EvidenceBody]
+    stored_at: datetime
+
+
+class DeliverableList(_Answer):
+    """What a task has delivered, by name."""
+
+    items: list[DeliverableBody]
+
+
+class AgentSummary(_Answer):
+    """An agent, in short."""
+
+    id: str
+    name: str
+    description: str
+    tools: list[str]
+    runtime: RuntimeKind
+    version: str
+    """The SHA-256 of the definition's text."""
+
+
+class AgentList(_Answer):
+    """Every agent's current version, by id."""
+
+    items: list[AgentSummary]
+
+
+class AgentBody(AgentSummary):
+    """An agent."""
+
+    chargehand: dict[str, Any]
+    """The `chargehand:` block with its defaults: deliverables, delegates, budget, …"""
+    source: str
+    """The definition's text."""
+
+
+class AgentPublished(_Answer):
+    """What putting a definition led to."""
+
+    changed: bool
+    """False when the text was the agent's current version already."""
+    agent: AgentBody
+
+
+class AgentVersionBody(_Answer):
+    """One version of an agent."""
+
+    version: str
+    created_at: datetime
+
+
+class AgentVersionList(_Answer):
+    """An agent's versions, newest first."""
+
+    items: list[AgentVersionBody]
+
+
+class WhoAmI(_Answer):
+    """The key that was sent: who holds it and what it may do."""
+
+    id: str
+    tenant: str
+    scopes: list[Scope]
+
+
+class HealthBody(_Answer):
+    """The service answers."""
+
+    status: Literal["healthy"]
+    service: Literal["ai-agent-api"]
+
+
+class LiveBody(_Answer):
+    """The process runs."""
+
+    status: Literal["live"]
+
+
+class CheckBody(_Answer):
+    """One thing that readiness depends on."""
+
+    ok: bool
+    detail: str
+
+
+class ReadyBody(_Answer):
+    """Whether the service can take and carry out tasks."""
+
+    status: Literal["ready", "not_ready"]
+    checks: dict[str, CheckBody] | None = None
+    """Told only to callers with a key."""
