@@ -22,6 +22,9 @@ TEMPORARY_PREFIX = ".chargehand-tmp-"
 
 MAX_PATH_BYTES = 4096
 MAX_PART_BYTES = 255
+MAX_PARTS = 64
+"""Deeper paths are refused: walking one holds a descriptor per part."""
+
 MAX_SHOWN_CHARACTERS = 200
 
 _SEPARATORS = re.compile(r"[/\\]")
@@ -69,9 +72,24 @@ def parse_path(text: str, *, roots: Iterable[str] = (MOUNT_POINT,)) -> LogicalPa
         _check_relative(text)
         rest = _SEPARATORS.split(text)
     parts = tuple(part for part in rest if part not in {"", "."})
+    if len(parts) > MAX_PARTS:
+        raise PathRefused(f"{shown(text)} is {len(parts)} folders deep; at most {MAX_PARTS} are taken")
     for part in parts:
         _check_part(part, text)
     return LogicalPath(parts)
+
+
+def parse_pattern(text: str, *, roots: Iterable[str] = (MOUNT_POINT,)) -> tuple[str, ...]:
+    """The parts of a glob pattern, made relative like a path. `PathRefused` for one that looks outside."""
+    _check_text(text)
+    rest = _below_a_root(text, roots)
+    if rest is None:
+        _check_relative(text)
+        rest = _SEPARATORS.split(text)
+    parts = tuple(part for part in rest if part not in {"", "."})
+    if ".." in parts:
+        raise PathRefused(f"{shown(text)} is refused: '..' is not followed; begin at the workspace's top")
+    return parts
 
 
 def check_writable(path: LogicalPath) -> None:
@@ -99,6 +117,12 @@ def shown(path: LogicalPath | str) -> str:
     text = str(path)
     cut = text if len(text) <= MAX_SHOWN_CHARACTERS else f"{text[:MAX_SHOWN_CHARACTERS]}…"
     return repr(cut) if cut.isprintable() else ascii(cut)
+
+
+def listed(path: LogicalPath) -> str:
+    """A path as listings and details give it: as it is where it prints, else escaped."""
+    text = str(path)
+    return text if text.isprintable() else ascii(text)[1:-1]
 
 
 def is_temporary(name: str) -> bool:

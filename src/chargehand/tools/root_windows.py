@@ -1,6 +1,6 @@
 """A folder held by handles (Windows), where no call takes a path relative to a folder's descriptor.
 
-Rule: every folder is opened, checked on its handle and kept open so that nobody can rename it or a folder above
+Rule: a folder is opened, checked on its handle and kept open so that nobody can rename it or a folder above
 it; only then is a name in it used. Not yet tried on a Windows machine: the pure parts have tests.
 """
 

@@ -23,6 +23,7 @@ from chargehand.tools.paths import (
     check_writable,
     is_temporary,
     parse_path,
+    parse_pattern,
     shown,
 )
 from chargehand.tools.root import Root, open_root
@@ -113,6 +114,10 @@ class Workspace:
     def path(self, text: str) -> LogicalPath:
         """The path that an agent means; `PathRefused` when it is none of this workspace's."""
         return parse_path(text, roots=self._known_roots)
+
+    def pattern(self, text: str) -> tuple[str, ...]:
+        """The parts of an agent's glob pattern, relative to the workspace."""
+        return parse_pattern(text, roots=self._known_roots)
 
     def writable_path(self, text: str) -> LogicalPath:
         """As `path`, and one that file tools may write."""
