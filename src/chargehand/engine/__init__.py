@@ -1,0 +1,1 @@
+"""Who carries out attempts, and when."""

@@ -1,0 +1,193 @@
+"""One claimed attempt, from lease to outcome: the main flow.
+
+Rule: what an agent does wrong is an outcome, never an exception that leaves here; a lost lease drops the
+work.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import structlog
+
+from chargehand.clock import Clock
+from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.deliverable import Evidence
+from chargehand.domain.task import (
+    Canceled,
+    Completed,
+    Failed,
+    Outcome,
+    Reason,
+    Released,
+    Suspended,
+    Task,
+    TaskError,
+)
+from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import (
+    BudgetExhausted,
+    ChargehandError,
+    InvalidInput,
+    JournalMismatch,
+    LeaseLost,
+    SandboxUnavailable,
+)
+from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
+from chargehand.runtimes.delivery import check_all, failures_before, store_all
+from chargehand.runtimes.directory import Runtimes
+from chargehand.runtimes.journal import DurableSteps
+from chargehand.service.agents import Agents
+from chargehand.service.attempts import Attempts
+from chargehand.service.deliveries import Deliveries
+from chargehand.service.journal import Journal
+from chargehand.service.upkeep import timed_out
+from chargehand.tools.base import Tool, ToolContext
+from chargehand.tools.ledger import ReadLedger
+from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
+from chargehand.tools.workspace import Quota, Workspace
+
+log = structlog.stdlib.get_logger("chargehand.runner")
+
+_REASON_OF: tuple[tuple[type[ChargehandError], Reason], ...] = (
+    (BudgetExhausted, Reason.BUDGET_EXHAUSTED),
+    (JournalMismatch, Reason.JOURNAL_MISMATCH),
+    (SandboxUnavailable, Reason.SANDBOX_UNAVAILABLE),
+    (InvalidInput, Reason.INVALID_INPUT),
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Runner:
+    """Carries attempts to their outcomes."""
+
+    agents: Agents
+    attempts: Attempts
+    journal: Journal
+    deliveries: Deliveries
+    runtimes: Runtimes
+    catalogue: Mapping[str, Tool]
+    sandbox: Sandbox
+    limits: SandboxLimits
+    quota: Quota
+    workspaces: Path
+    clock: Clock
+    stopping: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def carry(self, task: Task) -> None:
+        """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
+        try:
+            outcome = await self._outcome(task)
+            ended = await self.attempts.finish(task, outcome)
+        except LeaseLost:
+            log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
+            return
+        log.info(
+            "attempt ended", task_id=task.id, agent_id=task.agent_id, status=ended.status, reason=ended.reason
+        )
+
+    async def _outcome(self, task: Task) -> Outcome:
+        deadline = asyncio.timeout(self._seconds_left(task))
+        try:
+            async with deadline:
+                return await self._rounds(task)
+        except Suspension as wait:
+            return Suspended(reason=wait.reason, until=wait.until)
+        except Stop:
+            return Released()
+        except LeaseLost:
+            raise
+        except asyncio.CancelledError:
+            # Our own cancel, from the engine: a stop gives the task back, anything else is a caller's cancel.
+            _uncancel()
+            return Released() if self.stopping.is_set() else Canceled()
+        except TimeoutError:
+            if deadline.expired():
+                return Failed(error=timed_out(task))
+            return _failed(Reason.AGENT_ERROR, "the agent ran into a time-out of its own", may_retry=True)
+        except AgentFailure as failure:
+            return _failed(
+                Reason.AGENT_ERROR, failure.message, details=failure.details, may_retry=failure.may_retry
+            )
+        except ChargehandError as error:
+            reason = next(
+                (reason for kind, reason in _REASON_OF if isinstance(error, kind)), Reason.AGENT_ERROR
+            )
+            findings: list[JsonValue] = [str(finding) for finding in error.findings]
+            return _failed(reason, error.message, details={"findings": findings} if findings else {})
+        except Exception as error:
+            log.exception("the agent raised", task_id=task.id, agent_id=task.agent_id)
+            told = f"{type(error).__name__}: {error}"[:2000]
+            return _failed(Reason.AGENT_ERROR, told, may_retry=True)
+
+    async def _rounds(self, task: Task) -> Outcome:
+        """Run the agent, check what it promised, and let it repair, as often as it may."""
+        definition = await self.agents.version(task.tenant, task.agent_id, task.agent_version)
+        runtime = self.runtimes.of(definition)
+        async with self._hands(task, definition) as hands:
+            hands = hands.for_round(task, await failures_before(hands))
+            while True:
+                result = await runtime.run(hands)
+                if not definition.block.deliverables:
+                    return Completed(result=result)
+                verdict = await check_all(hands)
+                if not verdict.failures:
+                    await store_all(hands, verdict)
+                    return Completed(result=result)
+                if hands.task.round >= definition.block.repair_rounds:
+                    return _checks_failed(verdict.failures)
+                failed = [one.as_data() for one in verdict.failures]
+                hands = hands.for_round(await self.attempts.next_round(hands.task, failed), verdict.failures)
+
+    @asynccontextmanager
+    async def _hands(self, task: Task, definition: AgentDefinition) -> AsyncGenerator[Hands, None]:
+        """Everything this attempt may use; the workspace is the tree's."""
+        folder = self.workspaces / task.root_id
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        recorded = await self.journal.load(task)
+        with Workspace(folder, quota=self.quota) as workspace:
+            reads = ReadLedger()
+            yield Hands(
+                task=task,
+                definition=definition,
+                steps=DurableSteps(task, self.journal, recorded, lambda: refuse_when_stopping(self.stopping)),
+                attempts=self.attempts,
+                deliveries=self.deliveries,
+                clock=self.clock,
+                catalogue={name: tool for name, tool in self.catalogue.items() if name in definition.tools},
+                tools=ToolContext(
+                    workspace=workspace,
+                    sandbox=self.sandbox,
+                    limits=self.limits,
+                    task_id=task.id,
+                    reads=reads,
+                ),
+            )
+
+    def _seconds_left(self, task: Task) -> float | None:
+        if task.deadline_at is None:
+            return None
+        return max(0.0, (task.deadline_at - self.clock.now()).total_seconds())
+
+
+def _uncancel() -> None:
+    """The cancel has been heard: what follows (writing the outcome) is not to be cut off by it."""
+    current = asyncio.current_task()
+    while current is not None and current.cancelling():
+        current.uncancel()
+
+
+def _failed(
+    reason: Reason, message: str, *, details: JsonObject | None = None, may_retry: bool = False
+) -> Failed:
+    return Failed(error=TaskError(reason=reason, message=message, details=details or {}), may_retry=may_retry)
+
+
+def _checks_failed(failures: tuple[Evidence, ...]) -> Failed:
+    named = "; ".join(f"{one.deliverable}: {one.check}" for one in failures[:5])
+    evidence: list[JsonValue] = [one.as_data() for one in failures]
+    return _failed(
+        Reason.CHECKS_FAILED, f"{len(failures)} check(s) failed: {named}", details={"evidence": evidence}
+    )

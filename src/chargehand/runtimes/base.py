@@ -1,0 +1,83 @@
+"""What a runtime is, and the hands it is given: everything one attempt may use."""
+
+import asyncio
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Protocol
+
+from chargehand.clock import Clock
+from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.deliverable import Evidence
+from chargehand.domain.history import EventKind
+from chargehand.domain.task import Reason, Task
+from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.runtimes.journal import DurableSteps
+from chargehand.service.attempts import Attempts
+from chargehand.service.deliveries import Deliveries
+from chargehand.tools.base import Tool, ToolContext
+
+
+class Suspension(BaseException):
+    """The attempt can go no further until something comes.
+
+    A BaseException, so that an agent's `except Exception` does not swallow it.
+    """
+
+    def __init__(self, reason: Reason, until: datetime | None = None) -> None:
+        super().__init__(reason.value)
+        self.reason = reason
+        self.until = until
+
+
+class AgentFailure(Exception):
+    """The agent says that it cannot do the task. `may_retry`: another attempt could."""
+
+    def __init__(self, message: str, *, may_retry: bool = False, details: JsonObject | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.may_retry = may_retry
+        self.details = details or {}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hands:
+    """Everything one attempt may use."""
+
+    task: Task
+    definition: AgentDefinition
+    steps: DurableSteps
+    attempts: Attempts
+    deliveries: Deliveries
+    clock: Clock
+    catalogue: Mapping[str, Tool]
+    """The tools that the definition lists, by name."""
+    tools: ToolContext
+    failures: Sequence[Evidence] = ()
+    """In a repair round: what the checks of the round before found wrong."""
+
+    async def report(self, message: str, **data: JsonValue) -> None:
+        """Tell whoever watches how the work goes on. Not journaled: a replay may tell it again."""
+        await self.attempts.report(self.task, EventKind.PROGRESS, {"message": message, **data})
+
+    def for_round(self, task: Task, failures: Sequence[Evidence]) -> "Hands":
+        """The same hands in the next repair round."""
+        return replace(self, task=task, failures=failures, steps=self.steps.for_task(task))
+
+
+class Runtime(Protocol):
+    """One way of carrying out an attempt."""
+
+    async def run(self, hands: Hands) -> JsonValue:
+        """The agent's result. Raises AgentFailure, Suspension; everything else is a fault of the agent."""
+        ...
+
+
+class Stop(BaseException):
+    """The service stops: nothing new is begun, the task is given back."""
+
+
+def refuse_when_stopping(stopping: asyncio.Event) -> None:
+    """Called where a step would begin."""
+    if stopping.is_set():
+        raise Stop

@@ -1,0 +1,48 @@
+"""Which agents can be carried out here, and what input they take: the answer to service/ports.py."""
+
+from dataclasses import dataclass
+
+from chargehand.domain.agent import AgentDefinition, RuntimeKind
+from chargehand.domain.values import JsonObject
+from chargehand.errors import RuntimeMissing
+from chargehand.runtimes.base import Runtime
+from chargehand.runtimes.command import CommandRuntime
+from chargehand.runtimes.function import FunctionRuntime
+from chargehand.runtimes.playbook import PlaybookRuntime
+
+
+@dataclass(frozen=True, slots=True)
+class Runtimes:
+    """The runtimes of this service."""
+
+    playbook: PlaybookRuntime
+    function: FunctionRuntime
+    command: CommandRuntime
+
+    def of(self, definition: AgentDefinition) -> Runtime:
+        """What carries the agent out; RuntimeMissing says what is missing."""
+        match definition.runtime:
+            case RuntimeKind.PLAYBOOK:
+                self.playbook.playbook(definition.block.entry)
+                return self.playbook
+            case RuntimeKind.FUNCTION:
+                self.function.function(definition.block.entry)
+                return self.function
+            case RuntimeKind.COMMAND:
+                return self.command
+            case RuntimeKind.MODEL:
+                raise RuntimeMissing(
+                    f"agent {definition.id!r} is run by a model, and this version has no runtime `model`;"
+                    " give its definition a `chargehand:` block with runtime playbook, function or command"
+                )
+
+    def check_definition(self, definition: AgentDefinition) -> None:
+        """A playbook or function that is not registered is refused; `model` is for later and is not."""
+        if definition.runtime is not RuntimeKind.MODEL:
+            self.of(definition)
+
+    def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
+        """What the agent's playbook says of the input; other runtimes take any object."""
+        self.of(definition)
+        if definition.runtime is RuntimeKind.PLAYBOOK:
+            self.playbook.playbook(definition.block.entry).check_input(task_data)

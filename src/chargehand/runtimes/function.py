@@ -1,0 +1,75 @@
+"""Functions: any Python callable that the operator registered, run as one journaled step.
+
+A callable takes the task's data and, if it has a second argument, a FunctionContext. Async ones run on the
+event loop, others in a thread. A function in flight when its worker dies is run again.
+"""
+
+import asyncio
+import inspect
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from chargehand.domain.history import StepKind
+from chargehand.domain.values import JsonObject, JsonValue, check_json
+from chargehand.errors import InvalidInput, RuntimeMissing
+from chargehand.runtimes.base import AgentFailure, Hands
+
+MAX_RESULT_NODES = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionContext:
+    """What a function may know of its task."""
+
+    task_id: str
+    context_id: str
+    labels: Mapping[str, str]
+    round: int
+    failures: tuple[JsonObject, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class FunctionRuntime:
+    """Carries out agents of runtime `function`."""
+
+    functions: Mapping[str, Callable[..., Any]]
+
+    async def run(self, hands: Hands) -> JsonValue:
+        """Call the function once; the journal keeps what it returned."""
+        name = hands.definition.block.entry or ""
+        function = self.function(name)
+
+        async def work() -> JsonValue:
+            result: object = await _call(function, hands)
+            try:
+                check_json(result, max_nodes=MAX_RESULT_NODES)
+            except InvalidInput as error:
+                raise AgentFailure(f"function {name!r} returned what is not JSON: {error.message}") from error
+            return result  # pyright: ignore[reportReturnType] - check_json has just shown it to be JSON
+
+        return await hands.steps.run(f"{hands.task.round}/0", StepKind.TOOL, f"function:{name}", {}, work)
+
+    def function(self, name: str | None) -> Callable[..., Any]:
+        """A registered function; RuntimeMissing names the ones that there are."""
+        found = self.functions.get(name or "")
+        if found is None:
+            known = ", ".join(sorted(self.functions)) or "none"
+            raise RuntimeMissing(
+                f"there is no function {name!r}; registered: {known} (CHARGEHAND_FUNCTIONS adds)"
+            )
+        return found
+
+
+async def _call(function: Callable[..., Any], hands: Hands) -> object:
+    task = hands.task
+    context = FunctionContext(
+        task.id, task.context_id, task.labels, task.round, tuple(one.as_data() for one in hands.failures)
+    )
+    arguments: list[object] = [task.task_data]
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    if sum(one.kind in positional for one in inspect.signature(function).parameters.values()) > 1:
+        arguments.append(context)
+    if inspect.iscoroutinefunction(function):
+        return await function(*arguments)
+    return await asyncio.to_thread(function, *arguments)

@@ -1,0 +1,135 @@
+"""Durable steps: replay what is recorded, run and record what is new.
+
+Rule: a finished step is never run again. What stands at a path must be what the replay asks for, by kind,
+name and arguments; anything else is a JournalMismatch that names both.
+"""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, replace
+
+from chargehand.domain.history import Step, StepKind, StepStatus
+from chargehand.domain.task import Task
+from chargehand.domain.values import JsonObject, JsonValue, canonical
+from chargehand.errors import JournalMismatch
+from chargehand.failpoint import fail_point
+from chargehand.service.journal import Delegation, Journal
+
+
+@dataclass(slots=True)
+class DurableSteps:
+    """The journal of one attempt. `before_new` is called where a step would begin; it may raise."""
+
+    task: Task
+    journal: Journal
+    recorded: dict[str, Step]
+    before_new: Callable[[], None]
+
+    def for_task(self, task: Task) -> "DurableSteps":
+        """The same journal with the task as it now stands."""
+        return DurableSteps(task, self.journal, self.recorded, self.before_new)
+
+    async def run(
+        self,
+        path: str,
+        kind: StepKind,
+        name: str,
+        arguments: JsonObject,
+        work: Callable[[], Awaitable[JsonValue]],
+        *,
+        unknown: JsonValue = None,
+    ) -> JsonValue:
+        """The step's result: recorded, or of doing `work` now.
+
+        `unknown` (when not None) is what a call that was in flight when its worker died comes to, instead of
+        being run a second time.
+        """
+        step = self._recorded(path, kind, name, arguments)
+        if step is not None and step.status is StepStatus.DONE:
+            return step.result
+        if step is None:
+            step = await self._begin(path, kind, name, arguments)
+        elif unknown is not None:
+            await self.journal.end(self.task, step, unknown)
+            return self._remember(step, unknown)
+        else:
+            self.before_new()
+        fail_point("steps.before_effect")
+        result = await work()
+        fail_point("steps.after_effect")
+        await self.journal.end(self.task, step, result)
+        return self._remember(step, result)
+
+    async def delegate(self, path: str, orders: list[Delegation]) -> list[JsonValue] | None:
+        """What the children came to; None while one is open. Creates them when the step is new."""
+        listed: list[JsonValue] = [
+            {"agent_id": order.agent_id, "task_data": order.task_data} for order in orders
+        ]
+        arguments: JsonObject = {"orders": listed}
+        name = "+".join(dict.fromkeys(order.agent_id for order in orders))[:128]
+        step = self._recorded(path, StepKind.DELEGATION, name, arguments)
+        if step is None:
+            self.before_new()
+            fresh = self.journal.new_step(
+                self.task, path, StepKind.DELEGATION, name, arguments, StepStatus.OPEN
+            )
+            step = self.recorded[path] = await self.journal.delegate(self.task, fresh, orders)
+        if step.status is StepStatus.DONE:
+            return step.result if isinstance(step.result, list) else []
+        results = await self.journal.ended_children(step)
+        if results is not None:
+            await self.journal.end(self.task, step, results)
+            self._remember(step, results)
+        return results
+
+    async def open_or_result(
+        self,
+        path: str,
+        kind: StepKind,
+        name: str,
+        arguments: JsonObject,
+        open_step: Callable[[Step], Awaitable[Step]],
+    ) -> Step:
+        """A question's or a timer's step as it stands; opened by `open_step` when it is new."""
+        step = self._recorded(path, kind, name, arguments)
+        if step is None:
+            self.before_new()
+            fresh = self.journal.new_step(self.task, path, kind, name, arguments, StepStatus.OPEN)
+            step = self.recorded[path] = await open_step(fresh)
+        return step
+
+    async def close(self, step: Step, result: JsonValue) -> None:
+        """Finish an open step."""
+        await self.journal.end(self.task, step, result)
+        self._remember(step, result)
+
+    async def _begin(self, path: str, kind: StepKind, name: str, arguments: JsonObject) -> Step:
+        self.before_new()
+        step = self.journal.new_step(self.task, path, kind, name, arguments, StepStatus.RUNNING)
+        await self.journal.begin(self.task, step)
+        self.recorded[path] = step
+        return step
+
+    def _recorded(self, path: str, kind: StepKind, name: str, arguments: JsonObject) -> Step | None:
+        step = self.recorded.get(path)
+        if step is None:
+            return None
+        asked = f"{kind.value} {name} {_short(arguments)}"
+        held = f"{step.kind.value} {step.name} {_short(step.arguments)}"
+        same = step.kind is kind and step.name == name and canonical(step.arguments) == canonical(arguments)
+        if not same:
+            raise JournalMismatch(
+                f"step {path} of task {self.task.id}: the journal holds {held}, the replay asks for {asked};"
+                " a playbook takes the same way each time (its context gives it time, chance and input)"
+            )
+        return step
+
+    def _remember(self, step: Step, result: JsonValue) -> JsonValue:
+        self.recorded[step.path] = replace(
+            step, status=StepStatus.DONE, result=result, finished_at=step.started_at
+        )
+        return result
+
+
+def _short(arguments: JsonObject) -> str:
+    text = canonical(arguments)
+    return text if len(text) <= 200 else f"{text[:200]}…"
