@@ -1,0 +1,79 @@
+"""Whether the service can take tasks and carry them out."""
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from chargehand.clock import Clock
+from chargehand.errors import ChargehandError
+from chargehand.store.database import Database
+
+DATABASE_SECONDS = 5.0
+FRESH_SECONDS = 1.0
+"""How long an answer is given again, so that asking often costs nothing."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reading:
+    """What one check found."""
+
+    ok: bool
+    detail: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Readiness:
+    """What all checks found."""
+
+    checks: Mapping[str, Reading]
+
+    @property
+    def ok(self) -> bool:
+        return all(reading.ok for reading in self.checks.values())
+
+
+class Health:
+    """The checks of this process. `probes` are those of the rooms above: engine, sandbox."""
+
+    def __init__(
+        self,
+        db: Database,
+        clock: Clock,
+        check_space: Callable[[], None],
+        probes: Mapping[str, Callable[[], Reading]],
+    ) -> None:
+        self._db = db
+        self._clock = clock
+        self._check_space = check_space
+        self._probes = dict(probes)
+        self._asking = asyncio.Lock()
+        self._last: tuple[float, Readiness] | None = None
+
+    async def ready(self) -> Readiness:
+        """Read every check; who asks at the same moment shares one reading."""
+        async with self._asking:
+            if self._last is not None and self._clock.monotonic() - self._last[0] < FRESH_SECONDS:
+                return self._last[1]
+            checks = {"database": await self._database(), "disk": self._disk()}
+            checks |= {name: probe() for name, probe in self._probes.items()}
+            readiness = Readiness(checks=checks)
+            self._last = (self._clock.monotonic(), readiness)
+            return readiness
+
+    async def _database(self) -> Reading:
+        """Beginning to write is what fails when the file is read-only, locked or gone."""
+        try:
+            async with asyncio.timeout(DATABASE_SECONDS):
+                async with self._db.write():
+                    return Reading(ok=True, detail="takes transactions")
+        except TimeoutError:
+            return Reading(ok=False, detail=f"did not answer within {DATABASE_SECONDS:g} s")
+        except ChargehandError as error:
+            return Reading(ok=False, detail=error.message)
+
+    def _disk(self) -> Reading:
+        try:
+            self._check_space()
+        except ChargehandError as error:
+            return Reading(ok=False, detail=error.message)
+        return Reading(ok=True, detail="more than the reserve is free")
