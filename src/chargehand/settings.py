@@ -1,4 +1,4 @@
-"""Every option: its name with the unit, its default, what it means. Read once from the environment, handed on.
+"""Every option: name with unit, default, what it means. Read once from the environment and handed on.
 
 Each is an environment variable with the prefix CHARGEHAND_ (CHARGEHAND_PORT=8701); docs/reference/settings.md
 lists them, and a house test holds the two together.

@@ -8,13 +8,12 @@ import hashlib
 import json
 import math
 from collections.abc import Mapping, Sequence
-from typing import TypeAlias, cast
+from typing import TypeAlias, Union, cast
 
 from chargehand.errors import InvalidInput, PayloadTooLarge
 
-JsonScalar: TypeAlias = str | int | float | bool | None
-JsonValue: TypeAlias = "JsonScalar | list[JsonValue] | dict[str, JsonValue]"
-JsonObject: TypeAlias = dict[str, "JsonValue"]
+JsonValue: TypeAlias = Union[str, int, float, bool, "list[JsonValue]", "dict[str, JsonValue]", None]
+JsonObject: TypeAlias = dict[str, JsonValue]
 
 MAX_SAFE_INTEGER = 2**53 - 1
 """Beyond it JavaScript and other JSON readers lose digits (RFC 8259 section 6)."""

@@ -160,7 +160,7 @@ class Journal:
 
     async def ask(self, task: Task, step: Step) -> None:
         """Write an open question; a person answers it over the API."""
-        data: JsonObject = {"question": step.path, **step.arguments}
+        data: JsonObject = {"path": step.path, **step.arguments}
         await self._open(task, step, EventKind.ASKED, data)
 
     async def set_timer(self, task: Task, step: Step, until: datetime) -> Step:

@@ -1,0 +1,1 @@
+"""Wiring, by hand, once: settings in, a running service out."""

@@ -1,0 +1,200 @@
+"""Wiring of the core: the store, the use cases, the runtimes and the engine, by hand, once.
+
+`open_core` is everything but the ways in; app/service.py puts the HTTP service on top.
+"""
+
+import importlib
+import os
+import socket
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from datetime import timedelta
+from importlib.metadata import entry_points
+from typing import Any
+
+from chargehand.clock import Clock, SystemClock
+from chargehand.crew.playbooks import PLAYBOOKS
+from chargehand.engine.embedded import EmbeddedEngine
+from chargehand.engine.runner import Runner
+from chargehand.errors import InvalidInput
+from chargehand.runtimes.command import CommandRuntime
+from chargehand.runtimes.directory import Runtimes
+from chargehand.runtimes.function import FunctionRuntime
+from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
+from chargehand.service.agents import Agents
+from chargehand.service.attempts import Attempts
+from chargehand.service.deliveries import Deliveries
+from chargehand.service.endings import Hints
+from chargehand.service.journal import Journal
+from chargehand.service.tasks import Tasks
+from chargehand.service.upkeep import Upkeep
+from chargehand.service.watch import Watch
+from chargehand.settings import Settings
+from chargehand.store import migrate
+from chargehand.store.blobs import Blobs
+from chargehand.store.database import Database
+from chargehand.store.folder import DataFolder
+from chargehand.store.signals import Signals
+from chargehand.tools.catalogue import catalogue
+from chargehand.tools.sandbox import open_sandbox
+from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
+from chargehand.tools.workspace import Quota
+
+
+@dataclass(slots=True)
+class EngineDoor:
+    """Hints to the engine, which is made after the services that hint; without one nothing is told."""
+
+    engine: EmbeddedEngine | None = None
+
+    def wake(self) -> None:
+        """Tasks may be ready."""
+        if self.engine is not None:
+            self.engine.wake()
+
+    def cancel(self, task_ids: Sequence[str]) -> None:
+        """These tasks are to be stopped."""
+        if self.engine is not None:
+            self.engine.cancel(task_ids)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Core:
+    """The opened core."""
+
+    settings: Settings
+    clock: Clock
+    folder: DataFolder
+    db: Database
+    agents: Agents
+    tasks: Tasks
+    watch: Watch
+    attempts: Attempts
+    journal: Journal
+    upkeep: Upkeep
+    deliveries: Deliveries
+    runtimes: Runtimes
+    engine: EmbeddedEngine | None
+    sandbox: Sandbox | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Registered:
+    """Playbooks and functions beside those of the settings; tests and embedding programs hand them in."""
+
+    playbooks: Mapping[str, Playbook] = field(default_factory=dict[str, Playbook])
+    functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
+
+
+@asynccontextmanager
+async def open_core(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    registered: Registered | None = None,
+    with_engine: bool = True,
+    sandbox: Sandbox | None = None,
+) -> AsyncGenerator[Core, None]:
+    """Take the data folder, bring the database up to date, start the engine; all undone at the end.
+
+    Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
+    """
+    clock = clock or SystemClock()
+    folder = DataFolder(settings.data_dir)
+    folder.open()
+    try:
+        migrate.upgrade(settings.database_path)
+        db = Database(settings.database_path, clock)
+        try:
+            core = await _build(settings, clock, folder, db, registered or Registered(), with_engine, sandbox)
+            if core.engine is not None:
+                await core.engine.start()
+            try:
+                yield core
+            finally:
+                if core.engine is not None:
+                    await core.engine.stop(settings.shutdown_grace_seconds)
+        finally:
+            await db.stop()
+    finally:
+        folder.close()
+
+
+async def _build(
+    settings: Settings,
+    clock: Clock,
+    folder: DataFolder,
+    db: Database,
+    registered: Registered,
+    with_engine: bool,
+    sandbox: Sandbox | None,
+) -> Core:
+    signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
+    hints = Hints(signals, door)
+    runtimes = _runtimes(settings, registered)
+    agents = Agents(db, runtimes)
+    attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
+    journal = Journal(db, clock, agents, hints, runtimes)
+    upkeep = Upkeep(db, hints)
+    deliveries = Deliveries(db, blobs, hints)
+    if with_engine:
+        sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
+        runner = Runner(
+            agents=agents,
+            attempts=attempts,
+            journal=journal,
+            deliveries=deliveries,
+            runtimes=runtimes,
+            catalogue=catalogue(),
+            sandbox=sandbox,
+            limits=SandboxLimits(),
+            quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
+            workspaces=settings.workspaces_dir,
+            clock=clock,
+        )
+        worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        door.engine = EmbeddedEngine(
+            attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
+        )
+    return Core(
+        settings=settings,
+        clock=clock,
+        folder=folder,
+        db=db,
+        agents=agents,
+        tasks=Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes)),
+        watch=Watch(db, blobs, signals),
+        attempts=attempts,
+        journal=journal,
+        upkeep=upkeep,
+        deliveries=deliveries,
+        runtimes=runtimes,
+        engine=door.engine,
+        sandbox=sandbox,
+    )
+
+
+def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
+    playbooks: dict[str, Playbook] = {**PLAYBOOKS, **registered.playbooks}
+    for name, found in _named("chargehand.playbooks", settings.playbooks).items():
+        playbooks[name] = found if isinstance(found, Playbook) else Playbook(name=name, run=found)
+    functions = {**_named("chargehand.functions", settings.functions), **registered.functions}
+    return Runtimes(
+        playbook=PlaybookRuntime(playbooks), function=FunctionRuntime(functions), command=CommandRuntime()
+    )
+
+
+def _named(group: str, listed: Sequence[str]) -> dict[str, Any]:
+    """Callables by name: from installed packages' entry points, then from the settings."""
+    found = {one.name: one.load() for one in entry_points(group=group)}
+    for text in listed:
+        name, equals, place = text.partition("=")
+        module, colon, attribute = place.partition(":")
+        if not (equals and colon):
+            raise InvalidInput(f"{text!r} is not of the form name=package.module:callable")
+        try:
+            found[name] = getattr(importlib.import_module(module), attribute)
+        except (ImportError, AttributeError) as error:
+            raise InvalidInput(f"{text!r} cannot be loaded: {error}") from error
+    return found
