@@ -88,7 +88,8 @@ def pip_install(
         env=variables,
     ) as process:
         for line in process.stdout or ():
-            last_lines.append(f"  {line.rstrip()}")
+            if not line.startswith("Ignoring "):  # a package that another platform needs
+                last_lines.append(f"  {line.rstrip()}")
             if line.startswith(("Collecting ", "Requirement already satisfied: ")):
                 begun += 1
                 package = line.split("==")[0].split(" ")[-1]

@@ -1,7 +1,7 @@
-"""What every test may rely on: the loopback is the only network, and a missing server is never passed over in CI.
+"""What every test may rely on: the loopback is the only network, and no missing server is passed over in CI.
 
-`postgresql_url`, `mysql_url`, `redis_url` and `rabbitmq_url` give the address of a server that a test may fill and
-empty; tests/README.md says how to bring one.
+`postgresql_url`, `mysql_url`, `redis_url` and `rabbitmq_url` give the address of a server that a test may
+fill and empty; tests/README.md says how to bring one.
 """
 
 import sys

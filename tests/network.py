@@ -1,14 +1,14 @@
 """Tests talk to this machine only.
 
-Rule: a connection to, or a socket bound on, anything but the loopback fails the test that opened it. Sockets of child
-processes are not seen here; those belong to the sandbox tests.
+Rule: a connection to, or a socket bound on, anything but the loopback fails the test that opened it. Sockets
+of child processes are not seen here; those belong to the sandbox tests.
 """
 
 import ipaddress
 
 
 def refuse_other_than_loopback(event: str, address: object) -> None:
-    """Raise unless the address is on the loopback; addresses that are no host and port (Unix sockets) may pass."""
+    """Raise unless the address is on the loopback, or is no host and port (a Unix socket)."""
     if (
         isinstance(address, tuple)
         and address

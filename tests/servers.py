@@ -1,7 +1,7 @@
 """Servers that some tests need and a newcomer's machine need not have.
 
-Rule: a server that is not there is a skip with its reason on a person's machine, and a failure where CI=true, so that
-a pipeline without it is never green.
+Rule: a server that is not there is a skip with its reason on a person's machine, and a failure where CI=true,
+so that a pipeline without it is never green.
 """
 
 import os

@@ -67,12 +67,12 @@ def is_suppressed_without_reason(line: str) -> bool:
 
 
 def test_nothing_is_left_open() -> None:
-    # Written so that this file does not contain what it looks for.
-    open_ends = re.compile("|".join(["TO" + "DO", "FIX" + "ME", "X" * 3, "Not" + "ImplementedError"]))
+    open_ends = re.compile(r"(?:#|//|<!--)\s*(?:TODO|FIXME|XXX)\b|\bNotImplementedError\b")
 
     found = [
         f"{shown(path)}:{number}: {line.strip()}"
         for path in (*written_files(".py", ".md", ".yaml", ".toml", ".sh"), *_blueprint_files())
+        if path != Path(__file__)
         for number, line in enumerate(text_of(path).splitlines(), 1)
         if open_ends.search(line)
     ]

@@ -13,8 +13,8 @@ PACKAGE = ROOT / "src" / "chargehand"
 
 
 def lint_imports(folder: Path) -> subprocess.CompletedProcess[str]:
-    # Not through the console script: its first folder on sys.path would be the script's.
-    code = "import sys; from importlinter.cli import lint_imports_command as main; sys.path.insert(0, '.'); main()"
+    # With -c the folder is the first place that modules are looked for, before the installed package.
+    code = "from importlinter.cli import lint_imports_command; lint_imports_command()"
     return subprocess.run(
         [sys.executable, "-c", code, "--no-logo", "--no-cache", "--config", str(ROOT / ".importlinter")],
         cwd=folder,

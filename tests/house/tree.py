@@ -6,16 +6,16 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 BLUEPRINTS = ROOT / "src" / "chargehand" / "crew" / "blueprints"
 _FOLDERS = ("src", "tests", "scripts", "bench", "docs", "examples", ".ci", ".vscode")
-_MADE_BY_PROGRAMS = {"__pycache__", "results", ".hypothesis"}
+_MADE_BY_PROGRAMS = {"__pycache__", "results", ".hypothesis", ".venv.lock", ".coverage"}
 
 
 def written_files(*suffixes: str) -> Iterator[Path]:
     """Every file below the project's folders and beside them, or those with one of the suffixes."""
     inside = (path for folder in _FOLDERS for path in (ROOT / folder).rglob("*"))
     for path in sorted((*ROOT.iterdir(), *inside)):
-        if path.is_file() and not _MADE_BY_PROGRAMS & set(path.parts) and path.name != ".venv.lock":
-            if not suffixes or path.suffix in suffixes:
-                yield path
+        made_by_programs = _MADE_BY_PROGRAMS & {*path.parts}
+        if path.is_file() and not made_by_programs and (not suffixes or path.suffix in suffixes):
+            yield path
 
 
 def our_python() -> Iterator[Path]:
