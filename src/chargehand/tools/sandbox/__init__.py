@@ -12,12 +12,16 @@ from chargehand.tools.sandbox.base import (
     SandboxLevel,
     SandboxLimits,
 )
+from chargehand.tools.sandbox.probe import LevelReport, open_sandbox, probe_levels
 
 __all__ = [
     "Ended",
     "EndedBy",
+    "LevelReport",
     "Sandbox",
     "SandboxCommand",
     "SandboxLevel",
     "SandboxLimits",
+    "open_sandbox",
+    "probe_levels",
 ]
