@@ -1,0 +1,77 @@
+"""The reference pages say what the code says: every error, setting, move and reason, no more and no less."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from chargehand.domain.task import MOVES, Move, Reason, Status
+from chargehand.errors import ChargehandError
+from chargehand.settings import Settings
+from tests.house.tree import ROOT, text_of
+
+REFERENCE = ROOT / "docs" / "reference"
+COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir"}
+
+
+def all_errors(root: type[ChargehandError]) -> list[type[ChargehandError]]:
+    ours = [child for child in root.__subclasses__() if child.__module__ == root.__module__]
+    return [root, *(error for child in ours for error in all_errors(child))]
+
+
+ERRORS = all_errors(ChargehandError)
+
+
+def rows(page: Path) -> dict[str, list[str]]:
+    """The tables of a page: first cell, which is code, to the other cells."""
+    lines = re.findall(r"^\| `([^`|]+)` \|(.+)\|$", text_of(page), re.MULTILINE)
+    assert len(lines) == len({first for first, _ in lines}), f"{page.name} has two rows for one thing"
+    return {first: [cell.strip() for cell in rest.split(" | ")] for first, rest in lines}
+
+
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: str(getattr(error, "code", error)))
+def test_every_error_is_explained_with_its_code_and_status(error: type[ChargehandError]) -> None:
+    explained = rows(REFERENCE / "errors.md")
+
+    assert error.code in explained, f"no row for {error.code}: {error.__doc__}"
+    assert explained[error.code][0] == str(error.status)
+    assert len(explained[error.code][1]) > 20
+
+
+def test_no_error_is_explained_that_does_not_exist() -> None:
+    assert set(rows(REFERENCE / "errors.md")) == {error.code for error in ERRORS}
+
+
+def test_no_two_errors_share_a_code() -> None:
+    assert len({error.code for error in ERRORS}) == len(ERRORS)
+
+
+def test_every_setting_is_listed_with_its_default() -> None:
+    listed = rows(REFERENCE / "settings.md")
+
+    assert set(listed) == {f"CHARGEHAND_{name.upper()}" for name in Settings.model_fields}
+    for name, field in Settings.model_fields.items():
+        if name not in COMPUTED_DEFAULTS:
+            default = (
+                "[]"
+                if field.default == ()
+                else format(field.default, "g" if field.annotation is float else "")
+            )
+            assert listed[f"CHARGEHAND_{name.upper()}"][0] == f"`{default}`", name
+
+
+def test_the_diagram_of_statuses_shows_the_moves_and_no_others() -> None:
+    page = text_of(REFERENCE / "states.md")
+
+    drawn = set(re.findall(r"^ +(\w+) --> (\w+): (\w+)$", page, re.MULTILINE))
+
+    assert drawn == {
+        (start.value, end.value, move.value) for move, (starts, end) in MOVES.items() for start in starts
+    }
+    assert f"[*] --> {Status.PENDING}: submit" in page
+
+
+def test_every_move_and_every_reason_is_explained() -> None:
+    explained = rows(REFERENCE / "states.md")
+
+    assert set(explained) == {*(move.value for move in Move), *(reason.value for reason in Reason)}
