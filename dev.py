@@ -62,7 +62,7 @@ def check(arguments: list[str]) -> int:
     environment.ensure("dev")
     failed: list[str] = []
     for name, (first, *rest) in CHECKS.items():
-        print(f"── {name}", flush=True)
+        print(f"-- {name}", flush=True)
         started = time.monotonic()
         command = [environment.program(first), *rest]
         done = subprocess.run(command, cwd=environment.ROOT, env=environment.variables(), check=False)
