@@ -11,8 +11,8 @@ from typing import Generic, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from chargehand.domain.values import JsonObject, JsonValue
-from chargehand.errors import SandboxUnavailable, ToolError
+from chargehand.domain.values import JsonObject, JsonValue, check_json
+from chargehand.errors import InvalidInput, PayloadTooLarge, SandboxUnavailable, ToolError
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Workspace
@@ -101,9 +101,13 @@ async def call_tool(
     if tool is None:
         return _failed("tool_unknown", _no_such_tool(name, catalogue))
     try:
+        # Lone surrogates and NUL pass for text in pydantic, but no file or database takes them.
+        check_json(arguments)
         parsed = tool.arguments.model_validate(arguments)
     except ValidationError as error:
         return _failed("tool_arguments_invalid", _wrong_arguments(tool, error))
+    except (InvalidInput, PayloadTooLarge) as error:
+        return _failed("tool_arguments_invalid", f"The arguments of {tool.name} were not accepted: {error}.")
     try:
         result = await tool(context, parsed)
     except (ToolError, SandboxUnavailable) as error:

@@ -157,8 +157,8 @@ READ = FunctionTool(
     name="Read",
     description=(
         "Show a text file of the workspace, each line with its number and a tab before it, at most"
-        f" {MAX_PAGE_LINES:,} lines at once; `offset` and `limit` choose which. Folders and binary files are not"
-        " shown: use Glob to list, Bash to look into binary files."
+        f" {MAX_PAGE_LINES:,} lines at once; `offset` and `limit` choose which. Folders and binary files are"
+        " not shown: use Glob to list, Bash to look into binary files."
     ),
     arguments=ReadArguments,
     after_crash=AfterCrash.REPEAT,

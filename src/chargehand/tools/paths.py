@@ -150,6 +150,8 @@ def _below_a_root(text: str, roots: Iterable[str]) -> list[str] | None:
     parts = _SEPARATORS.split(text)
     for root in roots:
         root_parts = _SEPARATORS.split(root.rstrip("/\\"))
+        if root_parts == [""]:
+            continue  # A workspace at the top of a disk would make every absolute path its own.
         count = len(root_parts)
         folds_case = bool(_DRIVE.match(root))
         head = parts[:count]

@@ -89,8 +89,8 @@ def _lists(workspace: Workspace) -> tuple[TodoLists, Stamp | None]:
 PLAN = FunctionTool(
     name="TodoWrite",
     description=(
-        "Keep a list of what you mean to do, for yourself and for those who watch. Send the whole list each time,"
-        " with one todo in progress at most; mark each completed as soon as it is."
+        "Keep a list of what you mean to do, for yourself and for those who watch. Send the whole list each"
+        " time, with one todo in progress at most; mark each completed as soon as it is."
     ),
     arguments=TodoWriteArguments,
     # The same list again is the same list.

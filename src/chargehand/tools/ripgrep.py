@@ -6,6 +6,7 @@ Rule: nothing that an agent wrote becomes an option, and nothing outside the wor
 import functools
 import shutil
 import sys
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -14,6 +15,9 @@ from chargehand.errors import ToolError
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath
 
 MAX_LINE_CHARACTERS = 1_000
+
+_BETWEEN_GROUPS = b"--"
+_ABOUT_BINARY = b' (found "\\0" byte around offset '
 
 
 class OutputMode(StrEnum):
@@ -124,16 +128,23 @@ def lines_of_output(output: bytes, mode: OutputMode, *, is_cut: bool) -> list[Li
     last = pieces.pop()
     if last and not is_cut:
         pieces.append(last)
-    return [_line(piece, mode) for piece in pieces]
-
-
-def _line(piece: bytes, mode: OutputMode) -> Line:
     if mode is OutputMode.FILES:
-        return Line(path=_path(piece), rest="")
-    name, has_name, rest = piece.partition(b"\x00")
-    if not has_name:
-        return Line(path="", rest=_printed(piece))
-    return Line(path=_path(name), rest=_printed(rest))
+        return [Line(path=_path(piece), rest="") for piece in pieces]
+    return list(_lines_with_names(pieces))
+
+
+def _lines_with_names(pieces: Iterable[bytes]) -> Iterator[Line]:
+    begun_name = b""
+    for piece in pieces:
+        name, has_name, rest = (begun_name + piece).partition(b"\x00")
+        if has_name:
+            yield Line(path=_path(name), rest=_printed(rest))
+            begun_name = b""
+        elif not begun_name and (piece == _BETWEEN_GROUPS or _ABOUT_BINARY in piece):
+            yield Line(path="", rest=_printed(piece.removeprefix(b"./")))
+        else:
+            # Every other line has a name that ends in NUL, so this is a name with a line end in it.
+            begun_name += piece + b"\n"
 
 
 def _path(name: bytes) -> str:
