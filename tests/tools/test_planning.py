@@ -97,15 +97,18 @@ async def test_a_file_that_a_command_planted_is_not_believed(
     assert kept(folder) == {"task-1": [FIRST]}
 
 
-async def test_a_link_that_a_command_planted_is_not_followed(call: Call, folder: Path, outside: Path) -> None:
+async def test_a_link_in_the_place_of_the_file_is_replaced(call: Call, folder: Path, outside: Path) -> None:
+    before = outside.stat().st_mtime_ns
     (folder / ".chargehand").mkdir()
     (folder / ".chargehand" / "todo.json").symlink_to(outside)
 
-    await call("TodoWrite", todos=[FIRST])
-    assert outside.read_text(encoding="utf-8") == "the secret"
+    assert not (await call("TodoWrite", todos=[FIRST])).is_error
+    assert kept(folder) == {"task-1": [FIRST]}
+    assert outside.stat().st_mtime_ns == before
 
-    (folder / ".chargehand" / "todo.json").unlink()
-    (folder / ".chargehand").rmdir()
+
+async def test_a_link_in_the_place_of_the_folder_is_refused(call: Call, folder: Path, outside: Path) -> None:
     (folder / ".chargehand").symlink_to(outside.parent)
+
     assert (await call("TodoWrite", todos=[FIRST])).is_error
     assert names_in(outside.parent) == ["secret.txt", "workspace"]

@@ -16,11 +16,12 @@ import pytest
 from chargehand.errors import PathRefused, ToolError
 from chargehand.tools import beneath
 from chargehand.tools.beneath import best_opener, open_by_kernel, open_by_walk
-from chargehand.tools.disk_errors import FileMissing
+from chargehand.tools.disk_errors import FileChanged, FileMissing, QuotaExceeded
+from chargehand.tools.entries import Quota
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import TEMPORARY_PREFIX, LogicalPath
 from chargehand.tools.root_posix import PosixRoot
-from chargehand.tools.workspace import FileChanged, Quota, QuotaExceeded, Workspace
+from chargehand.tools.workspace import Workspace
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors of folders are POSIX")
 

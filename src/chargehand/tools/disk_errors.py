@@ -17,6 +17,18 @@ class FileMissing(ToolError):
     code = "file_missing"
 
 
+class FileChanged(ToolError):
+    """The file holds something else than the caller expected."""
+
+    code = "file_changed"
+
+
+class QuotaExceeded(ToolError):
+    """The workspace has no room for the write."""
+
+    code = "workspace_full"
+
+
 _LEAVES = (
     "it passes through a symbolic link that leads out of the workspace, is absolute, or stands in the way"
     " of a write; use the real path of the file inside the workspace"

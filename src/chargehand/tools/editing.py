@@ -10,12 +10,13 @@ from pydantic import Field
 
 from chargehand.errors import ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.disk_errors import FileChanged
 from chargehand.tools.edits import Replacement, replace_all
+from chargehand.tools.entries import EntryKind
 from chargehand.tools.files import MAX_LINE_CHARACTERS, content_of, entry_of, written
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import LogicalPath, listed, shown
 from chargehand.tools.text import Text, decode_exact, lines_of, numbered
-from chargehand.tools.workspace import EntryKind, FileChanged
 
 MAX_EDITS = 100
 SNIPPET_LINES = 4

@@ -11,11 +11,12 @@ from pydantic import Field
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
-from chargehand.tools.disk_errors import FileMissing
+from chargehand.tools.disk_errors import FileChanged, FileMissing
+from chargehand.tools.entries import MIB, Content, Entry, EntryKind
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import LogicalPath, listed, shown
 from chargehand.tools.text import Text, decode, lines_of, numbered
-from chargehand.tools.workspace import MIB, Content, Entry, EntryKind, FileChanged, Workspace
+from chargehand.tools.workspace import Workspace
 
 MAX_READ_BYTES = 16 * MIB
 MAX_PAGE_LINES = 2_000

@@ -13,9 +13,11 @@ from pydantic import ConfigDict, Field, ValidationError
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.disk_errors import FileChanged
+from chargehand.tools.entries import MIB
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath
-from chargehand.tools.workspace import MIB, FileChanged, Workspace
+from chargehand.tools.workspace import Workspace
 
 LISTS_FILE = LogicalPath((SERVICE_FOLDER, "todo.json"))
 MAX_TODOS = 100

@@ -14,11 +14,12 @@ from pydantic import ConfigDict, Field, StringConstraints
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.entries import MIB, Entry, EntryKind
 from chargehand.tools.globs import Glob, State, parse_glob
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath, listed, shown
 from chargehand.tools.ripgrep import Line, OutputMode, Query, command_line, lines_of_output, ripgrep_program
 from chargehand.tools.sandbox.base import Ended, EndedBy, SandboxCommand
-from chargehand.tools.workspace import MIB, Entry, EntryKind, Workspace
+from chargehand.tools.workspace import Workspace
 
 MAX_GLOB_RESULTS = 100
 MAX_VISITED = 200_000

@@ -8,14 +8,13 @@ import os
 import stat
 import threading
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
-from enum import StrEnum
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from chargehand.errors import PathRefused, ToolError
-from chargehand.tools.disk_errors import explained
+from chargehand.tools.disk_errors import FileChanged, QuotaExceeded, explained
+from chargehand.tools.entries import MIB, Content, Entry, EntryKind, Quota, Usage, entry_at
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import (
     MOUNT_POINT,
@@ -28,64 +27,7 @@ from chargehand.tools.paths import (
 )
 from chargehand.tools.root import Root, open_root
 
-MIB = 1024 * 1024
 MAX_DEPTH = 64
-
-
-class FileChanged(ToolError):
-    """The file holds something else than the caller expected."""
-
-    code = "file_changed"
-
-
-class QuotaExceeded(ToolError):
-    """The workspace has no room for the write."""
-
-    code = "workspace_full"
-
-
-class EntryKind(StrEnum):
-    """What stands at a path."""
-
-    FILE = "file"
-    FOLDER = "folder"
-    LINK = "link"
-    OTHER = "other"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Entry:
-    """One path of a listing. Links are themselves, never what they point to."""
-
-    path: LogicalPath
-    kind: EntryKind
-    size_bytes: int
-    modified_ns: int
-    mode: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Content:
-    """A file as it was read."""
-
-    data: bytes
-    stamp: Stamp
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Quota:
-    """How much a workspace may hold. Folders and links count as files: each costs an inode."""
-
-    max_bytes: int = 2048 * MIB
-    max_files: int = 100_000
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """How much a workspace holds."""
-
-    size_bytes: int
-    files: int
 
 
 class Workspace:
@@ -177,7 +119,7 @@ class Workspace:
     def stat(self, path: LogicalPath) -> Entry:
         """What stands at the path; ToolError when nothing does."""
         with explained(path):
-            return _entry(path, self._root.lstat(path))
+            return entry_at(path, self._root.lstat(path))
 
     def exists(self, path: LogicalPath) -> bool:
         """Whether anything stands at the path. A link exists, even a dangling one."""
@@ -194,7 +136,7 @@ class Workspace:
         with explained(path):
             found = self._root.scan(path)
         return sorted(
-            (_entry(path.child(name), status) for name, status in found if not is_temporary(name)),
+            (entry_at(path.child(name), status) for name, status in found if not is_temporary(name)),
             key=lambda entry: entry.path.name,
         )
 
@@ -278,24 +220,6 @@ class Workspace:
         known = self._usage
         if known is not None:
             self._usage = Usage(size_bytes=known.size_bytes + size_bytes, files=known.files + files)
-
-
-def _entry(path: LogicalPath, status: os.stat_result) -> Entry:
-    return Entry(
-        path=path,
-        kind=_kind(status.st_mode),
-        size_bytes=status.st_size,
-        modified_ns=status.st_mtime_ns,
-        mode=stat.S_IMODE(status.st_mode),
-    )
-
-
-def _kind(mode: int) -> EntryKind:
-    if stat.S_ISREG(mode):
-        return EntryKind.FILE
-    if stat.S_ISDIR(mode):
-        return EntryKind.FOLDER
-    return EntryKind.LINK if stat.S_ISLNK(mode) else EntryKind.OTHER
 
 
 def _counted_bytes(status: os.stat_result | None) -> int:
