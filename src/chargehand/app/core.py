@@ -37,8 +37,8 @@ from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
 from chargehand.tools.catalogue import catalogue
-from chargehand.tools.sandbox import open_sandbox
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
+from chargehand.tools.sandbox.probe import open_sandbox
 from chargehand.tools.workspace import Quota
 
 

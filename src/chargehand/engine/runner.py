@@ -15,6 +15,7 @@ import structlog
 from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
+from chargehand.domain.history import Step, StepKind
 from chargehand.domain.task import (
     Canceled,
     Completed,
@@ -148,7 +149,7 @@ class Runner:
         await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         recorded = await self.journal.load(task)
         with Workspace(folder, quota=self.quota) as workspace:
-            reads = ReadLedger()
+            reads = _what_was_read(recorded)
             yield Hands(
                 task=task,
                 definition=definition,
@@ -170,6 +171,16 @@ class Runner:
         if task.deadline_at is None:
             return None
         return max(0.0, (task.deadline_at - self.clock.now()).total_seconds())
+
+
+def _what_was_read(recorded: Mapping[str, Step]) -> ReadLedger:
+    """What the task's earlier attempts and rounds have read and written, so that it need not read it again."""
+    reads = ReadLedger()
+    for step in sorted(recorded.values(), key=lambda one: one.finished_at or one.started_at):
+        details = step.result.get("details") if isinstance(step.result, dict) else None
+        if step.kind is StepKind.TOOL and isinstance(details, dict):
+            reads.learn(details)
+    return reads
 
 
 def _uncancel() -> None:

@@ -1,0 +1,47 @@
+"""The event loop and the signals that stop it, on every platform."""
+
+import asyncio
+import signal
+import sys
+from collections.abc import Coroutine, Generator
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any, TypeVar
+
+Result = TypeVar("Result")
+
+
+def run(main: Coroutine[Any, Any, Result]) -> Result:
+    """`asyncio.run`, on uvloop where it exists (not on Windows)."""
+    if sys.platform == "win32":
+        return asyncio.run(main)
+    import uvloop  # noqa: PLC0415 - it does not exist on Windows
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        return runner.run(main)
+
+
+@contextmanager
+def stop_signals() -> Generator[asyncio.Event, None, None]:
+    """An event that SIGTERM, SIGINT (Ctrl-C) and SIGBREAK (a Windows console's or service's stop) set.
+
+    A second signal of the same kind has its usual effect, so that a hanging stop can be cut short.
+    """
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    names = ("SIGTERM", "SIGINT", "SIGBREAK")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    before = {number: signal.getsignal(number) for number in numbers}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        del frame
+        signal.signal(number, before[number])
+        loop.call_soon_threadsafe(stopping.set)
+
+    for number in numbers:
+        signal.signal(number, stop)
+    try:
+        yield stopping
+    finally:
+        for number in numbers:
+            signal.signal(number, before[number])

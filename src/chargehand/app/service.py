@@ -1,0 +1,123 @@
+"""The whole service: the core, the keys, the crew, and the HTTP way in."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+from chargehand.app.core import Core, Registered, open_core
+from chargehand.app.loop import stop_signals
+from chargehand.clock import Clock
+from chargehand.domain.access import LOCAL_OPERATOR, Principal
+from chargehand.errors import InvalidDefinition
+from chargehand.serve.http import create_http
+from chargehand.serve.server import run_server
+from chargehand.service.access import Access
+from chargehand.service.health import Health, Reading
+from chargehand.service.services import Services
+from chargehand.settings import Settings
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class App:
+    """The opened service."""
+
+    settings: Settings
+    core: Core
+    services: Services
+    admin_key_created: bool
+    principal: Principal = LOCAL_OPERATOR
+    """Who the owner of the data folder is, for programs that embed the service."""
+
+
+@asynccontextmanager
+async def open_app(
+    settings: Settings,
+    *,
+    clock: Clock | None = None,
+    registered: Registered | None = None,
+    with_engine: bool = True,
+) -> AsyncGenerator[App, None]:
+    """Open the core, make the administrator's key at the first start, register the crew and `agents_dir`.
+
+    Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`.
+    """
+    async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
+        access = Access(core.db, core.clock, settings.data_dir / "pepper")
+        created = await access.bootstrap(settings.key_file)
+        texts = await asyncio.to_thread(_definitions, settings)
+        await core.agents.publish_all(LOCAL_OPERATOR, texts)
+        yield App(settings=settings, core=core, services=_services(core, access), admin_key_created=created)
+
+
+async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
+    """Run the service until SIGTERM, Ctrl-C or SIGBREAK; then end streams and give running tasks back."""
+    with stop_signals() as stopping:
+        async with open_app(settings) as app:
+            await listen(app, stopping, on_listening=lambda url: on_listening(app, url))
+
+
+async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[str], None]) -> None:
+    """Answer HTTP until `stopping` is set; the data folder tells other processes the address."""
+
+    def heard(url: str) -> None:
+        app.core.folder.tell(url=url)
+        on_listening(url)
+
+    settings = app.settings
+    await run_server(
+        create_http(app.services, settings),
+        host=settings.host,
+        port=settings.port,
+        stopping=stopping,
+        grace_seconds=settings.shutdown_grace_seconds,
+        on_listening=heard,
+    )
+
+
+def _services(core: Core, access: Access) -> Services:
+    engine, sandbox = core.engine, core.sandbox
+
+    def engine_reading() -> Reading:
+        alive = engine is not None and engine.is_alive
+        return Reading(
+            ok=alive, detail=f"carries {engine.running} of {engine.slots}" if engine else "none here"
+        )
+
+    def sandbox_reading() -> Reading:
+        return Reading(ok=sandbox is not None, detail=f"level {sandbox.level}" if sandbox else "none here")
+
+    health = Health(
+        core.db,
+        core.clock,
+        lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
+        {"engine": engine_reading, "sandbox": sandbox_reading},
+    )
+    return Services(agents=core.agents, tasks=core.tasks, watch=core.watch, access=access, health=health)
+
+
+def _definitions(settings: Settings) -> Mapping[str, str]:
+    """The crew's definitions, then those of `agents_dir`, by file name."""
+    shipped = resources.files("chargehand.crew") / "definitions"
+    texts = {
+        one.name: one.read_text(encoding="utf-8")
+        for one in sorted(shipped.iterdir(), key=lambda one: one.name)
+        if one.name.endswith(".md")
+    }
+    if settings.agents_dir is not None:
+        texts |= _texts_of(settings.agents_dir)
+    return texts
+
+
+def _texts_of(folder: Path) -> dict[str, str]:
+    if not folder.is_dir():
+        raise InvalidDefinition(f"CHARGEHAND_AGENTS_DIR: {folder} is not a folder")
+    texts: dict[str, str] = {}
+    for path in sorted(folder.glob("*.md")):
+        try:
+            texts[str(path)] = path.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise InvalidDefinition(f"{path} cannot be read as UTF-8 text: {error}") from error
+    return texts

@@ -1,0 +1,83 @@
+"""What the crew's playbooks share: reading the specification, writing a part, running a command."""
+
+import asyncio
+from functools import lru_cache
+
+from chargehand.crew.blueprint import render
+from chargehand.crew.specification import ServiceSpecification, parse_specification
+from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import Finding, InvalidInput
+from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.service.journal import Delegation
+from chargehand.tools.base import ToolResult
+
+SECOND_MS = 1000
+
+
+@lru_cache(maxsize=32)
+def _parsed(text: str) -> ServiceSpecification:
+    return parse_specification(text)
+
+
+def check_specification(task_data: JsonObject) -> None:
+    """What every agent of the crew takes: `{"specification": "<YAML or JSON text>"}`, and no other keys."""
+    text = task_data.get("specification")
+    if not isinstance(text, str):
+        finding = Finding(
+            where="task_data.specification",
+            message="is missing" if text is None else "is not text",
+            hint="the text of a service specification, in YAML or JSON (`chargehand run … --spec FILE`)",
+        )
+        raise InvalidInput(f"this agent works from a service specification: {finding}", findings=[finding])
+    for key in task_data:
+        if key != "specification":
+            raise InvalidInput(
+                f"task_data has the unknown key {key!r}; this agent takes `specification` alone"
+            )
+    _parsed(text)
+
+
+def specification_of(ctx: PlaybookContext) -> ServiceSpecification:
+    """The task's specification. It was checked when the task was submitted."""
+    return _parsed(str(ctx.data["specification"]))
+
+
+def hand_over(ctx: PlaybookContext, agent_id: str) -> Delegation:
+    """The same specification as work for a colleague."""
+    return Delegation(agent_id=agent_id, task_data={"specification": ctx.data["specification"]}, labels={})
+
+
+async def write_part(ctx: PlaybookContext, part: str) -> list[str]:
+    """Render a part of the project and write its files; their paths.
+
+    What was rendered is journaled, so that a replay by a newer version of Chargehand writes the same files.
+    """
+    spec = specification_of(ctx)
+
+    async def rendered() -> JsonValue:
+        return dict(await asyncio.to_thread(render, spec, part))
+
+    files = await ctx.once(f"render {part}", rendered)
+    if not isinstance(files, dict):
+        raise TypeError(f"the rendered part {part!r} is no mapping of paths to texts")
+    for path, text in files.items():
+        await ctx.must("Write", file_path=path, content=str(text))
+    return list(files)
+
+
+async def run(ctx: PlaybookContext, command: str, *, seconds: float = 120) -> ToolResult:
+    """Run a command in the workspace; a failure fails the task with what the command said."""
+    return await ctx.must("Bash", command=command, timeout=int(seconds * SECOND_MS))
+
+
+async def todo(ctx: PlaybookContext, steps: list[str], current: int) -> None:
+    """Keep the list that everyone sees: steps before `current` are done, that one is in progress."""
+    todos: list[JsonValue] = [
+        {
+            "content": step,
+            "activeForm": step,
+            "status": "completed" if index < current else "in_progress" if index == current else "pending",
+        }
+        for index, step in enumerate(steps)
+    ]
+    await ctx.must("TodoWrite", todos=todos)
