@@ -4,13 +4,24 @@ Each writes its part of the project, runs what must be measured in the sandbox, 
 did; the checks of its definition decide whether that is accepted.
 """
 
-import json
+from pydantic import BaseModel
 
 from chargehand.crew.work import run, specification_of, write_part
 from chargehand.domain.values import JsonValue
 from chargehand.runtimes.playbook import PlaybookContext
 
-COVERAGE = "reports/coverage.json"
+COVERAGE_FILE = "reports/coverage.json"
+
+
+class Coverage(BaseModel):
+    """What coverage.py measured of the generated code."""
+
+    percent: float
+    statements: int
+    branches: int
+    missing: int
+    files: list[tuple[str, float]]
+    """(path, percent covered)."""
 
 
 async def system_architect(ctx: PlaybookContext) -> JsonValue:
@@ -33,13 +44,13 @@ async def test_automator(ctx: PlaybookContext) -> JsonValue:
     files = await write_part(ctx, "tests")
     await run(
         ctx,
-        f"python -m pytest -q -p no:cacheprovider --cov --cov-report=json:{COVERAGE}",
+        f"python -m pytest -q -p no:cacheprovider --cov --cov-report=json:{COVERAGE_FILE}",
         seconds=300,
     )
-    report = await ctx.must("Bash", command=f"python -c {_SUMMARY!r} {COVERAGE}")
-    measured = json.loads(report.content.strip().splitlines()[-1])
+    report = await ctx.must("Bash", command=f"python -c {_SUMMARY!r} {COVERAGE_FILE}")
+    measured = Coverage.model_validate_json(report.content.strip().splitlines()[-1])
     await ctx.must("Write", file_path="docs/testing.md", content=_testing(ctx, len(files), measured))
-    return {"files": len(files), "coverage_percent": measured["percent"], "document": "docs/testing.md"}
+    return {"files": len(files), "coverage_percent": measured.percent, "document": "docs/testing.md"}
 
 
 async def api_documenter(ctx: PlaybookContext) -> JsonValue:
@@ -78,12 +89,9 @@ _SUMMARY = (
 )
 
 
-def _testing(ctx: PlaybookContext, test_files: int, measured: dict[str, object]) -> str:
+def _testing(ctx: PlaybookContext, test_files: int, measured: Coverage) -> str:
     spec = specification_of(ctx)
-    files = measured["files"]
-    rows = (
-        "\n".join(f"| {name} | {percent} % |" for name, percent in files) if isinstance(files, list) else ""
-    )
+    rows = "\n".join(f"| {name} | {percent} % |" for name, percent in measured.files)
     return f"""# {spec.title}: tests
 
 {test_files} files under `tests/` show the service's behaviour through its HTTP interface, against a real database
@@ -93,8 +101,8 @@ file for each test. They are run with
 
 ## Coverage
 
-Measured when this project was delivered: **{measured["percent"]} %** of {measured["statements"]} statements and
-{measured["branches"]} branches; {measured["missing"]} statements were not reached.
+Measured when this project was delivered: **{measured.percent} %** of {measured.statements} statements and
+{measured.branches} branches; {measured.missing} statements were not reached.
 
 | file | covered |
 | --- | --- |
