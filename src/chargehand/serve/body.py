@@ -1,0 +1,118 @@
+"""Reading request bodies: so many bytes, within so many seconds, and JSON that is safe to keep.
+
+Rule: nothing is taken on trust. Bytes are counted as they come, whatever Content-Length says; the JSON is
+refused when it is deep, wide, ambiguous (duplicate keys) or holds what databases or JavaScript would change.
+"""
+
+import asyncio
+import json
+from typing import Any, TypeVar
+
+import orjson
+from pydantic import BaseModel, ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from chargehand.domain.values import check_json
+from chargehand.errors import Finding, InvalidInput, PayloadTooLarge, UnsupportedMediaType
+from chargehand.serve.problems import invalid_body
+
+BODY_SECONDS = 10.0
+JSON_TYPE = "application/json"
+MARKDOWN_TYPE = "text/markdown"
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+class BodyLimits:
+    """Counts the bytes of a body and the time that it takes (pure ASGI)."""
+
+    def __init__(self, app: ASGIApp, max_bytes: int, seconds: float = BODY_SECONDS) -> None:
+        self._app = app
+        self._max_bytes = max_bytes
+        self._seconds = seconds
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["method"] == "GET":
+            await self._app(scope, receive, send)
+            return
+        for name, value in scope["headers"]:
+            if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
+                raise self._too_large()
+        await self._app(scope, self._limited(receive), send)
+
+    def _limited(self, receive: Receive) -> Receive:
+        received_bytes = 0
+        complete = False
+        deadline = asyncio.get_running_loop().time() + self._seconds
+
+        async def limited() -> Message:
+            nonlocal received_bytes, complete
+            if complete:
+                # Only the disconnect is left to come, and that may take as long as the answer.
+                return await receive()
+            try:
+                async with asyncio.timeout_at(deadline):
+                    message = await receive()
+            except TimeoutError:
+                detail = f"the body did not arrive within {self._seconds:g} s; send it faster, or less"
+                raise HTTPException(408, detail, headers={"Connection": "close"}) from None
+            received_bytes += len(message.get("body", b""))
+            if received_bytes > self._max_bytes:
+                raise self._too_large()
+            complete = not message.get("more_body", False)
+            return message
+
+        return limited
+
+    def _too_large(self) -> PayloadTooLarge:
+        return PayloadTooLarge(f"the body is larger than {self._max_bytes} bytes; send less")
+
+
+async def read_json(request: Request, model: type[Model]) -> Model:
+    """The body as a model. UnsupportedMediaType, PayloadTooLarge, InvalidInput with findings."""
+    if content_type(request) != JSON_TYPE:
+        raise UnsupportedMediaType(f"send the body as Content-Type: {JSON_TYPE}")
+    value = parse_json(await request.body())
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        raise invalid_body(error) from None
+
+
+async def read_text(request: Request) -> str:
+    """The body as UTF-8 text."""
+    try:
+        return (await request.body()).decode()
+    except UnicodeDecodeError as error:
+        message = f"the body is not UTF-8: byte {error.start} cannot be read; save the file as UTF-8"
+        raise InvalidInput(message) from None
+
+
+def content_type(request: Request) -> str:
+    """The media type alone, in lower case; a charset other than UTF-8 is refused."""
+    media_type, _, parameters = request.headers.get("content-type", "").partition(";")
+    name, _, charset = parameters.strip().partition("=")
+    if name.lower() == "charset" and charset.strip('"').lower() not in ("utf-8", "utf8", "us-ascii"):
+        raise UnsupportedMediaType("send the body as UTF-8")
+    return media_type.strip().lower()
+
+
+def parse_json(body: bytes) -> Any:
+    """A JSON value that can be kept as it is."""
+    try:
+        value: Any = orjson.loads(body)
+    except orjson.JSONDecodeError as error:
+        finding = Finding(where="body", message=error.msg, line=error.lineno, hint="send one JSON value")
+        raise InvalidInput(f"the body is not JSON: {finding}", findings=[finding]) from None
+    check_json(value)
+    if body.lstrip()[:1] in (b"{", b"["):
+        # orjson keeps the last of two equal keys; who reads the first would see another request.
+        json.loads(body, object_pairs_hook=_refuse_duplicates)
+    return value
+
+
+def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:
+    if len({key for key, _ in pairs}) != len(pairs):
+        raise InvalidInput("an object of the body has the same key twice; send each key once")

@@ -1,0 +1,185 @@
+"""A task's events: as pages of JSON, or as a stream of server-sent events that can be taken up again.
+
+Rule: a stream holds no state of its own. Its ids are the sequence numbers of the stored events, so a client
+that was cut off names the last one it saw, and misses and repeats nothing, whichever process it reaches.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
+
+from chargehand.domain.access import Scope
+from chargehand.domain.history import Event
+from chargehand.domain.task import FINAL
+from chargehand.errors import Finding, InvalidInput, TooManyRequests
+from chargehand.serve import queries
+from chargehand.serve.auth import principal_of
+from chargehand.serve.queries import Query, task_id_of, whole_number
+from chargehand.serve.routes import Answer, JsonResponse, Route
+from chargehand.serve.stopping import Stopping
+from chargehand.service.services import Services
+from chargehand.wire.answers import event_body, listed, to_json
+from chargehand.wire.rest import EventPage
+
+STREAM_TYPE = "text/event-stream"
+RECONNECT_MILLISECONDS = 2000
+PING_SECONDS = 15.0
+MAX_STREAM_SECONDS = 1800.0
+"""A stream ends after this time, so that none outlives a key or a proxy for long; the client resumes it."""
+MAX_STREAMS = 2000
+
+
+@dataclass(slots=True)
+class OpenStreams:
+    """How many streams are open in this process."""
+
+    count: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EventRoutes:
+    """The endpoint of events."""
+
+    services: Services
+    stopping: Stopping
+    streams: OpenStreams = field(default_factory=OpenStreams)
+
+    async def list_events(self, request: Request) -> Response:
+        """What happened to the task after a sequence number, as a page or as a stream.
+
+        With `Accept: text/event-stream` the answer is a stream that ends after the event that ends the task;
+        `id` is the sequence number and `event` the kind. 204 says that there is nothing left to follow.
+        """
+        who, task_id = principal_of(request), task_id_of(request)
+        query = Query(request, (queries.AFTER, queries.EVENT_LIMIT))
+        after, limit = query.number(queries.AFTER), query.number(queries.EVENT_LIMIT)
+        if _wants_stream(request):
+            return await self._stream(request, task_id, _resumed_after(request, after))
+        events = await self.services.watch.events(who, task_id, after=after, limit=limit)
+        next_after = events[-1].sequence if events else after
+        return JsonResponse(listed((event_body(event) for event in events), next_after=next_after))
+
+    async def _stream(self, request: Request, task_id: str, after: int) -> Response:
+        who = principal_of(request)
+        task = await self.services.watch.get(who, task_id)
+        if task.status in FINAL and after >= task.last_event:
+            # To a browser's EventSource this is the sign not to come back.
+            return Response(status_code=204)
+        if self.streams.count >= MAX_STREAMS:
+            raise TooManyRequests(f"{MAX_STREAMS} streams are open already; read pages, or come back later")
+        return _Stream(self.services.watch.follow(who, task_id, after=after), self.stopping, self.streams)
+
+    def routes(self) -> Sequence[Route]:
+        """One route, two forms."""
+        answer = Answer(description="The events.", model=EventPage, media_types=(STREAM_TYPE,))
+        nothing_left = Answer(description="A stream was asked for and the task has no more events.")
+        return [
+            Route(
+                method="GET",
+                path="/tasks/{task_id}/events",
+                endpoint=self.list_events,
+                needs=Scope.TASKS_READ,
+                tag="tasks",
+                parameters=(queries.AFTER, queries.EVENT_LIMIT, queries.LAST_EVENT_ID),
+                answers={200: answer, 204: nothing_left},
+                problems=(404, 429),
+            )
+        ]
+
+
+class _Stream(Response):
+    """Sends events as they come, and a comment now and then so that nobody takes the line for dead."""
+
+    media_type = STREAM_TYPE
+
+    def __init__(
+        self, events: AsyncGenerator[Event | None, None], stopping: Stopping, streams: OpenStreams
+    ) -> None:
+        super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"})
+        del self.headers["content-length"]
+        self._events = events
+        self._stopping = stopping
+        self._streams = streams
+
+    async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
+        del scope
+        self._streams.count += 1
+        try:
+            await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
+            await _send(send, f"retry: {RECONNECT_MILLISECONDS}\n\n".encode())
+            await self._stopping.unless_stopped(self._until_gone(receive, send))
+            await send({"type": "http.response.body", "body": b"", "more_body": False})
+        except OSError:
+            return
+        finally:
+            self._streams.count -= 1
+
+    async def _until_gone(self, receive: Receive, send: Send) -> None:
+        """Pump until the events end, the client goes or the stream is old."""
+        pumping = asyncio.ensure_future(self._pump(send))
+        gone = asyncio.ensure_future(_disconnected(receive))
+        try:
+            await asyncio.wait(
+                (pumping, gone), timeout=MAX_STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED
+            )
+            if pumping.done():
+                pumping.result()
+        finally:
+            pumping.cancel()
+            gone.cancel()
+            await asyncio.wait((pumping, gone))
+
+    async def _pump(self, send: Send) -> None:
+        loop = asyncio.get_running_loop()
+        sent_at = loop.time()
+        async with aclosing(self._events) as events:
+            async for event in events:
+                if event is not None:
+                    await _send(send, as_server_sent(event))
+                elif loop.time() - sent_at >= PING_SECONDS:
+                    await _send(send, b": ping\n\n")
+                else:
+                    continue
+                sent_at = loop.time()
+
+
+async def _send(send: Send, data: bytes) -> None:
+    await send({"type": "http.response.body", "body": data, "more_body": True})
+
+
+async def _disconnected(receive: Receive) -> None:
+    while (await receive())["type"] != "http.disconnect":
+        pass
+
+
+def as_server_sent(event: Event) -> bytes:
+    """An event in the form of text/event-stream. JSON holds no line break, so one data line is enough."""
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (
+        event.sequence,
+        event.kind.encode(),
+        to_json(event_body(event)),
+    )
+
+
+def _wants_stream(request: Request) -> bool:
+    return STREAM_TYPE in request.headers.get("accept", "")
+
+
+def _resumed_after(request: Request, after: int) -> int:
+    """A reconnecting browser keeps the URL, so the header is the newer of the two."""
+    last = request.headers.get("last-event-id")
+    if last is None:
+        return after
+    number = whole_number(last)
+    if number is None or number > queries.MAX_SEQUENCE:
+        finding = Finding(
+            where="Last-Event-ID", message="is not a sequence number", hint="send the last id that was seen"
+        )
+        raise InvalidInput(f"the stream cannot be resumed: {finding}", findings=[finding])
+    return number

@@ -1,0 +1,136 @@
+"""The HTTP application: layers from the outside in, routes, and what unsafe settings it refuses to start with.
+
+A request passes Edge (request id, headers, errors), CORS where it is configured, Authentication and BodyLimits;
+then its route, which checks the key's scope before anything else.
+"""
+
+from collections.abc import Sequence
+
+from fastapi import FastAPI
+from starlette.exceptions import HTTPException
+from starlette.middleware.cors import CORSMiddleware
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import Match
+
+import chargehand
+from chargehand.errors import InvalidInput
+from chargehand.serve.agents import AgentRoutes
+from chargehand.serve.auth import Authentication
+from chargehand.serve.body import BodyLimits
+from chargehand.serve.deliverables import DeliverableRoutes
+from chargehand.serve.docs import DocumentRoutes
+from chargehand.serve.edge import Edge, http_problem
+from chargehand.serve.events import EventRoutes
+from chargehand.serve.health import HealthRoutes
+from chargehand.serve.openapi import DESCRIPTION
+from chargehand.serve.routes import Route, add_routes
+from chargehand.serve.stopping import Stopping
+from chargehand.serve.tasks import TaskRoutes
+from chargehand.service.services import Services
+from chargehand.settings import LOOPBACK_HOSTS, Settings
+
+TITLE = "AI Agent Service"
+
+_CORS_METHODS = ("GET", "POST", "PUT")
+_CORS_REQUEST_HEADERS = (
+    "Authorization",
+    "Content-Type",
+    "Idempotency-Key",
+    "Last-Event-ID",
+    "Prefer",
+    "X-Request-ID",
+)
+_CORS_ANSWER_HEADERS = (
+    "Content-Disposition",
+    "Idempotent-Replayed",
+    "Link",
+    "Location",
+    "Preference-Applied",
+    "Retry-After",
+    "X-Request-ID",
+)
+
+
+def create_http(services: Services, settings: Settings) -> FastAPI:
+    """The application. InvalidInput when the settings would open it to anyone."""
+    refuse_unsafe(settings)
+    app = FastAPI(
+        title=TITLE,
+        version=chargehand.__version__,
+        description=DESCRIPTION,
+        openapi_url=None,
+        docs_url=None,
+        redoc_url=None,
+        redirect_slashes=False,
+    )
+    stopping = Stopping()
+    app.state.stopping = stopping
+    add_routes(app, _all_routes(services, stopping, app))
+    app.add_exception_handler(HTTPException, _refused_by_http)
+    # The one added last is the outermost.
+    app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes)
+    app.add_middleware(Authentication, access=services.access)
+    if settings.cors_origins:
+        app.add_middleware(
+            CORSMiddleware,
+            allow_origins=settings.cors_origins,
+            allow_credentials=False,
+            allow_methods=_CORS_METHODS,
+            allow_headers=_CORS_REQUEST_HEADERS,
+            expose_headers=_CORS_ANSWER_HEADERS,
+            max_age=600,
+        )
+    app.add_middleware(Edge, trusted_hosts=settings.trusted_hosts)
+    return app
+
+
+def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequence[Route]:
+    tasks = TaskRoutes(services, stopping)
+    return [
+        *tasks.busy_routes(),
+        *HealthRoutes(services).routes(),
+        *tasks.routes(),
+        *EventRoutes(services, stopping).routes(),
+        *DeliverableRoutes(services).routes(),
+        *AgentRoutes(services).routes(),
+        *DocumentRoutes(app).routes(),
+    ]
+
+
+def refuse_unsafe(settings: Settings) -> None:
+    """Settings under which a web page or a stranger could call the service; told before it listens."""
+    if "*" in settings.cors_origins:
+        raise InvalidInput("cors_origins cannot hold '*'; list the origins that may call the API, or none")
+    if "*" in settings.trusted_hosts:
+        raise InvalidInput("trusted_hosts cannot hold '*'; list the names that clients call the service by")
+    if settings.host not in LOOPBACK_HOSTS and not settings.trusted_hosts:
+        raise InvalidInput(
+            f"host {settings.host!r} can be reached from other machines; set trusted_hosts to the names that"
+            " clients call the service by, or listen on 127.0.0.1"
+        )
+
+
+async def _refused_by_http(request: Request, error: Exception) -> Response:
+    """404 and 405 of the router, and what layers inside it refuse."""
+    if not isinstance(error, HTTPException):
+        raise error
+    if error.status_code == 405:
+        allowed = sorted(_methods_at(request))
+        error = HTTPException(
+            405, f"this path takes {', '.join(allowed)}", headers={"Allow": ", ".join(allowed)}
+        )
+    elif error.status_code == 404:
+        error = HTTPException(404, "there is no such path; GET /docs lists what there is")
+    return http_problem(error, request.scope["request_id"])
+
+
+def _methods_at(request: Request) -> set[str]:
+    """All methods of the path; the router's own answer names those of its first match only."""
+    app: FastAPI = request.app
+    methods: set[str] = set()
+    for route in app.router.routes:
+        match, _ = route.matches(request.scope)
+        if match is not Match.NONE:
+            methods |= set(getattr(route, "methods", None) or ())
+    return methods

@@ -1,0 +1,117 @@
+"""Errors as answers: application/problem+json (RFC 9457), the same shape everywhere.
+
+Rule: the body tells what is wrong and the way out, never what was sent, never a traceback.
+"""
+
+from collections.abc import Mapping, Sequence
+from http import HTTPStatus
+
+from pydantic import ValidationError
+from starlette.responses import Response
+
+from chargehand.errors import (
+    ChargehandError,
+    Finding,
+    InvalidInput,
+    StorageFull,
+    TooManyRequests,
+    Unavailable,
+)
+from chargehand.wire.answers import to_json
+from chargehand.wire.rest import PROBLEM_TYPE
+
+RETRY_SECONDS = 5
+REALM = 'Bearer realm="chargehand"'
+
+HTTP_CODES = {
+    400: "bad_request",
+    404: "not_found",
+    405: "method_not_allowed",
+    406: "not_acceptable",
+    408: "request_timeout",
+}
+"""Codes of what HTTP itself forbids; the others stand in chargehand.errors."""
+
+_MOST_FINDINGS = 50
+
+
+def problem(
+    status: int,
+    code: str,
+    detail: str,
+    *,
+    request_id: str,
+    findings: Sequence[Finding] = (),
+    headers: Mapping[str, str] | None = None,
+) -> Response:
+    """A problem body."""
+    body = {
+        "type": f"urn:chargehand:problem:{code}",
+        "title": HTTPStatus(status).phrase,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "findings": [
+            {"where": one.where, "message": one.message, "hint": one.hint, "line": one.line}
+            for one in findings[:_MOST_FINDINGS]
+        ],
+        "request_id": request_id,
+    }
+    return Response(to_json(body), status_code=status, media_type=PROBLEM_TYPE, headers=headers)
+
+
+def problem_of(error: ChargehandError, request_id: str) -> Response:
+    """What a caller is told of an error of ours. One that is no caller's business is told as `internal`."""
+    if error.status >= 500 and not isinstance(error, StorageFull | Unavailable):
+        return internal(request_id)
+    headers: dict[str, str] = {}
+    if error.status == HTTPStatus.UNAUTHORIZED:
+        headers["WWW-Authenticate"] = REALM
+    elif isinstance(error, StorageFull | Unavailable | TooManyRequests):
+        headers["Retry-After"] = str(RETRY_SECONDS)
+    if error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
+        # What is left of the body is not read.
+        headers["Connection"] = "close"
+    return problem(
+        error.status,
+        error.code,
+        error.message,
+        request_id=request_id,
+        findings=error.findings,
+        headers=headers,
+    )
+
+
+def internal(request_id: str) -> Response:
+    """Something went wrong here; the log knows what, under the request's id."""
+    return problem(
+        500,
+        ChargehandError.code,
+        "the service failed to handle this request; its log has the cause under this request_id",
+        request_id=request_id,
+    )
+
+
+def invalid_body(error: ValidationError) -> InvalidInput:
+    """What pydantic found, in our words and without what was sent."""
+    findings = [
+        Finding(
+            where=".".join(_part(part) for part in one["loc"]) or "body",
+            message=one["msg"].removeprefix("Value error, "),
+            hint=_HINTS.get(one["type"], ""),
+        )
+        for one in error.errors(include_url=False, include_input=False, include_context=False)
+    ]
+    return InvalidInput(f"the body cannot be accepted: {findings[0]}", findings=findings)
+
+
+_HINTS = {
+    "extra_forbidden": "remove it, or correct its spelling",
+    "missing": "add it",
+}
+
+
+def _part(part: int | str) -> str:
+    """A name that the caller chose is shown only as far as it is short and plain."""
+    text = str(part)
+    return text if len(text) <= 64 and text.isprintable() and text.isascii() else "…"

@@ -1,0 +1,201 @@
+"""What a route is: its endpoint, the scope that it needs, and all that the OpenAPI document says of it.
+
+Rule: an endpoint takes the request and answers with a response that it built itself. FastAPI's parameter and
+response machinery would double the cost of the two calls that everyone makes most; so what it would have read
+from signatures is declared here, and a test compares the declarations with what the service does.
+"""
+
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from functools import wraps
+from typing import Any
+
+from fastapi import FastAPI
+from pydantic import BaseModel
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chargehand.domain.access import Scope
+from chargehand.serve.auth import PUBLIC_PATHS, principal_of
+from chargehand.wire.answers import to_json
+from chargehand.wire.rest import AGENT_ID_PATTERN, PROBLEM_TYPE, TASK_ID_PATTERN, ProblemBody
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+Schema = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Parameter:
+    """A query parameter or a header."""
+
+    name: str
+    description: str
+    schema: Schema
+    place: str = "query"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """A good answer: JSON of a model, or bytes of some media type; `headers` are name → description."""
+
+    description: str
+    model: type[BaseModel] | None = None
+    media_types: Sequence[str] = ()
+    headers: dict[str, str] = field(default_factory=dict[str, str])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Route:
+    """One way in. `needs` None: any valid key, or nothing at all on a public path."""
+
+    method: str
+    path: str
+    endpoint: Endpoint
+    needs: Scope | None
+    tag: str
+    answers: dict[int, Answer]
+    problems: Sequence[int] = ()
+    parameters: Sequence[Parameter] = ()
+    body: type[BaseModel] | None = None
+    body_text_type: str | None = None
+
+    @property
+    def is_public(self) -> bool:
+        """Whether it answers without a key."""
+        return self.path in PUBLIC_PATHS and self.method == "GET"
+
+
+class JsonResponse(Response):
+    """An answer that `wire.answers` built."""
+
+    media_type = "application/json"
+
+    def render(self, content: object) -> bytes:
+        return to_json(content)
+
+
+_PROBLEM_MEANINGS = {
+    400: "The cursor, or the request itself, cannot be read.",
+    401: "No key, or not a valid one.",
+    403: "The key lacks the scope.",
+    404: "There is no such thing, or it is another tenant's.",
+    408: "The body did not arrive in time.",
+    409: "The present state forbids it.",
+    413: "The body is too large, too deep or has too many values.",
+    415: "The body is of another media type than this route takes.",
+    422: "What was sent cannot be accepted; `findings` tells each fault.",
+    429: "Too much at once; `Retry-After` says when to try again.",
+    500: "The service failed; its log has the cause under `request_id`.",
+    503: "Not now; `Retry-After` says when to try again.",
+    507: "The disk reserve is used up; nothing new is accepted.",
+}
+
+_PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
+    "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
+    "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "version": ("A version of the agent.", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
+    "name": ("The deliverable.", {"type": "string", "minLength": 1}),
+    "path": ("A file's path inside the deliverable.", {"type": "string", "minLength": 1}),
+}
+
+
+def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
+    """Register routes, each behind the scope that it needs."""
+    for route in routes:
+        app.add_api_route(
+            route.path,
+            _guarded(route),
+            methods=[route.method],
+            response_model=None,
+            status_code=min(route.answers),
+            responses=_responses(route),
+            tags=[route.tag],
+            operation_id=_name_of(route),
+            summary=_name_of(route).replace("_", " ").capitalize(),
+            response_class=Response,
+            openapi_extra=_request_part(route),
+        )
+
+
+def _name_of(route: Route) -> str:
+    return route.endpoint.__name__  # pyright: ignore[reportAttributeAccessIssue, reportUnknownMemberType, reportUnknownVariableType] - endpoints are methods, which have a name
+
+
+def _guarded(route: Route) -> Endpoint:
+    endpoint, needs = route.endpoint, route.needs
+    if route.is_public:
+        return endpoint
+
+    @wraps(endpoint)
+    async def guarded(request: Request) -> Response:
+        principal = principal_of(request)
+        if needs is not None:
+            principal.require(needs)
+        return await endpoint(request)
+
+    return guarded
+
+
+def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
+    responses: dict[int | str, dict[str, Any]] = {}
+    for status, answer in route.answers.items():
+        shown: dict[str, Any] = {"description": answer.description, "headers": _headers(answer)}
+        if answer.model is not None:
+            shown["model"] = answer.model
+        content = {media_type: {"schema": {"type": "string"}} for media_type in answer.media_types}
+        if content:
+            shown["content"] = content
+        responses[status] = shown
+    for status in _problem_statuses(route):
+        schema = {"$ref": f"#/components/schemas/{ProblemBody.__name__}"}
+        responses[status] = {
+            "description": _PROBLEM_MEANINGS[status],
+            "content": {PROBLEM_TYPE: {"schema": schema}},
+        }
+    return responses
+
+
+def _problem_statuses(route: Route) -> list[int]:
+    always = [400, 500, 503]
+    if not route.is_public:
+        always += [401]
+    if route.needs is not None:
+        always += [403]
+    if route.body is not None:
+        always += [408, 413, 415, 422]
+    if any(parameter.place == "query" for parameter in route.parameters):
+        always += [422]
+    return sorted({*always, *route.problems} - set(route.answers))
+
+
+def _headers(answer: Answer) -> dict[str, Any]:
+    return {
+        name: {"description": description, "schema": {"type": "string"}}
+        for name, description in answer.headers.items()
+    }
+
+
+def _request_part(route: Route) -> dict[str, Any]:
+    named = [part[1:-1].partition(":")[0] for part in route.path.split("/") if part.startswith("{")]
+    parameters: list[Schema] = [
+        {"name": name, "in": "path", "required": True, "description": text, "schema": schema}
+        for name in named
+        for text, schema in [_PATH_SCHEMAS[name]]
+    ]
+    parameters += [
+        {"name": one.name, "in": one.place, "description": one.description, "schema": one.schema}
+        for one in route.parameters
+    ]
+    extra: dict[str, Any] = {"parameters": parameters}
+    if route.endpoint.__doc__:
+        extra["description"] = route.endpoint.__doc__
+    if not route.is_public:
+        extra["security"] = [{"key": []}]
+    content: dict[str, Any] = {}
+    if route.body is not None:
+        content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}
+    if route.body_text_type is not None:
+        content[route.body_text_type] = {"schema": {"type": "string"}}
+    if content:
+        extra["requestBody"] = {"required": True, "content": content}
+    return extra

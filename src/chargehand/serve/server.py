@@ -1,0 +1,122 @@
+"""Runs the application on a socket until it is told to stop.
+
+Rule: signals are the caller's. Streams and waiting requests are ended first, so that a stop never hangs on a
+client that keeps its connection open.
+"""
+
+import asyncio
+import errno
+import math
+import socket
+import sys
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
+
+import uvicorn
+from fastapi import FastAPI
+
+from chargehand.errors import Conflict, InvalidInput, Unavailable
+from chargehand.serve.stopping import Stopping
+
+KEEP_ALIVE_SECONDS = 15
+BACKLOG = 2048
+WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - names what is shown instead of it
+
+
+async def run_server(
+    app: FastAPI,
+    *,
+    host: str,
+    port: int,
+    stopping: asyncio.Event,
+    grace_seconds: float,
+    on_listening: Callable[[str], None],
+) -> None:
+    """Serve until `stopping` is set. Conflict when the port is in use; port 0 takes a free one.
+
+    `on_listening` gets the URL when the first request can be answered. What is still being answered after
+    `grace_seconds` is cut off.
+    """
+    listener = bind(host, port)
+    with listener:
+        config = uvicorn.Config(
+            app,
+            log_config=None,
+            access_log=False,
+            lifespan="off",
+            proxy_headers=False,
+            server_header=False,
+            backlog=BACKLOG,
+            timeout_keep_alive=KEEP_ALIVE_SECONDS,
+            timeout_graceful_shutdown=max(1, math.ceil(grace_seconds)),
+        )
+        server = _Server(config)
+        server.on_started = lambda: on_listening(url_of(listener, host))
+        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+        asked = asyncio.ensure_future(stopping.wait())
+        try:
+            await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            asked.cancel()
+            streams: Stopping = app.state.stopping
+            streams.set()
+            server.should_exit = True
+            await serving
+
+
+class _Server(uvicorn.Server):
+    """Uvicorn without its signal handlers, which tells when it listens."""
+
+    on_started: Callable[[], None]
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.on_started()
+
+
+def bind(host: str, port: int) -> socket.socket:
+    """A bound socket. What prevents it is told with the way out."""
+    try:
+        family, kind, protocol, _, address = socket.getaddrinfo(
+            host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE
+        )[0]
+    except socket.gaierror as error:
+        raise InvalidInput(f"host {host!r} is no address of this machine ({error.strerror})") from error
+    listener = socket.socket(family, kind, protocol)
+    try:
+        if sys.platform == "win32":
+            # There, SO_REUSEADDR would let another process take the port over.
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_EXCLUSIVEADDRUSE, 1)
+        else:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # Listening here already: two processes may bind one port on some systems, but only one may listen.
+        listener.listen(BACKLOG)
+        listener.setblocking(False)
+    except OSError as error:
+        listener.close()
+        raise _cannot_listen(error, host, port) from error
+    return listener
+
+
+def _cannot_listen(error: OSError, host: str, port: int) -> Conflict | InvalidInput | Unavailable:
+    if error.errno in (errno.EADDRINUSE, getattr(errno, "WSAEADDRINUSE", errno.EADDRINUSE)):
+        return Conflict(
+            f"port {port} on {host} is in use by another program; stop it, or choose another port"
+        )
+    if error.errno == errno.EADDRNOTAVAIL:
+        return InvalidInput(f"host {host!r} is no address of this machine; listen on 127.0.0.1")
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return InvalidInput(f"port {port} may not be used by this user; choose one above 1023")
+    return Unavailable(f"cannot listen on {host} port {port}: {error.strerror}")
+
+
+def url_of(listener: socket.socket, host: str) -> str:
+    """Where clients on this machine reach the socket."""
+    port = listener.getsockname()[1]
+    name = WILDCARDS.get(host, host)
+    return f"http://[{name}]:{port}" if ":" in name else f"http://{name}:{port}"

@@ -1,0 +1,160 @@
+"""The domain's objects as the bodies of answers: plain dictionaries, and the bytes that are sent.
+
+Rule: what is built here has the shape that `rest.py` declares. It is not built through those models because
+validating every answer costs more than the rest of a small request; a test validates each one instead.
+"""
+
+import json
+from collections.abc import Iterable, Mapping
+from datetime import UTC, datetime
+from typing import Any
+
+import orjson
+
+from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.agent_block import block_as_data
+from chargehand.domain.deliverable import Deliverable
+from chargehand.domain.history import Event, Step
+from chargehand.domain.task import FOREVER, Task
+from chargehand.domain.values import JsonValue
+
+Body = dict[str, Any]
+
+
+def to_json(body: object) -> bytes:
+    """The bytes of an answer. Times become RFC 3339 in UTC, written with Z."""
+    try:
+        return orjson.dumps(body, option=orjson.OPT_UTC_Z)
+    except TypeError:
+        # An agent may have returned what orjson refuses and JSON allows, such as an integer of 70 bits.
+        return json.dumps(body, default=_time, allow_nan=False).encode()
+
+
+def _time(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+    raise TypeError(f"{type(value).__name__} has no place in an answer")
+
+
+def listed(items: Iterable[Body], **more: JsonValue) -> Body:
+    """A list, or a part of one."""
+    return {"items": list(items), **more}
+
+
+def task_body(task: Task) -> Body:
+    """TaskBody."""
+    return {
+        "id": task.id,
+        "agent_id": task.agent_id,
+        "agent_version": task.agent_version,
+        "task_data": task.task_data,
+        "status": task.status.value,
+        "reason": task.reason,
+        "result": task.result,
+        "error": task.error,
+        "attempt": task.attempt,
+        "round": task.round,
+        "priority": task.priority,
+        "labels": task.labels,
+        "parent_id": task.parent_id,
+        "root_id": task.root_id,
+        "depth": task.depth,
+        "context_id": task.context_id,
+        "budget": task.budget,
+        "steps_spent": task.steps_spent,
+        "children_spent": task.children_spent,
+        "last_event": task.last_event,
+        "created_by": task.created_by,
+        "run_after": None if task.run_after == FOREVER else task.run_after,
+        "deadline_at": task.deadline_at,
+        "cancel_requested_at": task.cancel_requested_at,
+        "created_at": task.created_at,
+        "updated_at": task.updated_at,
+        "started_at": task.started_at,
+        "finished_at": task.finished_at,
+    }
+
+
+def event_body(event: Event) -> Body:
+    """EventBody."""
+    return {
+        "task_id": event.task_id,
+        "sequence": event.sequence,
+        "kind": event.kind,
+        "at": event.at,
+        "data": event.data,
+    }
+
+
+def step_body(step: Step) -> Body:
+    """StepBody."""
+    return {
+        "task_id": step.task_id,
+        "path": step.path,
+        "kind": step.kind.value,
+        "name": step.name,
+        "arguments": step.arguments,
+        "status": step.status.value,
+        "result": step.result,
+        "attempt": step.attempt,
+        "started_at": step.started_at,
+        "finished_at": step.finished_at,
+    }
+
+
+def question_body(step: Step) -> Body:
+    """QuestionBody, of a step that is a question."""
+    choices = step.arguments.get("choices")
+    return {
+        "question": step.path,
+        "text": str(step.arguments.get("question", "")),
+        "choices": choices if isinstance(choices, list) and choices else None,
+        "asked_at": step.started_at,
+    }
+
+
+def deliverable_body(one: Deliverable) -> Body:
+    """DeliverableBody."""
+    return {
+        "task_id": one.task_id,
+        "name": one.name,
+        "path": one.path,
+        "is_folder": one.is_folder,
+        "sha256": one.sha256,
+        "size_bytes": one.size_bytes,
+        "files": [
+            {"path": file.path, "sha256": file.sha256, "size_bytes": file.size_bytes} for file in one.files
+        ],
+        "evidence": [evidence.as_data() for evidence in one.evidence],
+        "stored_at": one.stored_at,
+    }
+
+
+def agent_summary(agent: AgentDefinition) -> Body:
+    """AgentSummary."""
+    return {
+        "id": agent.id,
+        "name": agent.name,
+        "description": agent.description,
+        "tools": list(agent.tools),
+        "runtime": agent.runtime.value,
+        "version": agent.version,
+    }
+
+
+def agent_body(agent: AgentDefinition) -> Body:
+    """AgentBody."""
+    return {**agent_summary(agent), "chargehand": block_as_data(agent.block), "source": agent.source}
+
+
+def versions_body(versions: Iterable[tuple[str, datetime]]) -> Body:
+    """AgentVersionList."""
+    return listed({"version": version, "created_at": since} for version, since in versions)
+
+
+def ready_body(*, ok: bool, checks: Mapping[str, tuple[bool, str]] | None) -> Body:
+    """ReadyBody; `checks` only for callers who may see them."""
+    body: Body = {"status": "ready" if ok else "not_ready"}
+    if checks is not None:
+        body["checks"] = {name: {"ok": good, "detail": detail} for name, (good, detail) in checks.items()}
+    return body
