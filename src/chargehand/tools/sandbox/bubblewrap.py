@@ -177,7 +177,7 @@ class BubblewrapSandbox:
         command: SandboxCommand,
         on_stdout_line: OnLine | None,
     ) -> Ended:
-        guard = Guard(root_pid=inner_pid, limits=command.limits, groups=self.groups)
+        guard = Guard(limits=command.limits, groups=self.groups, root_pid=inner_pid)
         inner = os.pidfd_open(inner_pid)
         try:
             os.write(start, b"1")

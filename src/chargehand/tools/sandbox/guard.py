@@ -10,7 +10,8 @@ from dataclasses import dataclass
 
 from chargehand.tools.sandbox.base import EndedBy, SandboxLimits
 from chargehand.tools.sandbox.cgroup import Group, GroupHome
-from chargehand.tools.sandbox.tree import count_tasks, proportional_bytes, resident_bytes, tree_of
+from chargehand.tools.sandbox.runner.tree import count_tasks, proportional_bytes, resident_bytes, tree_of
+from chargehand.tools.sandbox.scratch import Scratch
 
 _FIRST_TICK_SECONDS = 0.02
 _TICK_SECONDS = 0.1
@@ -21,9 +22,11 @@ _MAX_JOIN_ROUNDS = 20
 class Guard:
     """The watch over one command. `spared` are its own helpers: they are counted neither way."""
 
-    root_pid: int
     limits: SandboxLimits
     groups: GroupHome | None
+    scratch: Scratch | None = None
+    """Folders whose size nothing else bounds."""
+    root_pid: int = 0
     spared: frozenset[int] = frozenset()
     _group: Group | None = None
 
@@ -36,6 +39,8 @@ class Guard:
                 return EndedBy.PROCESSES
             if await self._has_too_much_memory(pids):
                 return EndedBy.MEMORY
+            if await self._has_too_much_scratch():
+                return EndedBy.DISK
             if self.groups is not None and self._group is None:
                 await asyncio.to_thread(self._join)
             await asyncio.sleep(_TICK_SECONDS)
@@ -58,6 +63,11 @@ class Guard:
         if resident_bytes(pids) <= self.limits.memory_bytes:
             return False
         return await asyncio.to_thread(proportional_bytes, pids) > self.limits.memory_bytes
+
+    async def _has_too_much_scratch(self) -> bool:
+        if self.scratch is None:
+            return False
+        return await asyncio.to_thread(self.scratch.used_bytes) > self.limits.scratch_bytes
 
     def _join(self) -> None:
         """Move the whole tree in. What a process forks before it is moved is found in the next round."""

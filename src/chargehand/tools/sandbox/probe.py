@@ -16,6 +16,9 @@ from chargehand.tools.sandbox.base import Sandbox, SandboxCommand, SandboxLevel,
 from chargehand.tools.sandbox.bubblewrap import BubblewrapSandbox, find_binaries
 from chargehand.tools.sandbox.cgroup import find_group_home
 from chargehand.tools.sandbox.environment import Toolchains, find_toolchains
+from chargehand.tools.sandbox.landlock import landlock_abi
+from chargehand.tools.sandbox.plain import PlainSandbox
+from chargehand.tools.sandbox.restricted import RestrictedSandbox
 
 _CONFINING = (SandboxLevel.STRICT, SandboxLevel.RESTRICTED, SandboxLevel.SEATBELT, SandboxLevel.JOB)
 """From the strongest to the weakest; `none` is not among them."""
@@ -85,7 +88,22 @@ def _candidates(level: SandboxLevel, toolchains: Toolchains) -> list[Sandbox]:
             BubblewrapSandbox(binary=binary, toolchains=toolchains, groups=groups)
             for binary in find_binaries()
         ]
+    if level is SandboxLevel.RESTRICTED:
+        return [_restricted(toolchains)]
+    if level is SandboxLevel.NONE:
+        return [PlainSandbox(toolchains=toolchains)]
     raise SandboxUnavailable(f"there is no {level} on this system")
+
+
+def _restricted(toolchains: Toolchains) -> Sandbox:
+    if not sys.platform.startswith("linux"):
+        raise SandboxUnavailable("Landlock exists on Linux only")
+    version = landlock_abi()
+    if version == 0:
+        raise SandboxUnavailable(
+            "this kernel has no Landlock, or it is switched off (it came with Linux 5.13)"
+        )
+    return RestrictedSandbox(toolchains=toolchains, groups=find_group_home(), landlock_abi=version)
 
 
 async def _try(sandbox: Sandbox) -> None:
