@@ -61,7 +61,9 @@ class Journal:
         self._end = GroupCommit[_End, None](self._end_group)
 
     async def load(self, task: Task) -> dict[str, Step]:
-        """What is recorded of a task, by path."""
+        """What is recorded of a task, by path. A first attempt finds nothing and is spared the look."""
+        if task.attempt == 1:
+            return {}
         async with self._db.read() as tx:
             return {step.path: step for step in await history.steps(tx, task.id)}
 

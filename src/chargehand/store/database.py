@@ -52,7 +52,7 @@ class Database:
         self._clock = clock
         url = URL.create("sqlite+aiosqlite", database=str(path))
         self._writer = _engine(url, size=1, begin="BEGIN IMMEDIATE", query_only=False)
-        self._readers = _engine(url, size=READERS, begin="BEGIN", query_only=True)
+        self._readers = _engine(url, size=READERS, begin="", query_only=True)
         self._turn = asyncio.Lock()
 
     async def stop(self) -> None:
@@ -62,7 +62,7 @@ class Database:
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Tx, None]:
-        """A consistent view; it never blocks a writer and a writer never blocks it."""
+        """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
         async with _told_plainly(), self._readers.connect() as connection:
             yield Tx(connection=connection, now=self._clock.now())
 
@@ -95,7 +95,13 @@ async def _told_plainly() -> AsyncGenerator[None, None]:
 
 def _engine(url: URL, *, size: int, begin: str, query_only: bool) -> AsyncEngine:
     engine = create_async_engine(
-        url, poolclass=AsyncAdaptedQueuePool, pool_size=size, max_overflow=0, pool_timeout=60
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=size,
+        max_overflow=0,
+        pool_timeout=60,
+        # A reader has no transaction to roll back when its connection goes back to the pool.
+        pool_reset_on_return=None if query_only else "rollback",
     )
 
     def connect(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
@@ -115,7 +121,8 @@ def _engine(url: URL, *, size: int, begin: str, query_only: bool) -> AsyncEngine
         cursor.close()
 
     def begin_as_told(connection: Connection) -> None:
-        connection.exec_driver_sql(begin)
+        if begin:
+            connection.exec_driver_sql(begin)
 
     event.listen(engine.sync_engine, "connect", connect)
     event.listen(engine.sync_engine, "begin", begin_as_told)

@@ -11,9 +11,32 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, insert, select, update
 
 from chargehand.domain.history import Event, EventKind, Step, StepKind, StepStatus
+from chargehand.domain.task import Status
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.store.database import Tx
 from chargehand.store.tables import AgentTask, TaskEvent, TaskStep
+
+# Built once, like those of store/tasks.py.
+_LAST_EVENTS = (
+    select(AgentTask.id, AgentTask.last_event)
+    .where(AgentTask.id.in_(bindparam("ids", expanding=True)))
+    .with_for_update()
+)
+_SET_LAST_EVENT = (
+    update(AgentTask).where(AgentTask.id == bindparam("seen_id")).values(last_event=bindparam("number"))
+)
+_EVENTS_AFTER = (
+    select(TaskEvent.task_id, TaskEvent.sequence, TaskEvent.kind, TaskEvent.at, TaskEvent.data)
+    .where(TaskEvent.task_id == bindparam("id"), TaskEvent.sequence > bindparam("after"))
+    .order_by(TaskEvent.sequence)
+    .limit(bindparam("most"))
+)
+_STEPS = (
+    select(TaskStep.__table__)
+    .where(TaskStep.task_id == bindparam("id"))
+    .order_by(TaskStep.started_at, TaskStep.path)
+)
+_INSERT_EVENT = insert(TaskEvent)
 
 
 def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) -> dict[str, Any]:
@@ -24,7 +47,7 @@ def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) 
 async def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Store events whose numbers the caller has assigned."""
     if rows:
-        await tx.connection.execute(insert(TaskEvent), [dict(one) for one in rows])
+        await tx.connection.execute(_INSERT_EVENT, [dict(one) for one in rows])
 
 
 async def append(tx: Tx, events: Sequence[tuple[str, EventKind, JsonObject]]) -> None:
@@ -32,41 +55,29 @@ async def append(tx: Tx, events: Sequence[tuple[str, EventKind, JsonObject]]) ->
     if not events:
         return
     ids = list(dict.fromkeys(task_id for task_id, _, _ in events))
-    statement = select(AgentTask.id, AgentTask.last_event).where(AgentTask.id.in_(ids)).with_for_update()
-    last: dict[str, int] = {row.id: row.last_event for row in await tx.connection.execute(statement)}
+    held = await tx.connection.execute(_LAST_EVENTS, {"ids": ids})
+    last: dict[str, int] = {row.id: row.last_event for row in held}
     rows: list[dict[str, Any]] = []
     for task_id, kind, data in events:
         last[task_id] += 1
         rows.append(row(task_id, last[task_id], kind, tx.now, data))
     await insert_events(tx, rows)
-    await tx.connection.execute(
-        update(AgentTask).where(AgentTask.id == bindparam("seen_id")).values(last_event=bindparam("number")),
-        [{"seen_id": task_id, "number": last[task_id]} for task_id in ids],
-    )
+    numbers = [{"seen_id": task_id, "number": last[task_id]} for task_id in ids]
+    await tx.connection.execute(_SET_LAST_EVENT, numbers)
 
 
 async def events_after(tx: Tx, task_id: str, sequence: int, *, limit: int) -> list[Event]:
     """A task's events after a sequence number, in order."""
-    statement = (
-        select(TaskEvent.task_id, TaskEvent.sequence, TaskEvent.kind, TaskEvent.at, TaskEvent.data)
-        .where(TaskEvent.task_id == task_id, TaskEvent.sequence > sequence)
-        .order_by(TaskEvent.sequence)
-        .limit(limit)
-    )
+    rows = await tx.connection.execute(_EVENTS_AFTER, {"id": task_id, "after": sequence, "most": limit})
     return [
         Event(task_id=one.task_id, sequence=one.sequence, kind=one.kind, at=one.at, data=one.data)
-        for one in await tx.connection.execute(statement)
+        for one in rows
     ]
 
 
 async def steps(tx: Tx, task_id: str) -> list[Step]:
     """A task's whole journal, in the order in which the steps began."""
-    statement = (
-        select(TaskStep.__table__)
-        .where(TaskStep.task_id == task_id)
-        .order_by(TaskStep.started_at, TaskStep.path)
-    )
-    return [as_step(one) for one in await tx.connection.execute(statement)]
+    return [as_step(one) for one in await tx.connection.execute(_STEPS, {"id": task_id})]
 
 
 async def step(tx: Tx, task_id: str, path: str) -> Step | None:
@@ -134,24 +145,62 @@ async def finish_steps(tx: Tx, finished: Sequence[tuple[str, str, JsonValue]]) -
 
 
 async def discard_failed(tx: Tx, task_id: str) -> None:
-    """Drop the first step that went wrong and all that began no earlier, so that a retry does them anew."""
+    """Drop the first step that went wrong and all that began no earlier, so that a retry does them anew.
+
+    A delegation that was still open when its task ended went wrong when one of its children did not complete:
+    what is below an ended task has been canceled.
+    """
     journal = await steps(tx, task_id)
-    failed = next((one for one in journal if went_wrong(one)), None)
+    unfinished = await _delegations_cut_off(tx, task_id)
+    failed = next((one for one in journal if went_wrong(one) or one.path in unfinished), None)
     if failed is not None:
         await tx.connection.execute(
             delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.started_at >= failed.started_at)
         )
 
 
+async def _delegations_cut_off(tx: Tx, task_id: str) -> set[str]:
+    """Paths of the open delegations of which a child ended without completing, or has not ended."""
+    statement = (
+        select(TaskStep.path)
+        .join(AgentTask, (AgentTask.parent_id == TaskStep.task_id) & (AgentTask.parent_step == TaskStep.path))
+        .where(
+            TaskStep.task_id == task_id,
+            TaskStep.kind == StepKind.DELEGATION.value,
+            TaskStep.status == StepStatus.OPEN.value,
+            AgentTask.status != Status.COMPLETED.value,
+        )
+    )
+    return set(await tx.connection.scalars(statement))
+
+
+async def discard_last_failures(tx: Tx, task_id: str) -> None:
+    """Drop the finished steps that went wrong after the last one that went well: they are tried again.
+
+    What went well, and a failure that the agent has since worked past, stay as they are.
+    """
+    finished = [one for one in await steps(tx, task_id) if one.status is StepStatus.DONE]
+    while finished and went_wrong(finished[-1]):
+        last = finished.pop()
+        await tx.connection.execute(
+            delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.path == last.path)
+        )
+
+
 def went_wrong(one: Step) -> bool:
     """Whether a finished step's result tells of a failure: a tool's, a check's or a child's."""
-    results = one.result if isinstance(one.result, list) else [one.result]
-    for result in results:
-        if isinstance(result, dict) and one.status is StepStatus.DONE:
-            bad = result.get("is_error") is True or result.get("passed") is False
-            if bad or (one.kind is StepKind.DELEGATION and result.get("status") != "completed"):
-                return True
-    return False
+    if one.status is not StepStatus.DONE:
+        return False
+    match one.kind:
+        case StepKind.TOOL:
+            return isinstance(one.result, dict) and one.result.get("is_error") is True
+        case StepKind.CHECK:
+            return isinstance(one.result, dict) and one.result.get("passed") is False
+        case StepKind.DELEGATION:
+            children = one.result if isinstance(one.result, list) else []
+            return any(isinstance(child, dict) and child.get("status") != "completed" for child in children)
+        case _:
+            return False
 
 
 def _values(one: Step) -> dict[str, Any]:

@@ -1,15 +1,16 @@
 """Every statement that moves a task from one status to another.
 
-Rule: nothing else writes `status`. A move names the status, the attempt and the columns it changes; a task
-that is no longer where the caller saw it is left alone and is missing from the answer.
+Rule: nothing else writes `status`. A move names the status and the attempt that the caller saw under its hold;
+when a row says otherwise, the whole transaction is given up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Row, Select, bindparam, func, insert, select, update
+from sqlalchemy import CursorResult, Row, Select, Update, bindparam, func, insert, select, update
 
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
@@ -72,28 +73,33 @@ async def remember_keys(tx: Tx, rows: Sequence[tuple[str, str, str, str]]) -> No
     await tx.connection.execute(insert(IdempotencyKey), values)
 
 
+# Built once: a statement that is made anew for each call costs more than SQLite needs to answer it.
+_BY_ID = select_tasks().where(AgentTask.id.in_(bindparam("ids", expanding=True)))
+_BY_ID_HELD = _BY_ID.with_for_update()
+_READY = (
+    select_tasks()
+    .where(AgentTask.status == Status.PENDING.value, AgentTask.run_after <= bindparam("now"))
+    .order_by(AgentTask.priority.desc(), AgentTask.run_after, AgentTask.id)
+    .limit(bindparam("most"))
+    .with_for_update(skip_locked=True)
+)
+
+
 async def get(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
     """The tasks of these ids, whoever's they are; absent ones are missing."""
-    statement = select_tasks().where(AgentTask.id.in_(list(task_ids)))
-    return {task.id: task for task in map(as_task, await tx.connection.execute(statement))}
+    rows = await tx.connection.execute(_BY_ID, {"ids": list(task_ids)})
+    return {task.id: task for task in map(as_task, rows)}
 
 
 async def hold(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
     """As `get`, and no other transaction changes them before this one ends."""
-    statement = select_tasks().where(AgentTask.id.in_(list(task_ids))).with_for_update()
-    return {task.id: task for task in map(as_task, await tx.connection.execute(statement))}
+    rows = await tx.connection.execute(_BY_ID_HELD, {"ids": list(task_ids)})
+    return {task.id: task for task in map(as_task, rows)}
 
 
 async def ready(tx: Tx, *, limit: int) -> list[Task]:
     """Up to `limit` pending tasks that are due: highest priority first, then due longest."""
-    statement = (
-        select_tasks()
-        .where(AgentTask.status == Status.PENDING.value, AgentTask.run_after <= tx.now)
-        .order_by(AgentTask.priority.desc(), AgentTask.run_after, AgentTask.id)
-        .limit(limit)
-        .with_for_update(skip_locked=True)
-    )
-    return [as_task(row) for row in await tx.connection.execute(statement)]
+    return [as_task(row) for row in await tx.connection.execute(_READY, {"now": tx.now, "most": limit})]
 
 
 async def due_timers(tx: Tx) -> list[Task]:
@@ -150,8 +156,9 @@ async def renew(tx: Tx, *, worker: str, attempts: Mapping[str, int], lease: time
 async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]]]) -> list[Task]:
     """Move tasks that this transaction holds, each with the further columns given for it.
 
-    Only those that stand in a status that `what` may start from and still have the attempt that was seen are
-    moved; they come back as they now stand. All rows of one call change the same columns.
+    Those that stand in a status that `what` may start from are moved and come back as they now stand; the
+    others are missing from the answer. All rows of one call change the same columns. IllegalMove when a row
+    is not as it was seen: the caller did not hold it.
     """
     sources, target = MOVES[what]
     allowed = [(task, values) for task, values in moved if task.status in sources]
@@ -163,17 +170,24 @@ async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]
         )
     if not rows:
         return []
-    statement = (
+    await tx.connection.execute(
+        _update_of(tuple(name for name in rows[0] if not name.startswith("seen_"))), rows
+    )
+    return [_changed(task, row) for (task, _), row in zip(allowed, rows, strict=True)]
+
+
+@lru_cache(maxsize=64)
+def _update_of(columns: tuple[str, ...]) -> Update:
+    """The guarded update that sets these columns, built once for each set of them."""
+    return (
         update(AgentTask)
         .where(
             AgentTask.id == bindparam("seen_id"),
             AgentTask.status == bindparam("seen_status"),
             AgentTask.attempt == bindparam("seen_attempt"),
         )
-        .values({name: bindparam(name) for name in rows[0] if not name.startswith("seen_")})
+        .values({name: bindparam(name) for name in columns})
     )
-    await tx.connection.execute(statement, rows)
-    return [_changed(task, row) for (task, _), row in zip(allowed, rows, strict=True)]
 
 
 def _columns_of(target: Status, now: datetime) -> dict[str, Any]:
@@ -234,12 +248,12 @@ async def note_wake(tx: Tx, task_id: str) -> None:
     )
 
 
-async def request_cancel(tx: Tx, task_ids: Sequence[str]) -> None:
+async def request_cancel(tx: Tx, task_ids: Sequence[str], *, reason: str) -> None:
     """Note the wish on tasks that are carried now; their workers see it at once or at the next renewal."""
     await tx.connection.execute(
         update(AgentTask)
         .where(AgentTask.id.in_(task_ids), AgentTask.cancel_requested_at.is_(None))
-        .values(cancel_requested_at=tx.now, updated_at=tx.now)
+        .values(cancel_requested_at=tx.now, reason=reason, updated_at=tx.now)
     )
 
 
