@@ -1,0 +1,86 @@
+"""The work of `chargehand agents`."""
+
+from datetime import UTC, datetime
+
+from chargehand.cli.connection import connect
+from chargehand.cli.exits import ExitCode, naming
+from chargehand.cli.inputs import text_of
+from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.domain.agent import parse_definition
+from chargehand.wire.rest import AgentBody
+
+
+async def list_agents(server: str | None, *, as_json: bool) -> ExitCode:
+    """Every agent, by id."""
+    async with connect(server) as connection:
+        found = await connection.client.agents()
+    if as_json:
+        write_json(found)
+    else:
+        rows = [(one.id, one.runtime, one.description) for one in found]
+        write_rows(("AGENT", "RUNTIME", "DESCRIPTION"), rows)
+    return ExitCode.OK
+
+
+async def show_agent(agent_id: str, server: str | None, *, source: bool, as_json: bool) -> ExitCode:
+    """One agent."""
+    async with connect(server) as connection:
+        agent = await connection.client.agent(agent_id)
+    if source:
+        write(agent.source.removesuffix("\n"))
+    elif as_json:
+        write_json(agent)
+    else:
+        _write_agent(agent)
+    return ExitCode.OK
+
+
+def _write_agent(agent: AgentBody) -> None:
+    block = agent.chargehand
+    write_fields(
+        [
+            ("agent", agent.id),
+            ("name", agent.name if agent.name != agent.id else ""),
+            ("description", agent.description),
+            ("runtime", agent.runtime),
+            ("version", agent.version),
+            ("tools", ", ".join(agent.tools) or "none"),
+            ("delegates to", ", ".join(block.get("delegates") or [])),
+        ]
+    )
+    for promise in block.get("deliverables") or []:
+        write(f"delivers {promise['name']} ({promise['path']}) {promise.get('description') or ''}".rstrip())
+        for check in promise.get("checks") or []:
+            write(f"  checked: {check['name']}")
+
+
+async def put_agent(file: str, agent_id: str | None, server: str | None, *, as_json: bool) -> ExitCode:
+    """Register a definition. It is read here first, so that what is wrong is told with the file's lines."""
+    text = text_of(file)
+    with naming("standard input" if file == "-" else file):
+        definition = parse_definition(text, agent_id=agent_id, origin=file)
+        async with connect(server) as connection:
+            published = await connection.client.put_agent(definition.id, text)
+    if as_json:
+        write_json(published)
+    else:
+        agent = published.agent
+        what = "registered" if published.changed else "unchanged"
+        write(f"{agent.id}: {what}, version {agent.version[:12]}, runtime {agent.runtime}")
+    return ExitCode.OK
+
+
+async def list_versions(agent_id: str, server: str | None, *, as_json: bool) -> ExitCode:
+    """An agent's versions."""
+    async with connect(server) as connection:
+        found = await connection.client.agent_versions(agent_id)
+    if as_json:
+        write_json(found)
+    else:
+        write_rows(("VERSION", "SINCE"), [(one.version, time_text(one.created_at)) for one in found])
+    return ExitCode.OK
+
+
+def time_text(at: datetime | None) -> str:
+    """A time for people, in UTC as everywhere."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""

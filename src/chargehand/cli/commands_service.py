@@ -1,0 +1,77 @@
+"""`chargehand serve`, `chargehand doctor` and `chargehand db`: run the service and see that it can run."""
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from chargehand.cli.exits import ExitCode
+from chargehand.cli.lazily import Lazily
+from chargehand.cli.options import AsJson, command, synchronous, typer_app
+
+if TYPE_CHECKING:
+    from chargehand.cli import diagnosis, serving
+else:
+    diagnosis, serving = Lazily("chargehand.cli.diagnosis"), Lazily("chargehand.cli.serving")
+
+db = typer_app("Keep the database in order.")
+
+
+@synchronous
+def serve(
+    host: Annotated[
+        str | None,
+        typer.Option("--host", help="Listen here instead of at CHARGEHAND_HOST (127.0.0.1)."),
+    ] = None,
+    port: Annotated[
+        int | None,
+        typer.Option(
+            "--port",
+            min=0,
+            max=65535,
+            help="Instead of CHARGEHAND_PORT (8700); 0 takes a free one.",
+        ),
+    ] = None,
+) -> ExitCode:
+    """Run the service until Ctrl-C or SIGTERM.
+
+    What is running then is given back and goes on at the next start.
+
+    \b
+    Examples:
+      chargehand serve
+      CHARGEHAND_DATA_DIR=/srv/chargehand chargehand serve --port 8800
+
+    docs/reference/settings.md lists every setting (CHARGEHAND_...).
+    """
+    return serving.serve(host=host, port=port)
+
+
+@command
+async def doctor(as_json: AsJson = False) -> ExitCode:
+    """See whether everything is there that the service needs.
+
+    Each line says ok, warn or fail, and what to do about it. The exit code is 6 when anything fails.
+
+    \b
+    Example:
+      chargehand doctor
+    """
+    return await diagnosis.doctor(as_json=as_json)
+
+
+@db.command()
+@synchronous
+def upgrade() -> ExitCode:
+    """Bring the database up to this version's schema. The service does it by itself at every start.
+
+    \b
+    Example:
+      chargehand db upgrade
+    """
+    return serving.upgrade_database()
+
+
+def add_to(app: typer.Typer) -> None:
+    """Register these commands."""
+    app.command()(serve)
+    app.command()(doctor)

@@ -1,0 +1,133 @@
+"""`chargehand demo`: the backend crew builds the example service, in a data folder that belongs to the demo.
+
+Rule: a demo that was stopped or killed at any moment goes on with --resume; only a folder that a demo made is
+ever removed.
+"""
+
+import json
+import os
+import shutil
+import uuid
+from dataclasses import dataclass
+from importlib import resources
+from pathlib import Path
+
+import chargehand
+from chargehand.cli.connection import Connection, connect, load_settings
+from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.running import Order, see_through, submit
+from chargehand.cli.unpacking import check_target
+from chargehand.domain.task import FINAL, Status
+from chargehand.errors import InvalidInput
+from chargehand.settings import Settings
+from chargehand.wire.rest import TaskBody
+
+AGENT = "backend-developer"
+EXAMPLE = "bookstore.yaml"
+FOLDER = Path("chargehand-data")
+_MARK = "demo.json"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Demo:
+    """What a demo must know of itself after a kill: which task is its own, and where it delivers."""
+
+    key: str
+    """The Idempotency-Key of its task."""
+    out: str
+    made_folder: bool
+
+    def write(self, folder: Path) -> None:
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        temporary = folder / f"{_MARK}.new"
+        told = {"key": self.key, "out": self.out, "made_folder": self.made_folder}
+        temporary.write_text(json.dumps(told), encoding="utf-8")
+        temporary.replace(folder / _MARK)
+
+
+async def demo(out: Path, *, resume: bool, keep: bool, force: bool, as_json: bool) -> ExitCode:
+    """`chargehand demo`."""
+    settings = _settings()
+    before = _read(settings.data_dir)
+    state = before if resume and before is not None else _begin(settings, out, before)
+    goes_on = resume and before is not None
+    # What a killed demo had written already is its own.
+    target, force = Path(state.out), force or goes_on
+    check_target(target, force=force)
+    if not goes_on:
+        _remove_own(settings.data_dir, before)
+        state.write(settings.data_dir)
+    order = Order(
+        agent_id=AGENT,
+        task_data={"specification": example_text()},
+        labels={"demo": "bookstore"},
+        idempotency_key=state.key,
+    )
+    async with connect(None, engine=True, settings=settings) as connection:
+        task = await _reopened(connection, await submit(connection, order))
+        if not as_json:
+            say(f"The backend crew builds {EXAMPLE} (task {task.id})")
+        code = await see_through(
+            connection, task, out=target, force=force, as_json=as_json, go_on="chargehand demo --resume"
+        )
+    if code is ExitCode.OK:
+        _finish(settings.data_dir, state, keep=keep)
+        if not as_json:
+            say(f"Its README says how to start it: {target / 'README.md'}")
+    return code
+
+
+def example_text() -> str:
+    """The example specification: inside the package when installed, beside the sources in a clone."""
+    packaged = resources.files("chargehand.crew") / "examples" / EXAMPLE
+    beside = Path(chargehand.__file__).parents[2] / "examples" / EXAMPLE
+    for place in (packaged, beside):
+        if place.is_file():
+            return place.read_text(encoding="utf-8")
+    raise InvalidInput(f"the example {EXAMPLE} is missing from this installation; install Chargehand again")
+
+
+def _settings() -> Settings:
+    if os.environ.get("CHARGEHAND_DATA_DIR"):
+        return load_settings()
+    return load_settings(data_dir=FOLDER.absolute())
+
+
+def _begin(settings: Settings, out: Path, before: _Demo | None) -> _Demo:
+    is_ours = before.made_folder if before else not settings.data_dir.exists()
+    own = is_ours and not os.environ.get("CHARGEHAND_DATA_DIR")
+    return _Demo(key=f"demo-{uuid.uuid4()}", out=str(out.absolute()), made_folder=own)
+
+
+def _read(folder: Path) -> _Demo | None:
+    try:
+        told = json.loads((folder / _MARK).read_text(encoding="utf-8"))
+        return _Demo(key=str(told["key"]), out=str(told["out"]), made_folder=told["made_folder"] is True)
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove_own(folder: Path, before: _Demo | None) -> None:
+    """A demo that is not to go on leaves nothing behind that would start to work again."""
+    if before is not None and before.made_folder:
+        _remove(folder)
+
+
+async def _reopened(connection: Connection, task: TaskBody) -> TaskBody:
+    """A demo that is resumed gets another try when it had failed or was canceled."""
+    if task.status in FINAL and task.status is not Status.COMPLETED:
+        return await connection.client.retry(task.id)
+    return task
+
+
+def _finish(folder: Path, state: _Demo, *, keep: bool) -> None:
+    if keep or not state.made_folder:
+        say(f"Look into it: CHARGEHAND_DATA_DIR={folder} chargehand tasks list")
+    else:
+        _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        say(f"{folder} could not be removed wholly; delete it by hand")

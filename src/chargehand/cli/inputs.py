@@ -1,0 +1,90 @@
+"""What a task is given: a specification's text, a prompt, or JSON; from the command line, a file or standard input."""
+
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn, cast
+
+from chargehand.domain.values import JsonObject
+from chargehand.errors import InvalidInput
+
+MAX_INPUT_BYTES = 16 * 1024 * 1024
+"""A service takes less; this only keeps a mistaken device or film out of memory."""
+
+
+def task_data_of(*, spec: str | None, prompt: str | None, data: str | None) -> JsonObject:
+    """The input of a task from the one option that was given."""
+    given = [
+        name
+        for name, value in (("--spec", spec), ("--prompt", prompt), ("--data", data))
+        if value is not None
+    ]
+    if len(given) > 1:
+        raise InvalidInput(f"{' and '.join(given)} cannot be given together; choose one")
+    if spec is not None:
+        return {"specification": text_of(spec)}
+    if prompt is not None:
+        return {"prompt": prompt}
+    return {} if data is None else _object_of(data)
+
+
+def text_of(path: str) -> str:
+    """A file's text, or standard input's for `-`; InvalidInput when there is none to be had."""
+    name = "standard input" if path == "-" else path
+    try:
+        if path == "-":
+            content = sys.stdin.buffer.read(MAX_INPUT_BYTES + 1)
+        else:
+            with Path(path).open("rb") as file:
+                content = file.read(MAX_INPUT_BYTES + 1)
+    except FileNotFoundError:
+        raise InvalidInput(f"there is no file {path}{_looked_in(path)}") from None
+    except IsADirectoryError:
+        raise InvalidInput(f"{path} is a folder; name a file in it") from None
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise InvalidInput(f"{name} cannot be read: {reason}") from None
+    if len(content) > MAX_INPUT_BYTES:
+        raise InvalidInput(f"{name} is larger than {MAX_INPUT_BYTES // 2**20} MiB")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"{name} is not UTF-8 text (byte {error.start}); save it as UTF-8") from None
+
+
+def _looked_in(path: str) -> str:
+    return "" if Path(path).is_absolute() else f" in {Path.cwd()}"
+
+
+def _object_of(data: str) -> JsonObject:
+    name = "--data"
+    if data == "-" or data.startswith("@"):
+        name = "standard input" if data == "-" else data[1:]
+        data = text_of("-" if data == "-" else data[1:])
+    try:
+        loaded: Any = json.loads(data, parse_constant=_refuse_constant)
+    except json.JSONDecodeError as error:
+        raise InvalidInput(f"{name}: line {error.lineno}, column {error.colno}: {error.msg}") from None
+    except RecursionError:
+        raise InvalidInput(f"{name}: the JSON is nested too deep") from None
+    except ValueError as error:
+        raise InvalidInput(f"{name}: {error}") from None
+    if not isinstance(loaded, dict):
+        raise InvalidInput(f'{name} is not a JSON object; write {{"name": value}}')
+    return cast("JsonObject", loaded)
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")
+
+
+def labels_of(listed: Sequence[str]) -> dict[str, str]:
+    """key=value, any number of them."""
+    labels: dict[str, str] = {}
+    for text in listed:
+        key, equals, value = text.partition("=")
+        if not key or not equals:
+            raise InvalidInput(f"--label {text!r} is not of the form key=value")
+        labels[key] = value
+    return labels

@@ -1,0 +1,52 @@
+"""The work of `chargehand serve` and `chargehand db upgrade`."""
+
+from chargehand import __version__
+from chargehand.app import loop
+from chargehand.app.service import App
+from chargehand.app.service import serve as serve_until_stopped
+from chargehand.cli.connection import load_settings
+from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.output import write
+from chargehand.store import migrate
+from chargehand.store.folder import DataFolder
+from chargehand.telemetry import configure_logging
+
+
+def serve(*, host: str | None, port: int | None) -> ExitCode:
+    """Run the service until it is told to stop."""
+    given = {"host": host, "port": port}
+    settings = load_settings(**{name: value for name, value in given.items() if value is not None})
+    configure_logging(settings.log_level, settings.log_format)
+    loop.run(serve_until_stopped(settings, on_listening=_greet))
+    say("stopped; what was running goes on at the next start")
+    return ExitCode.OK
+
+
+def _greet(app: App, url: str) -> None:
+    """Say where it answers; the key itself is not printed, because output ends up in logs."""
+    key_file = app.settings.key_file
+    made = " (made at this first start)" if app.admin_key_created else ""
+    say(f"Chargehand {__version__} answers at {url}; documentation at {url}/docs")
+    say(f"The administrator's key is in {key_file}{made}. Try:")
+    say(f'  curl -H "Authorization: Bearer $(cat {_quoted(str(key_file))})" {url}/agents')
+
+
+def _quoted(path: str) -> str:
+    return path if path.replace("/", "").replace("-", "").replace(".", "").isalnum() else f"'{path}'"
+
+
+def upgrade_database() -> ExitCode:
+    """Bring the database to this version's schema, with no service running on it."""
+    settings = load_settings()
+    folder = DataFolder(settings.data_dir)
+    folder.open()
+    try:
+        before = migrate.upgrade(settings.database_path)
+    finally:
+        folder.close()
+    if before == migrate.HEAD:
+        write(f"{settings.database_path} is at revision {before}: nothing to do")
+    else:
+        was = f"from revision {before}" if before else "from nothing"
+        write(f"{settings.database_path} brought {was} to {migrate.HEAD}")
+    return ExitCode.OK
