@@ -190,7 +190,9 @@ class Suspended:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Released:
-    """The worker stops; another attempt goes on from the journal."""
+    """The worker stops; another attempt goes on from the journal, so many seconds later at the earliest."""
+
+    after_seconds: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -93,47 +93,52 @@ class Attempts:
         return ended
 
     async def _finish_group(self, group: Sequence[_Finish]) -> Sequence[Task | Exception]:
-        answers: dict[str, Task | Exception] = {}
+        answers: dict[int, Task | Exception] = {}
         async with self._db.write() as tx:
             held = await tasks.hold(tx, [one.task.id for one in group])
-            kept: list[tuple[Task, Outcome]] = []
-            for one in group:
+            plain: list[tuple[int, Task, dict[str, Any]]] = []
+            for index, one in enumerate(group):
                 now = held.get(one.task.id)
-                if now is None or not is_held(now, one.task):
-                    answers[one.task.id] = LeaseLost(
-                        f"attempt {one.task.attempt} of {one.task.id} was taken over"
-                    )
-                else:
-                    kept.append((now, _as_it_stands(now, one)))
-            plain = [
-                (task, {"reason": None, "result": outcome.result, "error": None})
-                for task, outcome in kept
-                if isinstance(outcome, Completed)
-            ]
-            for task in await endings.end(tx, self._hints, Move.COMPLETE, plain) if plain else []:
-                answers[task.id] = task
-            for task, outcome in kept:
-                if not isinstance(outcome, Completed):
-                    answers[task.id] = await self._end_otherwise(tx, task, outcome)
-        return [answers[one.task.id] for one in group]
+                if now is not None and is_held(now, one.task) and isinstance(one.outcome, Completed):
+                    values = {"reason": None, "result": one.outcome.result, "error": None}
+                    plain.append((index, now, values))
+            moved = await endings.end(
+                tx, self._hints, Move.COMPLETE, [(task, values) for _, task, values in plain]
+            )
+            answers |= {index: task for (index, _, _), task in zip(plain, moved, strict=True)}
+            for index, one in enumerate(group):
+                if index not in answers:
+                    answers[index] = await self._end_otherwise(tx, one)
+        return [answers[index] for index in range(len(group))]
 
-    async def _end_otherwise(self, tx: Tx, task: Task, outcome: Outcome) -> Task:
-        match outcome:
-            case Suspended():
+    async def _end_otherwise(self, tx: Tx, one: _Finish) -> Task | LeaseLost:
+        """End one attempt, looking at its row again: what ended just before it may have woken or canceled it."""
+        try:
+            task = await held_or_lost(tx, one.task)
+        except LeaseLost as lost:
+            return lost
+        match _as_it_stands(task, one):
+            case Suspended() as outcome:
                 moved = await self._suspend(tx, task, outcome)
-            case Released():
-                moved = await tasks.move(tx, Move.RELEASE, [(task, {"reason": None, "run_after": tx.now})])
-                await history.append(tx, [(task.id, EventKind.RELEASED, {"attempt": task.attempt})])
-                self._hints.ready(tx)
+            case Released() as outcome:
+                moved = await self._release(tx, task, outcome)
             case Canceled():
-                values = {"reason": Reason.CANCELED_BY_CALLER.value, "result": None, "error": None}
+                reason = task.reason or Reason.CANCELED_BY_CALLER.value
+                values = {"reason": reason, "result": None, "error": None}
                 moved = await endings.end(tx, self._hints, Move.CANCEL, [(task, values)])
-            case Failed():
+            case Failed() as outcome:
                 moved = await self._fail(tx, task, outcome)
             case Completed():
                 raise AssertionError("completed outcomes are ended together")
         self._hints.changed(tx, task.id)
         return moved[0]
+
+    async def _release(self, tx: Tx, task: Task, outcome: Released) -> list[Task]:
+        values = {"reason": None, "run_after": tx.now + timedelta(seconds=outcome.after_seconds)}
+        moved = await tasks.move(tx, Move.RELEASE, [(task, values)])
+        await history.append(tx, [(task.id, EventKind.RELEASED, {"attempt": task.attempt})])
+        self._hints.ready(tx)
+        return moved
 
     async def _suspend(self, tx: Tx, task: Task, outcome: Suspended) -> list[Task]:
         """Wait, unless what is waited for came between the attempt's look and now."""
@@ -149,23 +154,28 @@ class Attempts:
         return moved
 
     async def _fail(self, tx: Tx, task: Task, outcome: Failed) -> list[Task]:
-        block = (await self._agents.version(task.tenant, task.agent_id, task.agent_version)).block
         error = outcome.error.as_data()
-        if outcome.may_retry and task.tries + 1 < block.attempts:
-            delay = block.retry_seconds * 2**task.tries
-            values = {
-                "reason": Reason.RETRY.value,
-                "tries": task.tries + 1,
-                "error": error,
-                "run_after": tx.now + timedelta(seconds=delay),
-            }
-            moved = await tasks.move(tx, Move.DEFER, [(task, values)])
-            told: JsonObject = {"error": error, "retry_in_seconds": delay}
-            await history.append(tx, [(task.id, EventKind.DEFERRED, told)])
-            self._hints.ready(tx)
-            return moved
-        values = {"reason": outcome.error.reason.value, "result": None, "error": error}
-        return await endings.end(tx, self._hints, Move.FAIL, [(task, values)])
+        delay = await self._retry_delay(task) if outcome.may_retry else None
+        if delay is None:
+            values = {"reason": outcome.error.reason.value, "result": None, "error": error}
+            return await endings.end(tx, self._hints, Move.FAIL, [(task, values)])
+        values = {
+            "reason": Reason.RETRY.value,
+            "tries": task.tries + 1,
+            "error": error,
+            "run_after": tx.now + timedelta(seconds=delay),
+        }
+        moved = await tasks.move(tx, Move.DEFER, [(task, values)])
+        await history.discard_last_failures(tx, task.id)
+        told: JsonObject = {"error": error, "retry_in_seconds": delay}
+        await history.append(tx, [(task.id, EventKind.DEFERRED, told)])
+        self._hints.ready(tx)
+        return moved
+
+    async def _retry_delay(self, task: Task) -> float | None:
+        """Seconds to wait before the next try; None when the agent's policy has none left."""
+        block = (await self._agents.version(task.tenant, task.agent_id, task.agent_version)).block
+        return block.retry_seconds * 2**task.tries if task.tries + 1 < block.attempts else None
 
     async def next_round(self, task: Task, failures: Sequence[JsonObject]) -> Task:
         """Begin a repair round: the agent is told which checks failed."""

@@ -79,7 +79,7 @@ async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reas
     idle = [task for task in targets if task.status in (Status.PENDING, Status.WAITING)]
     if running:
         ids = [task.id for task in running]
-        await tasks.request_cancel(tx, ids)
+        await tasks.request_cancel(tx, ids, reason=reason.value)
         wished = [task for task in running if task.cancel_requested_at is None]
         data: JsonObject = {"reason": reason.value}
         await history.append(tx, [(task.id, EventKind.CANCEL_REQUESTED, data) for task in wished])

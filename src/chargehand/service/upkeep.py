@@ -44,14 +44,13 @@ class Upkeep:
 
     async def _rescue(self, tx: Tx, lost: Sequence[Task]) -> None:
         """Give back what dead workers held; a task that lost three in a row is failed, visibly."""
-        for task in lost:
+        for seen in lost:
+            # Again, because the end of one above may have asked this one to stop.
+            task = (await tasks.hold(tx, [seen.id]))[seen.id]
             losses = task.losses + 1
             if task.cancel_requested_at is not None:
-                values: dict[str, Any] = {
-                    "reason": Reason.CANCELED_BY_CALLER.value,
-                    "result": None,
-                    "error": None,
-                }
+                reason = task.reason or Reason.CANCELED_BY_CALLER.value
+                values: dict[str, Any] = {"reason": reason, "result": None, "error": None}
                 await endings.end(tx, self._hints, Move.CANCEL, [(task, values)])
             elif losses >= MAX_WORKER_LOSSES:
                 error = TaskError(

@@ -170,9 +170,11 @@ async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]
         )
     if not rows:
         return []
-    await tx.connection.execute(
-        _update_of(tuple(name for name in rows[0] if not name.startswith("seen_"))), rows
-    )
+    statement = _update_of(tuple(name for name in rows[0] if not name.startswith("seen_")))
+    result = cast("CursorResult[Any]", await tx.connection.execute(statement, rows))
+    if result.rowcount != len(rows):
+        ids = ", ".join(task.id for task, _ in allowed[:5])
+        raise IllegalMove(f"{what.value}: only {result.rowcount} of {len(rows)} tasks stand as seen: {ids}")
     return [_changed(task, row) for (task, _), row in zip(allowed, rows, strict=True)]
 
 
