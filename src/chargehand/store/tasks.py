@@ -15,6 +15,7 @@ from sqlalchemy import CursorResult, Row, Select, Update, bindparam, func, inser
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
 from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
