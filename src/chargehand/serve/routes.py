@@ -8,6 +8,7 @@ from signatures is declared here, and a test compares the declarations with what
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
+from inspect import cleandoc
 from typing import Any
 
 from fastapi import FastAPI
@@ -188,7 +189,7 @@ def _request_part(route: Route) -> dict[str, Any]:
     ]
     extra: dict[str, Any] = {"parameters": parameters}
     if route.endpoint.__doc__:
-        extra["description"] = route.endpoint.__doc__
+        extra["description"] = cleandoc(route.endpoint.__doc__)
     if not route.is_public:
         extra["security"] = [{"key": []}]
     content: dict[str, Any] = {}

@@ -5,10 +5,18 @@ they do not know. `answers.py` builds answers without these models, and a test h
 """
 
 import re
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, Field, WithJsonSchema
+from pydantic import (
+    AfterValidator,
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    WithJsonSchema,
+)
 
 from chargehand.domain.access import Scope
 from chargehand.domain.agent import MAX_DEFINITION_BYTES, RuntimeKind
@@ -55,12 +63,15 @@ JsonBody = Annotated[Any, WithJsonSchema({REF_MARK: "JsonValue"})]
 JsonObjectBody = Annotated[dict[str, Any], WithJsonSchema({REF_MARK: "JsonObject"})]
 
 
-_RFC3339 = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d{1,9})?([Zz]|[+-]\d\d:\d\d)", re.ASCII)
+TIME_PATTERN = r"^(19[7-9]\d|2\d{3})-\d{2}-\d{2}[Tt]\d{2}:\d{2}:\d{2}(\.\d{1,9})?([Zz]|[+-]\d{2}:\d{2})$"
+"""RFC 3339, from 1970 to 2999: what is beyond cannot be reckoned with."""
+
+_TIME = re.compile(TIME_PATTERN, re.ASCII)
 
 
 def _only_text(value: object) -> object:
-    """A time is written as RFC 3339 text; numbers, which a lax reader takes for seconds, are refused."""
-    if isinstance(value, datetime) or (isinstance(value, str) and _RFC3339.fullmatch(value)):
+    """A time is text; numbers, which a lax reader takes for seconds, are refused."""
+    if isinstance(value, datetime) or (isinstance(value, str) and _TIME.fullmatch(value)):
         return value
     raise ValueError("a time is text such as 2030-01-31T08:00:00Z")
 
@@ -68,8 +79,9 @@ def _only_text(value: object) -> object:
 Time = Annotated[
     AwareDatetime,
     BeforeValidator(_only_text),
+    AfterValidator(lambda value: value.astimezone(UTC)),
     Field(strict=False),
-    WithJsonSchema({"type": "string", "format": "date-time"}),
+    WithJsonSchema({"type": "string", "format": "date-time", "pattern": TIME_PATTERN}),
 ]
 
 

@@ -1,0 +1,252 @@
+"""A service under test: real store, real use cases, real HTTP application; the test itself is the worker.
+
+What an agent would do, `Worker` does on the test's word; so every moment between two steps can be looked at.
+"""
+
+import asyncio
+import tempfile
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from functools import cache, partial
+from pathlib import Path
+
+import httpx2
+from fastapi import FastAPI
+
+from chargehand.clock import Clock, SystemClock
+from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.agent import AgentDefinition, RuntimeKind
+from chargehand.domain.deliverable import Deliverable, DeliveredFile, Evidence
+from chargehand.domain.history import Step, StepKind, StepStatus
+from chargehand.domain.task import Completed, Failed, Outcome, Reason, Suspended, Task, TaskError
+from chargehand.domain.values import JsonObject, JsonValue, bytes_hash
+from chargehand.errors import InvalidInput, RuntimeMissing
+from chargehand.serve.http import create_http
+from chargehand.serve.server import run_server
+from chargehand.service.access import Access
+from chargehand.service.agents import Agents
+from chargehand.service.attempts import Attempts
+from chargehand.service.deliveries import Deliveries
+from chargehand.service.endings import Hints
+from chargehand.service.health import Health, Reading
+from chargehand.service.journal import Delegation, Journal
+from chargehand.service.ports import NoEngine
+from chargehand.service.services import Services
+from chargehand.service.tasks import Tasks
+from chargehand.service.watch import Watch
+from chargehand.settings import Settings
+from chargehand.store import migrate
+from chargehand.store.blobs import Blobs
+from chargehand.store.database import Database
+from chargehand.store.signals import Signals
+from tests.api.contract import hold_to_contract
+
+ECHO = """\
+---
+name: echo
+description: Says what it was told.
+chargehand:
+  runtime: function
+  function: echo
+  delegates: [echo]
+---
+Say what you were told.
+"""
+BASE_URL = "http://127.0.0.1:8700"
+OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
+
+
+class Directory:
+    """Every agent can be carried out, except by a model; data with `refuse` is refused."""
+
+    def check_definition(self, definition: AgentDefinition) -> None:
+        del definition
+
+    def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
+        if definition.runtime is RuntimeKind.MODEL:
+            raise RuntimeMissing(f"agent {definition.id!r} needs a model")
+        if "refuse" in task_data:
+            raise InvalidInput("refuse is not wanted")
+
+
+@dataclass
+class Space:
+    """The disk, as the service sees it."""
+
+    error: Exception | None = None
+
+    def check(self) -> None:
+        if self.error is not None:
+            raise self.error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Worker:
+    """Carries tasks, step by step."""
+
+    attempts: Attempts
+    journal: Journal
+    deliveries: Deliveries
+
+    async def claim(self) -> Task:
+        claimed = await self.attempts.claim("worker", limit=1)
+        return claimed[0]
+
+    async def finish(self, task: Task, outcome: Outcome | None = None) -> Task:
+        return await self.attempts.finish(task, outcome or Completed(result={"said": task.task_data}))
+
+    async def fail(self, task: Task) -> Task:
+        return await self.finish(
+            task, Failed(error=TaskError(reason=Reason.AGENT_ERROR, message="it went wrong"))
+        )
+
+    async def take_step(self, task: Task, path: str, result: JsonValue = None) -> None:
+        step = self.journal.new_step(
+            task, path, StepKind.TOOL, "Read", {"file_path": "a"}, StepStatus.RUNNING
+        )
+        await self.journal.begin(task, step)
+        await self.journal.end(task, step, result)
+
+    async def ask(self, task: Task, path: str, arguments: JsonObject) -> Step:
+        step = self.journal.new_step(task, path, StepKind.QUESTION, "ask", arguments, StepStatus.OPEN)
+        await self.journal.ask(task, step)
+        await self.finish(task, Suspended(reason=Reason.QUESTION))
+        return step
+
+    async def delegate(self, task: Task) -> None:
+        step = self.journal.new_step(task, "0/0", StepKind.DELEGATION, "delegate", {}, StepStatus.OPEN)
+        await self.journal.delegate(task, step, [Delegation(agent_id="echo", task_data={}, labels={})])
+        await self.finish(task, Suspended(reason=Reason.CHILDREN))
+
+    async def deliver(self, task: Task, name: str, files: dict[str, bytes], *, is_folder: bool) -> None:
+        for content in files.values():
+            await self.deliveries.keep(content)
+        evidence = Evidence(deliverable=name, check="exists", passed=True, output="there", exit_code=0)
+        one = Deliverable(
+            task_id=task.id,
+            name=name,
+            path=name,
+            is_folder=is_folder,
+            sha256=bytes_hash(b"".join(files.values())),
+            size_bytes=sum(map(len, files.values())),
+            files=tuple(
+                DeliveredFile(path=path, sha256=bytes_hash(content), size_bytes=len(content))
+                for path, content in files.items()
+            ),
+            evidence=(evidence,),
+            stored_at=task.created_at,
+        )
+        await self.deliveries.store(task, [one])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """All that a test may look at."""
+
+    http: FastAPI
+    services: Services
+    worker: Worker
+    space: Space
+    key_file: Path
+    key: str
+
+    async def key_with(self, *scopes: Scope, who: Principal = OWNER) -> str:
+        name = f"{who.tenant}-{'-'.join(scopes) or 'nothing'}"
+        key, _ = await self.services.access.issue(who, name, frozenset(scopes))
+        return key
+
+    def client(self, key: str | None) -> httpx2.AsyncClient:
+        """Calls the application without a socket; every answer is held to the contract."""
+        return self._client(key, BASE_URL, httpx2.ASGITransport(self.http))
+
+    def real_client(self, key: str | None, url: str) -> httpx2.AsyncClient:
+        """As `client`, over a socket."""
+        return self._client(key, url, httpx2.AsyncHTTPTransport())
+
+    def _client(self, key: str | None, url: str, transport: httpx2.AsyncBaseTransport) -> httpx2.AsyncClient:
+        headers = {} if key is None else {"Authorization": f"Bearer {key}"}
+        hooks = {"response": [partial(hold_to_contract, self.http)]}
+        return httpx2.AsyncClient(transport=transport, base_url=url, headers=headers, event_hooks=hooks)
+
+    @asynccontextmanager
+    async def listening(self, *, grace_seconds: float = 1) -> AsyncGenerator[tuple[str, asyncio.Event]]:
+        """The application on a free port of the loopback: its URL, and the event that stops it."""
+        loop = asyncio.get_running_loop()
+        stopping, url = asyncio.Event(), loop.create_future()
+        server = asyncio.ensure_future(
+            run_server(
+                self.http,
+                host="127.0.0.1",
+                port=0,
+                stopping=stopping,
+                grace_seconds=grace_seconds,
+                on_listening=url.set_result,
+            )
+        )
+        try:
+            yield await asyncio.wait_for(url, 5), stopping
+        finally:
+            stopping.set()
+            await asyncio.wait_for(server, 10)
+
+
+@cache
+def _empty_database() -> bytes:
+    """A migrated database; migrating takes longer than most tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "empty.db"
+        migrate.upgrade(path)
+        return path.read_bytes()
+
+
+def _with_database(path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if not path.exists():
+        path.write_bytes(_empty_database())
+
+
+@asynccontextmanager
+async def open_service(
+    folder: Path,
+    *,
+    settings: Settings | None = None,
+    clock: Clock | None = None,
+    probes: Sequence[tuple[str, Reading]] = (),
+) -> AsyncGenerator[Service, None]:
+    """A service on a data folder, with the agent `echo`."""
+    clock = clock or SystemClock()
+    settings = settings or Settings(data_dir=folder)
+    await asyncio.to_thread(_with_database, settings.database_path)
+    db = Database(settings.database_path, clock)
+    signals, blobs, directory, space = Signals(), Blobs(settings.blobs_dir), Directory(), Space()
+    hints = Hints(signals, NoEngine())
+    agents = Agents(db, directory)
+    access = Access(db, clock, folder / "pepper")
+    services = Services(
+        agents=agents,
+        tasks=Tasks(db, clock, agents, hints, space.check),
+        watch=Watch(db, blobs, signals),
+        access=access,
+        health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
+    )
+    worker = Worker(
+        attempts=Attempts(db, agents, hints, timedelta(seconds=30)),
+        journal=Journal(db, clock, agents, hints, directory),
+        deliveries=Deliveries(db, blobs, hints),
+    )
+    try:
+        await access.bootstrap(settings.key_file)
+        await agents.publish(OWNER, ECHO)
+        yield Service(
+            http=create_http(services, settings),
+            services=services,
+            worker=worker,
+            space=space,
+            key_file=settings.key_file,
+            key=settings.key_file.read_text(encoding="ascii").strip(),
+        )
+    finally:
+        await db.stop()
