@@ -3,8 +3,10 @@
 from datetime import UTC, datetime
 
 from chargehand.cli.connection import connect
+from chargehand.cli.event_data import mappings, text
 from chargehand.cli.exits import ExitCode, naming
 from chargehand.cli.inputs import text_of
+from chargehand.cli.lines import one_line
 from chargehand.cli.output import write, write_fields, write_json, write_rows
 from chargehand.domain.agent import parse_definition
 from chargehand.wire.rest import AgentBody
@@ -48,19 +50,20 @@ def _write_agent(agent: AgentBody) -> None:
             ("delegates to", ", ".join(block.get("delegates") or [])),
         ]
     )
-    for promise in block.get("deliverables") or []:
-        write(f"delivers {promise['name']} ({promise['path']}) {promise.get('description') or ''}".rstrip())
-        for check in promise.get("checks") or []:
-            write(f"  checked: {check['name']}")
+    for promise in mappings(block, "deliverables"):
+        about = one_line(text(promise, "description"))
+        write(f"delivers {text(promise, 'name')} ({text(promise, 'path')}) {about}".rstrip())
+        for check in mappings(promise, "checks"):
+            write(f"  checked: {one_line(text(check, 'name'))}")
 
 
 async def put_agent(file: str, agent_id: str | None, server: str | None, *, as_json: bool) -> ExitCode:
     """Register a definition. It is read here first, so that what is wrong is told with the file's lines."""
-    text = text_of(file)
+    source = text_of(file)
     with naming("standard input" if file == "-" else file):
-        definition = parse_definition(text, agent_id=agent_id, origin=file)
+        definition = parse_definition(source, agent_id=agent_id, origin=file)
         async with connect(server) as connection:
-            published = await connection.client.put_agent(definition.id, text)
+            published = await connection.client.put_agent(definition.id, source)
     if as_json:
         write_json(published)
     else:

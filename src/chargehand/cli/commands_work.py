@@ -106,8 +106,9 @@ async def demo(
 ) -> ExitCode:
     """Have the backend crew build the example service.
 
-    It delivers code, tests, documentation, deployment and benchmarks. Everything runs in this process, on this machine, without a model and without a network. The demo keeps its
-    tasks in ./chargehand-data, or in the folder that CHARGEHAND_DATA_DIR names.
+    It delivers code, tests, documentation, deployment and benchmarks. Everything runs in this process,
+    on this machine, without a model and without a network. The demo keeps its tasks in ./chargehand-data,
+    or in the folder that CHARGEHAND_DATA_DIR names.
 
     \b
     Examples:

@@ -55,9 +55,10 @@ async def doctor(*, as_json: bool) -> ExitCode:
         ]
         write_json({"version": __version__, "checks": items})
     else:
+        width = max(len(one.name) for one in found)
         for one in found:
             way_out = f"; {one.way_out}" if one.way_out else ""
-            write(f"{one.state:<4}  {one.name:<12} {one_line(one.message)}{way_out}")
+            write(f"{one.state:<4}  {one.name:<{width}} {one_line(one.message)}{way_out}")
     return ExitCode.UNAVAILABLE if any(one.state == "fail" for one in found) else ExitCode.OK
 
 
@@ -219,7 +220,7 @@ async def _sandbox(settings: Settings) -> list[Found]:
             state: State = "warn" if one.level == used == "none" else "ok"
         else:
             state = "fail" if one.level == wanted else "warn"
-        found.append(Found(name=f"sandbox {one.level}"[:20], state=state, message=one.reason + mark))
+        found.append(Found(name=f"sandbox {one.level}", state=state, message=one.reason + mark))
     if used is None:
         found.append(
             Found(

@@ -189,9 +189,8 @@ async def answer_question(task_id: str, text: str, question: str | None, server:
         asked = await _asked(client, task_id, question)
         answer = chosen(text, list(asked.choices or []))
         if answer is None:
-            raise InvalidInput(
-                f"the answer is one of {', '.join(str(one) for one in asked.choices or [])}, not {text!r}"
-            )
+            allowed = ", ".join(str(one) for one in asked.choices or [])
+            raise InvalidInput(f"the answer is one of {allowed}, not {text!r}")
         await client.answer(task_id, asked.question, answer)
     write(f"answered: {one_line(asked.text)}")
     if connection.is_own:
