@@ -9,7 +9,7 @@ import socket
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from typing import Any
 
@@ -48,10 +48,10 @@ class EngineDoor:
 
     engine: EmbeddedEngine | None = None
 
-    def wake(self) -> None:
-        """Tasks may be ready."""
+    def wake(self, due: datetime | None = None) -> None:
+        """Tasks may be ready, or something is due at this time."""
         if self.engine is not None:
-            self.engine.wake()
+            self.engine.wake(due)
 
     def cancel(self, task_ids: Sequence[str]) -> None:
         """These tasks are to be stopped."""

@@ -11,9 +11,8 @@ from datetime import datetime, timedelta
 import structlog
 
 from chargehand.clock import Clock
-from chargehand.domain.task import Task
+from chargehand.domain.task import FOREVER, Task
 from chargehand.engine.runner import Runner
-from chargehand.errors import ChargehandError
 from chargehand.service.attempts import Attempts
 from chargehand.service.upkeep import Upkeep
 
@@ -38,8 +37,10 @@ class EmbeddedEngine:
         self._ready = asyncio.Event()
         self._due = asyncio.Event()
         self._carried: dict[str, tuple[Task, asyncio.Task[None]]] = {}
+        self._interrupted: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._renew_at = 0.0
+        self._looks_at = FOREVER
 
     @property
     def running(self) -> int:
@@ -51,19 +52,21 @@ class EmbeddedEngine:
         """Whether both loops go on."""
         return bool(self._loops) and not any(loop.done() for loop in self._loops)
 
-    def wake(self) -> None:
-        """Tasks may be ready, or something is due at another time than before."""
+    def wake(self, due: datetime | None = None) -> None:
+        """Tasks may be ready; `due`: or something is, earlier perhaps than what the engine sleeps for."""
         self._ready.set()
-        self._due.set()
+        if due is not None and due < self._looks_at:
+            self._due.set()
 
     def cancel(self, task_ids: Sequence[str]) -> None:
-        """Stop attempts whose tasks were canceled."""
+        """Stop attempts whose tasks were canceled; repeating it does not disturb one that is stopping."""
         for task_id in task_ids:
-            if task_id in self._carried:
-                self._interrupt(self._carried[task_id][1])
+            held = self._carried.get(task_id)
+            if held is not None and held[1] not in self._interrupted:
+                self._interrupt(held[1])
 
-    @staticmethod
-    def _interrupt(carried: asyncio.Task[None]) -> None:
+    def _interrupt(self, carried: asyncio.Task[None]) -> None:
+        self._interrupted.add(carried)
         # Not at once: a task that is canceled before its first step never runs, and so writes no outcome.
         asyncio.get_running_loop().call_soon(carried.cancel)
 
@@ -75,12 +78,15 @@ class EmbeddedEngine:
     async def stop(self, grace_seconds: float) -> None:
         """Begin nothing more; let running steps end for so long; give the rest back. No attempt is spent."""
         self._runner.stopping.set()
-        self._loops[0].cancel()
+        self.wake()
+        # It ends by itself: cut off between a claim's commit and its answer, it would lose what it claimed.
+        await asyncio.wait(self._loops[:1])
         if self._carried:
             await asyncio.wait(self._running_tasks(), timeout=grace_seconds)
         for one in self._running_tasks():
             self._interrupt(one)
         await asyncio.gather(*self._running_tasks(), return_exceptions=True)
+        await self._attempts.drain()
         self._loops[1].cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
 
@@ -88,10 +94,10 @@ class EmbeddedEngine:
         return [one for _, one in self._carried.values()]
 
     async def _claim_loop(self) -> None:
-        while True:
+        while not self._runner.stopping.is_set():
             self._ready.clear()
             free = self.slots - len(self._carried)
-            claimed = await self._claim(free) if free else []
+            claimed = await self._claim(free) if free > 0 else []
             for task in claimed:
                 self._carry(task)
             if not claimed:
@@ -100,18 +106,22 @@ class EmbeddedEngine:
     async def _claim(self, free: int) -> list[Task]:
         try:
             return await self._attempts.claim(self.worker, limit=free)
-        except ChargehandError:
+        except Exception:
             log.exception("claiming failed; trying again")
-            await self._clock.sleep_until(self._clock.now() + AFTER_FAULT, asyncio.Event())
+            await self._clock.sleep_until(self._clock.now() + AFTER_FAULT, self._runner.stopping)
             self._ready.set()
             return []
 
     def _carry(self, task: Task) -> None:
+        before = self._carried.get(task.id)
+        if before is not None:
+            self._interrupt(before[1])
         carried = asyncio.create_task(self._runner.carry(task), name=f"task {task.id}")
         self._carried[task.id] = (task, carried)
         carried.add_done_callback(lambda done: self._dropped(task, done))
 
     def _dropped(self, task: Task, done: asyncio.Task[None]) -> None:
+        self._interrupted.discard(done)
         held = self._carried.get(task.id)
         if held is not None and held[1] is done:
             del self._carried[task.id]
@@ -121,27 +131,31 @@ class EmbeddedEngine:
         self._ready.set()
 
     async def _tend_loop(self) -> None:
-        """Renew first, then sweep: after a stall of this process its own leases are not taken for dead."""
         while True:
             self._due.clear()
             due = await self._tend()
-            if due is not None and due <= self._clock.now():
-                self._ready.set()
             await asyncio.sleep(LEAST_SECONDS_BETWEEN_SWEEPS)
             latest = self._clock.now() + self._attempts.lease / 3
-            await self._clock.sleep_until(min(due or latest, latest), self._due)
+            when = min(due or latest, latest)
+            await self._clock.sleep_until(when, self._due)
+            if self._clock.now() >= when:
+                # A delayed task may be due now; and once in a while we look without having been told.
+                self._ready.set()
 
     async def _tend(self) -> datetime | None:
         try:
             await self._renew()
-            return await self._upkeep.sweep()
-        except ChargehandError:
+            return await self._upkeep.sweep(but_not=self._attempts_carried())
+        except Exception:
             log.exception("upkeep failed; trying again")
             return self._clock.now() + AFTER_FAULT
 
+    def _attempts_carried(self) -> dict[str, int]:
+        return {task.id: task.attempt for task, _ in self._carried.values()}
+
     async def _renew(self) -> None:
         now = self._clock.monotonic()
-        carried = {task.id: task.attempt for task, _ in self._carried.values()}
+        carried = self._attempts_carried()
         if not carried or now < self._renew_at:
             return
         self._renew_at = now + self._attempts.lease.total_seconds() / 4

@@ -8,6 +8,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 import structlog
@@ -27,7 +28,7 @@ from chargehand.domain.task import (
     Task,
     TaskError,
 )
-from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.errors import (
     BudgetExhausted,
     ChargehandError,
@@ -35,6 +36,8 @@ from chargehand.errors import (
     JournalMismatch,
     LeaseLost,
     SandboxUnavailable,
+    StorageFull,
+    Unavailable,
 )
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
 from chargehand.runtimes.delivery import check_all, failures_before, store_all
@@ -51,6 +54,10 @@ from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Quota, Workspace
 
 log = structlog.stdlib.get_logger("chargehand.runner")
+
+AFTER_FAULT = timedelta(seconds=1)
+STORAGE_PAUSE_SECONDS = 5.0
+MAX_MESSAGE = 2000
 
 _REASON_OF: tuple[tuple[type[ChargehandError], Reason], ...] = (
     (BudgetExhausted, Reason.BUDGET_EXHAUSTED),
@@ -81,13 +88,24 @@ class Runner:
         """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
         try:
             outcome = await self._outcome(task)
-            ended = await self.attempts.finish(task, outcome)
+            ended = await self._finish(task, outcome)
         except LeaseLost:
             log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
             return
         log.info(
             "attempt ended", task_id=task.id, agent_id=task.agent_id, status=ended.status, reason=ended.reason
         )
+
+    async def _finish(self, task: Task, outcome: Outcome) -> Task:
+        """Write the outcome; while the database cannot be written, keep it and try again."""
+        while True:
+            try:
+                return await self.attempts.finish(task, outcome)
+            except (StorageFull, Unavailable) as error:
+                if self.stopping.is_set():
+                    raise
+                log.warning("an outcome cannot be written yet", task_id=task.id, error=error.message)
+                await self.clock.sleep_until(self.clock.now() + AFTER_FAULT, self.stopping)
 
     async def _outcome(self, task: Task) -> Outcome:
         deadline = asyncio.timeout(self._seconds_left(task))
@@ -101,9 +119,7 @@ class Runner:
         except LeaseLost:
             raise
         except asyncio.CancelledError:
-            # Our own cancel, from the engine: a stop gives the task back, anything else is a caller's cancel.
-            _uncancel()
-            return Released() if self.stopping.is_set() else Canceled()
+            return self._canceled()
         except TimeoutError:
             if deadline.expired():
                 return Failed(error=timed_out(task))
@@ -113,15 +129,30 @@ class Runner:
                 Reason.AGENT_ERROR, failure.message, details=failure.details, may_retry=failure.may_retry
             )
         except ChargehandError as error:
-            reason = next(
-                (reason for kind, reason in _REASON_OF if isinstance(error, kind)), Reason.AGENT_ERROR
-            )
-            findings: list[JsonValue] = [str(finding) for finding in error.findings]
-            return _failed(reason, error.message, details={"findings": findings} if findings else {})
-        except Exception as error:
+            return self._fault(task, error)
+        except (Exception, SystemExit) as error:
             log.exception("the agent raised", task_id=task.id, agent_id=task.agent_id)
-            told = f"{type(error).__name__}: {error}"[:2000]
-            return _failed(Reason.AGENT_ERROR, told, may_retry=True)
+            return _failed(Reason.AGENT_ERROR, f"{type(error).__name__}: {error}", may_retry=True)
+
+    def _canceled(self) -> Outcome:
+        """By the engine: a stop gives the task back, anything else is a caller's cancel. Or by the agent."""
+        current = asyncio.current_task()
+        if current is None or not current.cancelling():
+            return _failed(Reason.AGENT_ERROR, "the agent canceled its own work", may_retry=True)
+        # The cancel has been heard: what follows (writing the outcome) is not to be cut off by it.
+        while current.cancelling():
+            current.uncancel()
+        return Released() if self.stopping.is_set() else Canceled()
+
+    @staticmethod
+    def _fault(task: Task, error: ChargehandError) -> Outcome:
+        if isinstance(error, StorageFull | Unavailable):
+            # Ours, not the agent's: the task goes on from its journal once the storage can be used again.
+            log.warning("the storage cannot be used", task_id=task.id, error=error.message)
+            return Released(after_seconds=STORAGE_PAUSE_SECONDS)
+        reason = next((reason for kind, reason in _REASON_OF if isinstance(error, kind)), Reason.AGENT_ERROR)
+        findings: list[JsonValue] = [str(finding) for finding in error.findings]
+        return _failed(reason, error.message, details={"findings": findings} if findings else {})
 
     async def _rounds(self, task: Task) -> Outcome:
         """Run the agent, check what it promised, and let it repair, as often as it may."""
@@ -146,7 +177,10 @@ class Runner:
     async def _hands(self, task: Task, definition: AgentDefinition) -> AsyncGenerator[Hands, None]:
         """Everything this attempt may use; the workspace is the tree's."""
         folder = self.workspaces / task.root_id
-        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        try:
+            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        except OSError as error:
+            raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
         with Workspace(folder, quota=self.quota) as workspace:
             reads = _what_was_read(recorded)
@@ -183,17 +217,19 @@ def _what_was_read(recorded: Mapping[str, Step]) -> ReadLedger:
     return reads
 
 
-def _uncancel() -> None:
-    """The cancel has been heard: what follows (writing the outcome) is not to be cut off by it."""
-    current = asyncio.current_task()
-    while current is not None and current.cancelling():
-        current.uncancel()
-
-
 def _failed(
     reason: Reason, message: str, *, details: JsonObject | None = None, may_retry: bool = False
 ) -> Failed:
-    return Failed(error=TaskError(reason=reason, message=message, details=details or {}), may_retry=may_retry)
+    """What an agent raised may hold anything; what is stored is text and JSON that every reader takes."""
+    try:
+        check_json(details or {})
+        told = details or {}
+    except ChargehandError as error:
+        told: JsonObject = {"dropped": f"the details were not JSON: {error.message}"}
+    return Failed(
+        error=TaskError(reason=reason, message=plain_text(message)[:MAX_MESSAGE], details=told),
+        may_retry=may_retry,
+    )
 
 
 def _checks_failed(failures: tuple[Evidence, ...]) -> Failed:

@@ -92,6 +92,10 @@ class Attempts:
         fail_point("attempts.finished")
         return ended
 
+    async def drain(self) -> None:
+        """Wait until every outcome that was handed in is written, also those whose caller was cut off."""
+        await self._finish.drain()
+
     async def _finish_group(self, group: Sequence[_Finish]) -> Sequence[Task | Exception]:
         answers: dict[int, Task | Exception] = {}
         async with self._db.write() as tx:
@@ -150,7 +154,7 @@ class Attempts:
         moved = await tasks.move(tx, Move.WAIT, [(task, values)])
         await history.append(tx, [(task.id, EventKind.WAITING, told)])
         # An earlier timer may be due before what the engine sleeps for.
-        self._hints.ready(tx)
+        self._hints.ready(tx, due=outcome.until)
         return moved
 
     async def _fail(self, tx: Tx, task: Task, outcome: Failed) -> list[Task]:
@@ -169,7 +173,7 @@ class Attempts:
         await history.discard_last_failures(tx, task.id)
         told: JsonObject = {"error": error, "retry_in_seconds": delay}
         await history.append(tx, [(task.id, EventKind.DEFERRED, told)])
-        self._hints.ready(tx)
+        self._hints.ready(tx, due=tx.now + timedelta(seconds=delay))
         return moved
 
     async def _retry_delay(self, task: Task) -> float | None:

@@ -6,6 +6,7 @@ and no parent waits for what has happened.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from chargehand.domain.history import EventKind
@@ -35,9 +36,9 @@ class Hints:
         for task_id in task_ids:
             tx.after_commit(lambda topic=task_id: self.signals.notify(topic))
 
-    def ready(self, tx: Tx) -> None:
-        """Some task became pending."""
-        tx.after_commit(self.engine.wake)
+    def ready(self, tx: Tx, *, due: datetime | None = None) -> None:
+        """Some task became pending; `due`: or something will have to be done at this time."""
+        tx.after_commit(lambda: self.engine.wake(due))
 
     def stop(self, tx: Tx, task_ids: Sequence[str]) -> None:
         """These running tasks are to be canceled."""

@@ -147,7 +147,7 @@ class Journal:
             data: JsonObject = {"path": step.path, "children": listed}
             await history.append(tx, [(task.id, EventKind.DELEGATED, data)])
             self._hints.changed(tx, task.id)
-            self._hints.ready(tx)
+            self._hints.ready(tx, due=held.deadline_at)
         fail_point("journal.delegated")
         return opened
 

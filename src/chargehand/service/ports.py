@@ -1,6 +1,7 @@
 """What this room needs from the rooms above it; app.py hands in what satisfies it."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import Protocol
 
 from chargehand.domain.agent import AgentDefinition
@@ -10,8 +11,8 @@ from chargehand.domain.values import JsonObject
 class EngineHints(Protocol):
     """How an engine is told that there may be something to do. Hints only: the rows decide."""
 
-    def wake(self) -> None:
-        """Tasks may be ready."""
+    def wake(self, due: datetime | None = None) -> None:
+        """Tasks may be ready; `due`: or something is, at this time, that was not known before."""
         ...
 
     def cancel(self, task_ids: Sequence[str]) -> None:
@@ -34,7 +35,7 @@ class RuntimeDirectory(Protocol):
 class NoEngine:
     """Nobody carries out tasks in this process: they wait in their rows."""
 
-    def wake(self) -> None:
+    def wake(self, due: datetime | None = None) -> None:
         """Nothing to wake."""
 
     def cancel(self, task_ids: Sequence[str]) -> None:

@@ -10,7 +10,7 @@ from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.history import EventKind, StepKind, StepStatus
-from chargehand.domain.task import FINAL, Move, Reason, Status, Task, TaskOrder
+from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
 from chargehand.errors import IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
 from chargehand.service import endings
@@ -124,7 +124,7 @@ class Tasks:
                 ]
                 if keyed:
                     await tasks.remember_keys(tx, keyed)
-                self._hints.ready(tx)
+                self._hints.ready(tx, due=min(_first_due(one.task, tx.now) for one in fresh))
         return answers
 
     async def cancel(self, who: Principal, task_id: str) -> str:
@@ -170,7 +170,7 @@ class Tasks:
             await history.append(tx, [(task_id, EventKind.REOPENED, {"by": who.id})])
             await history.discard_failed(tx, task_id)
             self._hints.changed(tx, task_id)
-            self._hints.ready(tx)
+            self._hints.ready(tx, due=moved[0].deadline_at)
         return moved[0]
 
     def _reopened(self, task: Task) -> dict[str, object]:
@@ -286,6 +286,11 @@ def _check_order(order: TaskOrder) -> None:
     seconds = order.timeout_seconds
     if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= MAX_DELAY.total_seconds()):
         raise InvalidInput("timeout_seconds is greater than 0 and at most a year")
+
+
+def _first_due(task: Task, now: datetime) -> datetime:
+    """When the engine must look at a new task without being told: a delay's end, or the deadline."""
+    return task.run_after if task.run_after > now else task.deadline_at or FOREVER
 
 
 def _payload_hash(order: TaskOrder) -> str:

@@ -1,16 +1,20 @@
 """What keeps the rows true when workers die or time passes: re-queue, wake, fail. It never runs a task."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
+from types import MappingProxyType
 from typing import Any
 
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import MAX_WORKER_LOSSES, Move, Reason, Status, Task, TaskError
 from chargehand.domain.values import JsonObject
+from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.endings import Hints
 from chargehand.store import history, tasks
 from chargehand.store.database import Database, Tx
+
+NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
 class Upkeep:
@@ -20,27 +24,34 @@ class Upkeep:
         self._db = db
         self._hints = hints
 
-    async def sweep(self, *, of_any_worker: bool = False) -> datetime | None:
+    async def sweep(
+        self, *, of_any_worker: bool = False, but_not: Mapping[str, int] = NOTHING
+    ) -> datetime | None:
         """Rescue, wake and time out what is due; when to look again at the latest.
 
         `of_any_worker`: every running task is rescued, whatever its lease says. Right when this process has
-        just taken the data folder and so knows that no worker is alive.
+        just taken the data folder and so knows that no worker is alive. `but_not`: attempts that the caller
+        itself carries, which live however its clock was set.
         """
         async with self._db.read() as tx:
-            nothing = not (
-                await tasks.expired(tx, of_any_worker=of_any_worker)
-                or await tasks.due_timers(tx)
-                or await tasks.past_deadline(tx)
-            )
+            lost = await self._lost(tx, of_any_worker, but_not)
+            nothing = not (lost or await tasks.due_timers(tx) or await tasks.past_deadline(tx))
             due = await tasks.next_due(tx)
         if nothing:
             return due
         async with self._db.write() as tx:
-            await self._rescue(tx, await tasks.expired(tx, of_any_worker=of_any_worker))
+            await self._rescue(tx, await self._lost(tx, of_any_worker, but_not))
             for task in await tasks.due_timers(tx):
                 await endings.wake(tx, self._hints, task.id)
             await self._time_out(tx, await tasks.past_deadline(tx))
-            return await tasks.next_due(tx)
+            due = await tasks.next_due(tx)
+        fail_point("upkeep.swept")
+        return due
+
+    @staticmethod
+    async def _lost(tx: Tx, of_any_worker: bool, but_not: Mapping[str, int]) -> list[Task]:
+        found = await tasks.expired(tx, of_any_worker=of_any_worker)
+        return [task for task in found if but_not.get(task.id) != task.attempt]
 
     async def _rescue(self, tx: Tx, lost: Sequence[Task]) -> None:
         """Give back what dead workers held; a task that lost three in a row is failed, visibly."""
