@@ -9,17 +9,14 @@ import pytest
 
 from chargehand.domain.values import JsonValue
 from chargehand.tools.base import Tool, ToolContext, ToolResult, call_tool
-from chargehand.tools.editing import EDIT, MULTI_EDIT
-from chargehand.tools.files import READ, WRITE
+from chargehand.tools.catalogue import catalogue
 from chargehand.tools.ledger import ReadLedger
-from chargehand.tools.planning import PLAN
 from chargehand.tools.sandbox.base import Ended, EndedBy, OnLine, SandboxCommand, SandboxLevel, SandboxLimits
-from chargehand.tools.search import GLOB, GREP
 from chargehand.tools.workspace import Workspace
 
 Call = Callable[..., Awaitable[ToolResult]]
 
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (READ, WRITE, EDIT, MULTI_EDIT, GLOB, GREP, PLAN)}
+TOOLS: Mapping[str, Tool] = catalogue()
 
 
 @dataclass(frozen=True, slots=True)

@@ -16,7 +16,8 @@ from chargehand.tools.base import (
     ToolResult,
     call_tool,
 )
-from tests.tools.conftest import TOOLS, Call
+from chargehand.tools.catalogue import catalogue
+from tests.tools.conftest import Call
 
 
 class NumberArguments(ToolArguments):
@@ -112,9 +113,20 @@ async def test_a_tool_given_another_tools_arguments_is_a_fault_of_the_caller(con
         await Behaviour().tool()(context, Other(number=1))
 
 
-@pytest.mark.parametrize("name", TOOLS)
+def test_the_catalogue_has_the_tools_that_definitions_name() -> None:
+    assert [*catalogue()] == ["Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite"]
+    assert all(tool.name == name for name, tool in catalogue().items())
+
+
+def test_only_what_comes_to_the_same_end_twice_is_repeated_after_a_crash() -> None:
+    repeated = {name for name, tool in catalogue().items() if tool.after_crash is AfterCrash.REPEAT}
+
+    assert repeated == {"Read", "Write", "Glob", "Grep", "TodoWrite"}
+
+
+@pytest.mark.parametrize("name", catalogue())
 def test_every_tool_describes_itself_and_each_argument_and_refuses_unknown_ones(name: str) -> None:
-    tool = TOOLS[name]
+    tool = catalogue()[name]
     schema = tool.arguments.model_json_schema()
 
     assert len(tool.description) > 40

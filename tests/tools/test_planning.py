@@ -18,6 +18,10 @@ def kept(folder: Path) -> JsonObject:
     return json.loads((folder / ".chargehand" / "todo.json").read_bytes())["tasks"]
 
 
+def text_of(path: Path) -> str:
+    return path.read_text(encoding="utf-8")
+
+
 def names_in(folder: Path) -> list[str]:
     return sorted(entry.name for entry in folder.iterdir())
 
@@ -98,13 +102,12 @@ async def test_a_file_that_a_command_planted_is_not_believed(
 
 
 async def test_a_link_in_the_place_of_the_file_is_replaced(call: Call, folder: Path, outside: Path) -> None:
-    before = outside.stat().st_mtime_ns
     (folder / ".chargehand").mkdir()
     (folder / ".chargehand" / "todo.json").symlink_to(outside)
 
     assert not (await call("TodoWrite", todos=[FIRST])).is_error
     assert kept(folder) == {"task-1": [FIRST]}
-    assert outside.stat().st_mtime_ns == before
+    assert text_of(outside) == "the secret"
 
 
 async def test_a_link_in_the_place_of_the_folder_is_refused(call: Call, folder: Path, outside: Path) -> None:

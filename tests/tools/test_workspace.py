@@ -101,6 +101,14 @@ def test_a_linked_folder_that_leaves_is_refused_for_every_use(
     assert not (outside.parent / "new").exists()
 
 
+def test_a_linked_folder_is_not_listed_even_inside(held: Workspace, folder: Path) -> None:
+    (folder / "docs").mkdir()
+    (folder / "alias").symlink_to("docs")
+
+    with pytest.raises(PathRefused):
+        held.listing(LogicalPath(("alias",)))
+
+
 def test_a_chain_of_links_without_end_is_refused(held: Workspace, folder: Path) -> None:
     (folder / "a").symlink_to("b")
     (folder / "b").symlink_to("a")
@@ -384,6 +392,11 @@ def test_no_descriptor_is_left_open_whatever_fails(held: Workspace, folder: Path
     for name in ("sub/out", "sub/pipe", "sub/missing", "sub", "missing/x", "sub/pipe/x"):
         with pytest.raises(ToolError):
             read(held, name)
+    held.write_bytes(held.path("new/a.txt"), b"x")
+    for use in (held.listing, held.stat, held.exists):
+        use(LogicalPath(("sub",)))
+    with pytest.raises(ToolError):
+        held.write_bytes(held.path("sub/pipe/x"), b"x")
 
     assert len(list(Path("/dev/fd").iterdir())) == before
 
