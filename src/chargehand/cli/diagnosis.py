@@ -214,13 +214,19 @@ async def _sandbox(settings: Settings) -> list[Found]:
     confining = [one for one in reports if one.is_available and one.level != "none"]
     used = wanted or (confining[0].level.value if confining else None)
     found: list[Found] = []
+    is_weaker = False
     for one in reports:
-        mark = " (in use)" if one.level == used else ""
-        if one.is_available:
-            state: State = "warn" if one.level == used == "none" else "ok"
-        else:
-            state = "fail" if one.level == wanted else "warn"
-        found.append(Found(name=f"sandbox {one.level}", state=state, message=one.reason + mark))
+        is_used = one.level == used
+        state: State = "ok"
+        if not one.is_available:
+            # What is weaker than the level in use is not missed.
+            state = "fail" if is_used else "ok" if is_weaker else "warn"
+        elif is_used and one.level == "none":
+            state = "warn"
+        is_weaker = is_weaker or (is_used and one.is_available)
+        mark = " (in use)" if is_used else ""
+        prefix = "" if one.is_available else "not here: "
+        found.append(Found(name=f"sandbox {one.level}", state=state, message=f"{prefix}{one.reason}{mark}"))
     if used is None:
         found.append(
             Found(

@@ -93,8 +93,8 @@ def _deferred(data: dict[str, Any]) -> str:
 
 
 def _step(data: dict[str, Any]) -> str | None:
-    if data.get("kind") in {"check", "delegation", "question"}:
-        return None  # Their own events say more.
+    if data.get("kind") in _TOLD_OTHERWISE:
+        return None
     mark = "ERROR " if data.get("is_error") else ""
     lasted = seconds_text(number(data, "duration_seconds"))
     return f"{mark}{text(data, 'name')} {text(data, 'summary')} ({lasted})"
@@ -130,6 +130,9 @@ def _repair(data: dict[str, Any]) -> str:
 def _progress(data: dict[str, Any]) -> str:
     return text(data, "message")
 
+
+_TOLD_OTHERWISE = frozenset({"check", "delegation", "question", "value"})
+"""Kinds of steps whose own events say more, or that are only the agent's bookkeeping."""
 
 _SILENT = frozenset({EventKind.WOKEN, EventKind.CHILD_FINISHED, EventKind.STEP_STARTED})
 _PLAIN: dict[str, str] = {

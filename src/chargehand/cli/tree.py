@@ -119,8 +119,9 @@ def _doing(progress: Progress, task: TaskView, now: datetime) -> str:
         reason = f"{task.reason}: " if task.reason and task.message else task.reason or ""
         return one_line(reason + task.message) if task.status != "completed" else ""
     if task.status == "running" and task.running:
-        steps = [_step(progress, step, now) for step in task.running.values()]
-        return "; ".join(reversed(steps))
+        # A value is computed in no time: it would only flicker.
+        steps = [_step(progress, step, now) for step in task.running.values() if step.kind != "value"]
+        return "; ".join(reversed(steps)) or one_line(task.message)
     if task.status == "waiting":
         return one_line(task.message) or _waits_for(progress, task)
     if task.status == "pending":

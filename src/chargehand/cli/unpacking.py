@@ -86,7 +86,8 @@ def unpack(archive: IO[bytes], folder: Path, delivered: Sequence[DeliverableBody
     try:
         with zipfile.ZipFile(archive) as opened:
             for entry in opened.infolist():
-                if not entry.is_dir():
+                # An entry without a name is one for which zipfile has no answer.
+                if not entry.filename.endswith("/"):
                     target = _target_of(entry, folder, written)
                     target.parent.mkdir(parents=True, exist_ok=True)
                     _write(opened, entry, target, known)
