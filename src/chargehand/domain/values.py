@@ -83,3 +83,8 @@ def _check_text(text: str) -> None:
         text.encode()
     except UnicodeEncodeError:
         raise InvalidInput("a string holds a lone surrogate, which is no text; repair its encoding") from None
+
+
+def plain_text(text: str) -> str:
+    """The text without what databases and JSON readers refuse: NUL and lone surrogates become `?`."""
+    return text.replace("\x00", "?").encode("utf-8", "replace").decode("utf-8")

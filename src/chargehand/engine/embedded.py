@@ -133,12 +133,14 @@ class EmbeddedEngine:
     async def _tend_loop(self) -> None:
         while True:
             self._due.clear()
+            # Awake, it takes every hint; asleep, only those of something earlier than what it sleeps for.
+            self._looks_at = FOREVER
             due = await self._tend()
             await asyncio.sleep(LEAST_SECONDS_BETWEEN_SWEEPS)
-            latest = self._clock.now() + self._attempts.lease / 3
-            when = min(due or latest, latest)
-            await self._clock.sleep_until(when, self._due)
-            if self._clock.now() >= when:
+            self._looks_at = self._clock.now() + self._attempts.lease / 3
+            self._looks_at = min(due or self._looks_at, self._looks_at)
+            await self._clock.sleep_until(self._looks_at, self._due)
+            if self._clock.now() >= self._looks_at:
                 # A delayed task may be due now; and once in a while we look without having been told.
                 self._ready.set()
 

@@ -7,11 +7,12 @@ commits; only then are the hints sent that it collected.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, Connection
@@ -22,6 +23,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from chargehand.clock import Clock
 from chargehand.errors import StorageFull, Unavailable
 from chargehand.failpoint import fail_point
+from chargehand.store.inline import connect_inline
 
 BUSY_SECONDS = 10
 READERS = 4
@@ -50,33 +52,61 @@ class Database:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        url = URL.create("sqlite+aiosqlite", database=str(path))
-        self._writer = _engine(url, size=1, begin="BEGIN IMMEDIATE", query_only=False)
-        self._readers = _engine(url, size=READERS, begin="", query_only=True)
+        self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", query_only=False)
+        self._readers = _engine(path, size=READERS, begin="", query_only=True)
         self._turn = asyncio.Lock()
+        self._is_open = True
 
     async def stop(self) -> None:
-        """Close every connection."""
+        """Let the open transaction end, take no more, close every connection."""
+        async with self._turn:
+            self._is_open = False
         await self._writer.dispose()
         await self._readers.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Tx, None]:
         """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
+        self._require_open()
         async with _told_plainly(), self._readers.connect() as connection:
             yield Tx(connection=connection, now=self._clock.now())
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Tx, None]:
-        """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent."""
-        async with self._turn:
-            async with _told_plainly(), self._writer.connect() as connection:
+        """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent.
+
+        Canceling the caller inside the block rolls back; during the commit it waits until the commit is
+        through and the hints are sent, so that what is durable is always told.
+        """
+        async with self._turn, _told_plainly():
+            self._require_open()
+            async with self._writer.connect() as connection:
                 tx = Tx(connection=connection, now=self._clock.now())
-                async with connection.begin():
+                async with connection.begin() as transaction:
                     yield tx
                     fail_point("store.before_commit")
+                    was_canceled = await _to_the_end(transaction.commit())
                 fail_point("store.after_commit")
-            tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
+                tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
+                if was_canceled:
+                    raise asyncio.CancelledError
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise Unavailable("the service is stopping and takes no more; ask again when it is back")
+
+
+async def _to_the_end(work: Coroutine[Any, Any, None]) -> bool:
+    """Await work without letting a cancel cut it off; whether one came. Its own error is raised."""
+    running = asyncio.ensure_future(work)
+    was_canceled = False
+    while not running.done():
+        try:
+            await asyncio.wait([running])
+        except asyncio.CancelledError:
+            was_canceled = True
+    running.result()
+    return was_canceled
 
 
 @asynccontextmanager
@@ -93,9 +123,11 @@ async def _told_plainly() -> AsyncGenerator[None, None]:
         raise Unavailable(f"the database did not answer ({message})") from error
 
 
-def _engine(url: URL, *, size: int, begin: str, query_only: bool) -> AsyncEngine:
+def _engine(path: Path, *, size: int, begin: str, query_only: bool) -> AsyncEngine:
+    how: dict[str, Any] = {} if query_only else {"async_creator": lambda: connect_inline(path)}
     engine = create_async_engine(
-        url,
+        URL.create("sqlite+aiosqlite", database=str(path)),
+        **how,
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,

@@ -1,12 +1,15 @@
 """Group commit: callers that wait at the same moment share one transaction.
 
 While one flush is being committed, the next group gathers; a lone caller waits for nobody. One caller's bad
-item fails that caller only: a flush answers with a result or an exception per item.
+item fails that caller only: a flush answers with a result or an exception per item, and when a flush itself
+fails over what it was given, its items are carried one by one.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Generic, TypeVar
+
+from chargehand.errors import StorageFull, Unavailable
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -47,8 +50,14 @@ class GroupCommit(Generic[Item, Result]):
     async def _carry(self, group: list[tuple[Item, asyncio.Future[Result]]]) -> None:
         try:
             results = await self._flush([item for item, _ in group])
-        except Exception as error:  # noqa: BLE001 - whatever it is, each waiting caller must hear of it
+        except (StorageFull, Unavailable) as error:
             results = [error] * len(group)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the waiting caller must hear of it
+            if len(group) > 1:
+                for one in group:
+                    await self._carry([one])
+                return
+            results = [error]
         for (_, future), result in zip(group, results, strict=True):
             if future.done():
                 continue

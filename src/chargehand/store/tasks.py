@@ -110,10 +110,10 @@ async def due_timers(tx: Tx) -> list[Task]:
 
 
 async def next_due(tx: Tx) -> datetime | None:
-    """When the engine must look again at the latest: the next delayed task, timer or deadline."""
+    """When the engine must look again: the next delayed task, timer or deadline that is still to come."""
     # One minimum per status and column: each is a single seek in an index, however many tasks there are.
     minima = [
-        select(func.min(column)).where(AgentTask.status == status.value).scalar_subquery()
+        select(func.min(column)).where(AgentTask.status == status.value, column > tx.now).scalar_subquery()
         for status in (Status.PENDING, Status.WAITING)
         for column in (AgentTask.run_after, AgentTask.deadline_at)
     ]
