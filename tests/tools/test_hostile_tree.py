@@ -1,5 +1,6 @@
 """Whatever links a workspace holds and whatever path is asked for, nothing from outside comes back."""
 
+import itertools
 import os
 import sys
 from pathlib import Path
@@ -34,6 +35,8 @@ TARGETS = (
     "../workspace/../outside",
 )
 
+_TREES = itertools.count()
+
 link_trees = st.dictionaries(
     st.tuples(st.sampled_from(NAMES[:4]), st.sampled_from(NAMES)), st.sampled_from(TARGETS)
 )
@@ -52,7 +55,7 @@ def opener(request: pytest.FixtureRequest) -> Opener:
     return request.param
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(links=link_trees, asked=st.lists(paths, min_size=1, max_size=8))
 def test_no_path_through_any_links_gives_what_lies_outside(
     place: Path, opener: Opener, links: dict[tuple[str, str], str], asked: list[LogicalPath]
@@ -70,7 +73,7 @@ def test_no_path_through_any_links_gives_what_lies_outside(
     assert all(folder.joinpath(*path.parts[:-1]).resolve().is_relative_to(folder) for path in walked)
 
 
-@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(links=link_trees, asked=st.lists(paths, min_size=1, max_size=8))
 def test_the_walk_answers_as_the_kernel_does(
     place: Path, links: dict[tuple[str, str], str], asked: list[LogicalPath]
@@ -87,7 +90,7 @@ def test_the_walk_answers_as_the_kernel_does(
 
 def hostile_tree(place: Path, links: dict[tuple[str, str], str]) -> Path:
     """A fresh workspace with a/b/c/f.txt and the links, beside a folder with a secret."""
-    top = place / str(len(list(place.iterdir())))
+    top = place / str(next(_TREES))
     folder = (top / "workspace").resolve()
     (folder / "a" / "b" / "c").mkdir(parents=True)
     (folder / "a" / "b" / "c" / "f.txt").write_bytes(b"inside")
