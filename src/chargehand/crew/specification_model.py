@@ -20,6 +20,22 @@ ACCOUNT = "account"
 CRUD_OPERATIONS = ("list", "get", "create", "update", "delete")
 
 
+def plural_of(name: str) -> str:
+    """The plural by the common English rules; what it misses is given as `plural:`."""
+    if name.endswith("y") and name[-2:-1] not in set("aeiou"):
+        return name[:-1] + "ies"
+    return name + ("es" if name.endswith(("s", "x", "z", "ch", "sh")) else "s")
+
+
+def singular_of(name: str) -> str:
+    """The singular, by the same rules; a word that is none of their plurals stays as it is."""
+    if name.endswith("ies") and len(name) > 4:
+        return name[:-3] + "y"
+    if name.endswith(("sses", "xes", "zes", "ches", "shes")):
+        return name[:-2]
+    return name[:-1] if name.endswith("s") and not name.endswith(("ss", "us", "is")) else name
+
+
 class FieldType(StrEnum):
     """The types a field can have."""
 
@@ -105,11 +121,15 @@ class BelongsTo:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ManyToMany:
-    """A set of references to rows of another resource; its attribute is `<singular>_ids`."""
+    """A set of references to rows of another resource; callers see it as `<singular>_ids`."""
 
     name: str
     resource: str
     description: str = ""
+
+    @property
+    def attribute(self) -> str:
+        return f"{singular_of(self.name)}_ids"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

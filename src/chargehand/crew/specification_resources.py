@@ -18,6 +18,8 @@ from chargehand.crew.specification_model import (
     States,
     Transition,
     Value,
+    plural_of,
+    singular_of,
 )
 from chargehand.crew.specification_section import NAME, WORD, Section, did_you_mean
 from chargehand.crew.specification_tree import Entries, Node, Scalar
@@ -33,18 +35,11 @@ _SORTABLE = frozenset(FieldType) - {FieldType.TEXT, FieldType.PASSWORD, FieldTyp
 _SEARCHABLE = frozenset({FieldType.STRING, FieldType.TEXT, FieldType.EMAIL, FieldType.URL})
 
 
-def plural_of(name: str) -> str:
-    """The plural by the common English rules; what it misses is given as `plural:`."""
-    if name.endswith("y") and name[-2:-1] not in set("aeiou"):
-        return name[:-1] + "ies"
-    return name + ("es" if name.endswith(("s", "x", "z", "ch", "sh")) else "s")
-
-
 def read_resource(name: str, section: Section) -> Resource:
     """One resource; `permissions` holds only what the resource itself says."""
     if _looks_plural(name) and not section.has("plural"):
         section.report(
-            None, f"{name!r} looks like a plural", f"name it {_singular_of(name)!r}, or add `plural: {name}`"
+            None, f"{name!r} looks like a plural", f"name it {singular_of(name)!r}, or add `plural: {name}`"
         )
     fields = read_fields(section)
     belongs_to = _read_belongs_to(name, section)
@@ -93,10 +88,6 @@ def read_permissions(section: Section, operations: tuple[str, ...]) -> dict[str,
 
 def _looks_plural(name: str) -> bool:
     return name.endswith("s") and not name.endswith(("ss", "us", "is", "as", "os", "news", "series"))
-
-
-def _singular_of(name: str) -> str:
-    return name[:-3] + "y" if name.endswith("ies") else name.removesuffix("s")
 
 
 def _read_plural(name: str, section: Section) -> str:
@@ -159,7 +150,7 @@ def _read_many_to_many(section: Section) -> tuple[ManyToMany, ...]:
             continue
         entries = _short(node, "resource", outer, name)
         one = Section(entries, f"{outer.where}.{name}", section.findings, ("resource", "description"))
-        target = one.text("resource") or _singular_of(name)
+        target = one.text("resource") or singular_of(name)
         found.append(
             ManyToMany(name=name, resource=target, description=one.text("description", max_length=500))
         )
