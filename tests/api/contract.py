@@ -54,12 +54,22 @@ def _route(app: FastAPI, response: httpx2.Response) -> APIRoute | None:
     return None
 
 
+_DOCUMENTS: list[dict[str, Any]] = []
+
+
+def _document(app: FastAPI) -> dict[str, Any]:
+    """Made once for all tests: it depends on no settings, and making it takes longer than a test."""
+    if not _DOCUMENTS:
+        _DOCUMENTS.append(openapi_of(app))
+    return _DOCUMENTS[0]
+
+
 def _declared(app: FastAPI, response: httpx2.Response) -> list[str] | None:
     """Media types declared for this status; None where no route was reached."""
     route = _route(app, response)
     if route is None:
         return None
-    operation = openapi_of(app)["paths"][route.path_format][response.request.method.lower()]
+    operation = _document(app)["paths"][route.path_format][response.request.method.lower()]
     answer = operation["responses"].get(str(response.status_code))
     assert answer is not None, f"{route.path}: {response.status_code} is not declared: {response.text[:300]}"
     return list(answer.get("content", {}))

@@ -19,6 +19,8 @@ from chargehand.errors import Finding, InvalidInput, PayloadTooLarge, Unsupporte
 from chargehand.serve.problems import invalid_body
 
 BODY_SECONDS = 10.0
+DRAIN_SECONDS = 2.0
+DRAIN_BYTES = 16 * 1024 * 1024
 JSON_TYPE = "application/json"
 MARKDOWN_TYPE = "text/markdown"
 
@@ -39,6 +41,7 @@ class BodyLimits:
             return
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
+                await _drain(receive)
                 raise self._too_large()
         await self._app(scope, self._limited(receive), send)
 
@@ -59,15 +62,31 @@ class BodyLimits:
                 detail = f"the body did not arrive within {self._seconds:g} s; send it faster, or less"
                 raise HTTPException(408, detail, headers={"Connection": "close"}) from None
             received_bytes += len(message.get("body", b""))
-            if received_bytes > self._max_bytes:
-                raise self._too_large()
             complete = not message.get("more_body", False)
+            if received_bytes > self._max_bytes:
+                if not complete:
+                    await _drain(receive)
+                raise self._too_large()
             return message
 
         return limited
 
     def _too_large(self) -> PayloadTooLarge:
         return PayloadTooLarge(f"the body is larger than {self._max_bytes} bytes; send less")
+
+
+async def _drain(receive: Receive) -> None:
+    """Read on for a while, and forget it: a client that is still sending would not see the answer."""
+    drained_bytes = 0
+    try:
+        async with asyncio.timeout(DRAIN_SECONDS):
+            while drained_bytes < DRAIN_BYTES:
+                message = await receive()
+                drained_bytes += len(message.get("body", b""))
+                if not message.get("more_body", False):
+                    return
+    except TimeoutError:
+        return
 
 
 async def read_json(request: Request, model: type[Model]) -> Model:
