@@ -42,6 +42,8 @@ class GroupCommit(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
+                # One turn of the loop, so that who is ready at this very moment comes along.
+                await asyncio.sleep(0)
                 group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
                 await self._carry(group)
         finally:
