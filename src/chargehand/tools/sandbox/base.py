@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 MIB = 1024 * 1024
 
@@ -94,6 +94,7 @@ class Ended:
         return self.ended_by is EndedBy.EXIT and self.exit_code == 0
 
 
+@runtime_checkable
 class Sandbox(Protocol):
     """A level that really ran a child on this machine."""
 

@@ -154,7 +154,9 @@ class BubblewrapSandbox:
     ) -> int:
         """Limit the waiting process inside; gives its process id."""
         try:
-            first = await asyncio.wait_for(_first_status(status), _START_SECONDS)
+            # Not wait_for, which loses a cancellation that comes together with the answer.
+            async with asyncio.timeout(_START_SECONDS):
+                first = await _first_status(status)
         except TimeoutError as error:
             raise SandboxUnavailable(f"{self.binary} did not start within {_START_SECONDS:g} s") from error
         if first is None:

@@ -29,6 +29,7 @@ class Guard:
     root_pid: int = 0
     spared: frozenset[int] = frozenset()
     _group: Group | None = None
+    _joining: asyncio.Task[None] | None = None
 
     async def overstepped(self) -> EndedBy:
         """Returns when a limit is overstepped, and not before."""
@@ -41,8 +42,9 @@ class Guard:
                 return EndedBy.MEMORY
             if await self._has_too_much_scratch():
                 return EndedBy.DISK
-            if self.groups is not None and self._group is None:
-                await asyncio.to_thread(self._join)
+            if self.groups is not None and self._joining is None:
+                self._joining = asyncio.create_task(asyncio.to_thread(self._join))
+                await asyncio.shield(self._joining)
             await asyncio.sleep(_TICK_SECONDS)
 
     def ran_out_of_memory(self) -> bool:
@@ -51,6 +53,8 @@ class Guard:
 
     async def close(self) -> None:
         """Give the group back; the tree is dead by now."""
+        if self._joining is not None:
+            await asyncio.wait({self._joining})
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
 

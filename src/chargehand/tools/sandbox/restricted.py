@@ -20,13 +20,33 @@ from chargehand.tools.sandbox.seccomp import ASK_SUPERVISOR, build_filter, host_
 from chargehand.tools.sandbox.seccomp_profiles import supervised_rules
 from chargehand.tools.sandbox.seccomp_table import syscall_number
 
-_READABLE = """
-    /usr /bin /sbin /lib /lib32 /lib64
-    /etc/alternatives /etc/group /etc/hosts /etc/ld.so.cache /etc/localtime /etc/nsswitch.conf /etc/passwd
-    /etc/ssl/certs /etc/ssl/openssl.cnf /etc/pki/tls
-    /proc/cpuinfo /proc/filesystems /proc/loadavg /proc/meminfo /proc/stat /proc/uptime /proc/version
-    /sys/devices/system/cpu
-""".split()  # noqa: SIM905 - a list of words reads better so
+_SYSTEM = ("usr", "bin", "sbin", "lib", "lib32", "lib64")
+# A file that is there but may not be opened fails programs that would do without it, so the list is generous:
+# configuration that holds no secrets, whatever the host.
+_ETC = (
+    *(
+        "alternatives",
+        "bash.bashrc",
+        "debian_version",
+        "fonts",
+        "gai.conf",
+        "gitconfig",
+        "group",
+        "host.conf",
+    ),
+    *("hostname", "hosts", "inputrc", "java", "ld.so.cache", "ld.so.conf", "ld.so.conf.d", "locale.alias"),
+    *("locale.conf", "localtime", "lsb-release", "magic", "mime.types", "networks"),
+    *("nsswitch.conf", "os-release", "passwd", "perl", "pki/tls", "profile", "profile.d", "protocols"),
+    *("resolv.conf", "rpc", "services", "shells", "ssl/certs", "ssl/openssl.cnf", "terminfo", "timezone"),
+    *("vim", "xdg"),
+)
+_PROC = ("cpuinfo", "filesystems", "loadavg", "meminfo", "stat", "uptime", "version")
+_READABLE = (
+    *(f"/{name}" for name in _SYSTEM),
+    *(f"/etc/{name}" for name in _ETC),
+    *(f"/proc/{name}" for name in _PROC),
+    "/sys/devices/system/cpu",
+)
 _DEVICES = [f"/dev/{name}" for name in ("null", "zero", "full", "random", "urandom")]
 
 

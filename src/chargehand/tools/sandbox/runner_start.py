@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import errno
 import os
+import secrets
 import signal
 import socket
 import subprocess
@@ -18,6 +19,7 @@ from chargehand.errors import SandboxUnavailable
 from chargehand.tools.sandbox.attend import Attended, PipeReader, attend
 from chargehand.tools.sandbox.base import Ended, OnLine, SandboxCommand
 from chargehand.tools.sandbox.guard import Guard
+from chargehand.tools.sandbox.marker import MARKER, kill_marked
 from chargehand.tools.sandbox.outcome import ended
 from chargehand.tools.sandbox.runner.forms import Form, encode
 from chargehand.tools.sandbox.runner.tree import tree_of
@@ -51,6 +53,8 @@ async def run_by_runner(
     command: SandboxCommand, form: Form, guard: Guard, *, on_stdout_line: OnLine | None
 ) -> Ended:
     """Run what the form says; `SandboxUnavailable` when the confinement could not be set up."""
+    marker = secrets.token_hex(16)
+    form = {**form, "names": [*form["names"], MARKER], "values": [*form["values"], marker]}
     with _started(command, form) as running:
         guard.root_pid = running.process.pid
         guard.spared = frozenset({running.process.pid})
@@ -63,6 +67,8 @@ async def run_by_runner(
                 on_stdout_line=on_stdout_line,
             )
             told = await _told(running.lifeline)
+            if not told:
+                await asyncio.to_thread(kill_marked, marker)
             out_of_memory = guard.ran_out_of_memory()
         finally:
             await guard.close()

@@ -28,6 +28,10 @@ _NEVER = (
 _NEW_NAMESPACE = 0x20000 | 0x02000000 | 0x04000000 | 0x08000000 | 0x10000000 | 0x20000000 | 0x40000000
 _TIOCSTI, _TIOCLINUX = 0x5412, 0x541C
 
+# Files that others of the host would run as the service's user or group.
+_SET_IDS = 0o6000
+_MODE_AT = {"chmod": 1, "fchmod": 1, "fchmodat": 2, "fchmodat2": 2}
+
 _AF_UNIX, _AF_INET, _AF_INET6 = 1, 2, 10
 _SOCKET_TYPE = 0xF  # the rest of the argument is SOCK_NONBLOCK and SOCK_CLOEXEC
 _STREAM, _SEQPACKET = 1, 5
@@ -90,6 +94,10 @@ def _common() -> list[Rule]:
             syscall="ioctl",
             action=refuse(errno.EPERM),
             where=Argument(index=1, one_of=(_TIOCSTI, _TIOCLINUX)),
+        ),
+        *(
+            Rule(syscall=name, action=refuse(errno.EPERM), where=Argument(index=index, mask=_SET_IDS))
+            for name, index in _MODE_AT.items()
         ),
         _refused_unless("socket", 0, (_AF_UNIX, _AF_INET, _AF_INET6), errno.EAFNOSUPPORT),
         _refused_unless("socketpair", 0, (_AF_UNIX,), errno.EAFNOSUPPORT),

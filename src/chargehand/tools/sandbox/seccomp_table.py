@@ -21,6 +21,7 @@ SYSCALLS: dict[str, tuple[int | None, int | None]] = {
     "connect": (42, 203),
     "delete_module": (176, 106),
     "fanotify_init": (300, 262),
+    "fchmod": (91, 52),
     "fchmodat": (268, 53),
     "fchmodat2": (452, 452),
     "fchown": (93, 55),

@@ -33,6 +33,8 @@ def become(form: Form, channel: _socket.socket) -> NoReturn:
         step = "program"
         _execute(form)
     except OSError as error:
+        if step == "program":
+            os.write(2, os.fsencode(f"{form['argv'][0]}: {error.strerror}\n"))
         channel.send(f"{error.errno} {step}".encode())
     finally:
         os._exit(_NOT_STARTED)
@@ -73,4 +75,4 @@ def _execute(form: Form) -> None:
             continue
         except PermissionError:
             failure = errno.EACCES
-    raise OSError(failure, "no such program")
+    raise OSError(failure, os.strerror(failure))
