@@ -6,20 +6,30 @@ time it passes that point. Nothing else changes, so what a crash test exercises 
 
 import os
 import signal
+from dataclasses import dataclass
 
 
-def _armed() -> tuple[str, int]:
-    name, _, count = os.environ.get("CHARGEHAND_FAIL_POINT", "").partition(":")
-    return name, int(count or 1)
+@dataclass(slots=True)
+class _Armed:
+    name: str = ""
+    passes_left: int = 0
 
 
-_NAME, _LEFT = _armed()
-_left = [_LEFT]
+_armed = _Armed()
+
+
+def arm(point: str) -> None:
+    """Die at this point (`name` or `name:count`); an empty text disarms."""
+    name, _, count = point.partition(":")
+    _armed.name, _armed.passes_left = name, int(count or 1)
 
 
 def fail_point(name: str) -> None:
     """Die here if a test asked for it."""
-    if _NAME and name == _NAME:
-        _left[0] -= 1
-        if _left[0] == 0:
+    if name == _armed.name:
+        _armed.passes_left -= 1
+        if _armed.passes_left == 0:
             os.kill(os.getpid(), getattr(signal, "SIGKILL", signal.SIGTERM))
+
+
+arm(os.environ.get("CHARGEHAND_FAIL_POINT", ""))

@@ -14,12 +14,14 @@ class Flushes:
 
     def __init__(self) -> None:
         self.groups: list[list[int]] = []
+        self.begun = asyncio.Event()
         self.may_go = asyncio.Event()
         self.may_go.set()
         self.fault: Exception | None = None
 
     async def __call__(self, items: Sequence[int]) -> Sequence[int | Exception]:
         self.groups.append(list(items))
+        self.begun.set()
         await self.may_go.wait()
         if self.fault is not None:
             raise self.fault
@@ -40,8 +42,7 @@ async def test_callers_that_come_during_a_flush_share_the_next_one() -> None:
     flushes.may_go.clear()
     one = GroupCommit(flushes)
     first = asyncio.create_task(one(0))
-    while not flushes.groups:
-        await asyncio.sleep(0)
+    await flushes.begun.wait()
 
     others = [asyncio.create_task(one(number)) for number in (2, 4, 6)]
     await asyncio.sleep(0)
@@ -97,8 +98,7 @@ async def test_a_caller_that_is_canceled_leaves_the_others_and_the_next_group_un
     flushes.may_go.clear()
     one = GroupCommit(flushes)
     first, second = asyncio.create_task(one(2)), asyncio.create_task(one(4))
-    while not flushes.groups:
-        await asyncio.sleep(0)
+    await flushes.begun.wait()
 
     first.cancel()
     with pytest.raises(asyncio.CancelledError):
@@ -115,8 +115,7 @@ async def test_draining_waits_for_what_is_gathered_and_what_is_in_flight() -> No
     flushes.may_go.clear()
     one = GroupCommit(flushes)
     abandoned = asyncio.create_task(one(2))
-    while not flushes.groups:
-        await asyncio.sleep(0)
+    await flushes.begun.wait()
     abandoned.cancel()
     draining = asyncio.create_task(one.drain())
     await asyncio.sleep(0)

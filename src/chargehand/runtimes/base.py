@@ -11,7 +11,7 @@ from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import Reason, Task
-from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
@@ -58,7 +58,9 @@ class Hands:
 
     async def report(self, message: str, **data: JsonValue) -> None:
         """Tell whoever watches how the work goes on. Not journaled: a replay may tell it again."""
-        await self.attempts.report(self.task, EventKind.PROGRESS, {"message": message, **data})
+        told: JsonObject = {"message": plain_text(message), **data}
+        check_json(told)
+        await self.attempts.report(self.task, EventKind.PROGRESS, told)
 
     def for_round(self, task: Task, failures: Sequence[Evidence]) -> "Hands":
         """The same hands in the next repair round."""

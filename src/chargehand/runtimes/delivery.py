@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
 
 from chargehand.domain.deliverable import Check, Deliverable, DeliveredFile, Evidence, Promise
-from chargehand.domain.history import EventKind, StepKind
+from chargehand.domain.history import StepKind
 from chargehand.domain.values import JsonObject, JsonValue, content_hash
 from chargehand.errors import ToolError
 from chargehand.runtimes.base import Hands
@@ -96,12 +96,8 @@ async def _checked(hands: Hands, path: str, promise: Promise, check: Check) -> E
             duration_seconds=round(hands.clock.monotonic() - started, 3),
         ).as_data()
 
-    known = path in hands.steps.recorded
     result = await hands.steps.run(path, StepKind.CHECK, f"check:{promise.name}"[:128], arguments, work)
-    found = Evidence.from_data(result if isinstance(result, dict) else {})
-    if not known:
-        await hands.attempts.report(hands.task, EventKind.CHECKED, found.as_data())
-    return found
+    return Evidence.from_data(result if isinstance(result, dict) else {})
 
 
 async def _look(hands: Hands, promise: Promise, check: Check) -> tuple[bool, str, int | None]:

@@ -6,7 +6,9 @@ event loop, others in a thread. A function in flight when its worker dies is run
 
 import asyncio
 import inspect
-from collections.abc import Callable, Mapping
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -70,6 +72,37 @@ async def _call(function: Callable[..., Any], hands: Hands) -> object:
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
     if sum(one.kind in positional for one in inspect.signature(function).parameters.values()) > 1:
         arguments.append(context)
-    if inspect.iscoroutinefunction(function):
+    if inspect.iscoroutinefunction(function) or inspect.iscoroutinefunction(type(function).__call__):
         return await function(*arguments)
-    return await asyncio.to_thread(function, *arguments)
+    return await _in_thread(function, arguments)
+
+
+async def _in_thread(function: Callable[..., Any], arguments: Sequence[object]) -> object:
+    """Call a function in a thread of its own: one that never returns holds up neither others nor the stop."""
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[object] = loop.create_future()
+
+    def settle(result: object, error: BaseException | None) -> None:
+        if answer.done():
+            return
+        if error is None:
+            answer.set_result(result)
+        else:
+            answer.set_exception(error)
+
+    def work() -> None:
+        result: object = None
+        fault: BaseException | None = None
+        try:
+            result = function(*arguments)
+        except StopIteration as error:
+            # No future can carry one.
+            fault = RuntimeError(f"the function raised {error!r}")
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the attempt must hear of it
+            fault = error
+        # The loop is gone when the service stopped without waiting for this call.
+        with suppress(RuntimeError):
+            loop.call_soon_threadsafe(settle, result, fault)
+
+    threading.Thread(target=work, name=f"function {function!r:.60}", daemon=True).start()
+    return await answer

@@ -16,7 +16,7 @@ from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.task import FOREVER, Reason, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import RuntimeMissing, ToolError
-from chargehand.runtimes.base import AgentFailure, Hands, Suspension
+from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension
 from chargehand.service.journal import Delegation
 from chargehand.tools.base import AfterCrash, ToolResult, call_tool
 
@@ -96,7 +96,10 @@ class PlaybookContext:
 
         Each answer has `task_id`, `agent_id`, `status`, `result`, `error`, in the order of the orders.
         """
-        results = await self._hands.steps.delegate(self._step_path(), list(orders))
+        path = self._step_path()
+        if not orders:
+            return []
+        results = await self._hands.steps.delegate(path, list(orders))
         if results is None:
             raise Suspension(Reason.CHILDREN)
         return [result for result in results if isinstance(result, dict)]
@@ -149,7 +152,10 @@ class PlaybookContext:
         await hands.steps.close(step, step.result)
 
     async def once(self, name: str, compute: Callable[[], Awaitable[JsonValue] | JsonValue]) -> JsonValue:
-        """Compute something uncertain once; every replay gets the recorded value."""
+        """Compute something uncertain once; every replay gets the recorded value.
+
+        An exception is not recorded: when a replay comes here again, it is computed again.
+        """
 
         async def work() -> JsonValue:
             value = compute()
@@ -187,7 +193,8 @@ class PlaybookContext:
     ) -> list[Branch]:
         """Run branches at the same time, each with a context of its own so that their steps cannot mix.
 
-        When one must wait the others go on as far as they can; only then does the task wait.
+        When one must wait, or the service stops, the others go on as far as they can; only then does the task
+        wait or stop. When one fails the others are cut off.
         """
         path = self._step_path()
         contexts = [PlaybookContext(self._hands, f"{path}.{index}") for index in range(len(branches))]
@@ -202,11 +209,13 @@ class PlaybookContext:
                 one.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             raise
+        if any(isinstance(one, Stop) for one in settled):
+            raise Stop
         waits = [one for one in settled if isinstance(one, Suspension)]
         if waits:
             until = min(one.until or FOREVER for one in waits)
             raise Suspension(waits[0].reason, None if until == FOREVER else until)
-        return [one for one in settled if not isinstance(one, Suspension)]
+        return [one for one in settled if not isinstance(one, Suspension | Stop)]
 
     def _step_path(self) -> str:
         """The next place in this context. Taken when the call is made, not when it is awaited."""
@@ -215,10 +224,10 @@ class PlaybookContext:
         return path
 
 
-async def _settled(branch: Coroutine[Any, Any, Branch]) -> Branch | Suspension:
+async def _settled(branch: Coroutine[Any, Any, Branch]) -> Branch | Suspension | Stop:
     try:
         return await branch
-    except Suspension as wait:
+    except (Suspension, Stop) as wait:
         return wait
 
 

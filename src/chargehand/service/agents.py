@@ -63,7 +63,10 @@ class Agents:
                 source = await agents.source(tx, who.tenant, agent_id)
             if source is None:
                 raise await self._not_found(who, agent_id)
-            found = self._current[who.tenant, agent_id] = parse_definition(source, agent_id=agent_id)
+            # What was published while this read went on is newer and stays.
+            found = self._current.setdefault(
+                (who.tenant, agent_id), parse_definition(source, agent_id=agent_id)
+            )
         return found
 
     async def version(self, tenant: str, agent_id: str, version: str) -> AgentDefinition:

@@ -1,7 +1,7 @@
 """Deliverables that passed their checks: bytes first, then the rows and their events in one transaction."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import EventKind
@@ -28,13 +28,20 @@ class Deliveries:
         return await self.blobs.put(data)
 
     async def store(self, task: Task, delivered: Sequence[Deliverable]) -> None:
-        """Store the manifests; the bytes they name were kept before. LeaseLost as everywhere."""
+        """Store the manifests; the bytes they name were kept before. LeaseLost as everywhere.
+
+        One that an attempt before this one stored already, a worker's death ago, is not told again.
+        """
         fail_point("deliveries.bytes_kept")
         async with self.db.write() as tx:
             await held_or_lost(tx, task)
-            for one in delivered:
+            stored = {
+                replace(one, stored_at=task.created_at) for one in await deliverables.of_task(tx, task.id)
+            }
+            fresh = [one for one in delivered if replace(one, stored_at=task.created_at) not in stored]
+            for one in fresh:
                 await deliverables.store(tx, one)
-            await history.append(tx, [(task.id, EventKind.DELIVERED, _told(one)) for one in delivered])
+            await history.append(tx, [(task.id, EventKind.DELIVERED, _told(one)) for one in fresh])
             self.hints.changed(tx, task.id)
         fail_point("deliveries.stored")
 

@@ -6,12 +6,12 @@ that lost its lease starts nothing more.
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
 from chargehand.domain.task import FINAL, Task
-from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, Forbidden, LeaseLost
 from chargehand.failpoint import fail_point
 from chargehand.service.agents import Agents
@@ -22,6 +22,9 @@ from chargehand.service.tasks import new_task
 from chargehand.store import history, tasks
 from chargehand.store.database import Database, Tx
 from chargehand.store.group import GroupCommit
+
+MAX_STEP_NODES = 200_000
+"""How many JSON values a step's arguments may have."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,6 +40,7 @@ class Delegation:
 class _Begin:
     task: Task
     step: Step
+    is_repeat: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +88,13 @@ class Journal:
             finished_at=None,
         )
 
-    async def begin(self, task: Task, step: Step) -> None:
-        """Write that a step starts, and take it out of the tree's budget. BudgetExhausted, LeaseLost."""
-        await self._begin(_Begin(task, step))
+    async def begin(self, task: Task, step: Step, *, is_repeat: bool = False) -> None:
+        """Write that a step starts, and take it out of the tree's budget. BudgetExhausted, LeaseLost.
+
+        `is_repeat`: it was in flight when its worker died, and was paid for then.
+        """
+        check_json(step.arguments, max_nodes=MAX_STEP_NODES)
+        await self._begin(_Begin(task, step, is_repeat))
         fail_point("journal.begun")
 
     async def end(self, task: Task, step: Step, result: JsonValue) -> None:
@@ -96,6 +104,7 @@ class Journal:
 
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
         """Create a child task for each order and the open step that waits for them, all or nothing."""
+        check_json(step.arguments, max_nodes=MAX_STEP_NODES)
         definitions = [await self._agents.version_for(task.tenant, order.agent_id) for order in orders]
         for definition, order in zip(definitions, orders, strict=True):
             self._runtimes.check_input(definition, order.task_data)
@@ -124,7 +133,7 @@ class Journal:
                     root_id=task.root_id,
                     context_id=task.context_id,
                     labels=order.labels,
-                    deadline_at=held.deadline_at,
+                    deadline_at=_earlier(held.deadline_at, definition.block.timeout_seconds, tx.now),
                     created_by=task.created_by,
                     now=tx.now,
                     parent=task,
@@ -172,6 +181,7 @@ class Journal:
         return opened
 
     async def _open(self, task: Task, step: Step, kind: EventKind, data: JsonObject) -> None:
+        check_json(step.arguments, max_nodes=MAX_STEP_NODES)
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
             await self._spend(tx, task, steps=1)
@@ -201,7 +211,8 @@ class Journal:
             for one in group:
                 try:
                     _require_held(held, one.task)
-                    await self._spend(tx, one.task, steps=1)
+                    if not one.is_repeat:
+                        await self._spend(tx, one.task, steps=1)
                 except (LeaseLost, BudgetExhausted) as error:
                     answers.append(error)
                 else:
@@ -228,10 +239,17 @@ class Journal:
             await history.finish_steps(tx, [(one.step.task_id, one.step.path, one.result) for one in ended])
             await tasks.clear_losses(tx, [one.task.id for one in ended])
             now = self._clock.now()
-            told = [(one.task.id, EventKind.STEP_FINISHED, _found(one, now)) for one in ended]
-            await history.append(tx, told)
+            await history.append(tx, [event for one in ended for event in _events_of(one, now)])
             self._hints.changed(tx, *(one.task.id for one in ended))
         return answers
+
+
+def _earlier(deadline: datetime | None, seconds: float | None, now: datetime) -> datetime | None:
+    """A child's deadline: its tree's, or its own agent's time-out when that is sooner."""
+    if seconds is None:
+        return deadline
+    own = now + timedelta(seconds=seconds)
+    return own if deadline is None else min(own, deadline)
 
 
 def _require_held(held: dict[str, Task], task: Task) -> None:
@@ -244,6 +262,14 @@ def _require_held(held: dict[str, Task], task: Task) -> None:
 
 def _told(step: Step) -> JsonObject:
     return {"path": step.path, "kind": step.kind.value, "name": step.name, "summary": summary(step)}
+
+
+def _events_of(one: _End, now: datetime) -> list[tuple[str, EventKind, JsonObject]]:
+    """That the step finished; of a check also what it found."""
+    events = [(one.task.id, EventKind.STEP_FINISHED, _found(one, now))]
+    if one.step.kind is StepKind.CHECK and isinstance(one.result, dict):
+        events.append((one.task.id, EventKind.CHECKED, one.result))
+    return events
 
 
 def _found(one: _End, now: datetime) -> JsonObject:

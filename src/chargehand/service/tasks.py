@@ -12,7 +12,8 @@ from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
-from chargehand.errors import IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
+from chargehand.errors import ChargehandError, IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
+from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
@@ -63,13 +64,32 @@ class Tasks:
         Raises AgentNotFound, RuntimeMissing, InvalidInput (with findings), StorageFull.
         """
         who.require(Scope.TASKS_WRITE)
-        _check_order(order)
-        self._check_space()
-        definition = await self._agents.current(who, order.agent_id)
-        self._agents.runtimes.check_input(definition, order.task_data)
+        _check_order(order, self._clock.now())
+        payload_hash = _payload_hash(order)
+        try:
+            self._check_space()
+            definition = await self._agents.current(who, order.agent_id)
+            self._agents.runtimes.check_input(definition, order.task_data)
+        except ChargehandError:
+            earlier = await self._accepted_before(who, order.idempotency_key, payload_hash)
+            if earlier is None:
+                raise
+            return earlier
         task = self._new_task(who, order, definition)
         told: JsonObject = {"agent_id": task.agent_id, "agent_version": task.agent_version, "by": who.id}
-        return await self._store(_Submission(task, order.idempotency_key, _payload_hash(order), told))
+        accepted = await self._store(_Submission(task, order.idempotency_key, payload_hash, told))
+        fail_point("tasks.submitted")
+        return accepted
+
+    async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
+        """What the same request led to when the service could still take it."""
+        if key is None:
+            return None
+        async with self._db.read() as tx:
+            seen = (await tasks.find_by_key(tx, who.tenant, [key])).get(key)
+            if seen is None or seen[1] != payload_hash:
+                return None
+            return Accepted((await tasks.get(tx, [seen[0]]))[seen[0]], replayed=True)
 
     def _new_task(self, who: Principal, order: TaskOrder, definition: AgentDefinition) -> Task:
         now = self._clock.now()
@@ -144,6 +164,7 @@ class Tasks:
                 raise IllegalMove(f"task {task_id} is {task.status.value}; only an open task can be canceled")
             targets = [task, *await tasks.open_below(tx, task)]
             running = await endings.cancel_all(tx, self._hints, targets, Reason.CANCELED_BY_CALLER)
+        fail_point("tasks.canceled")
         return "requested" if running else "confirmed"
 
     async def retry(self, who: Principal, task_id: str) -> Task:
@@ -166,11 +187,16 @@ class Tasks:
                 raise IllegalMove(
                     f"task {task_id} is {task.status.value}; only a failed or canceled one is retried"
                 )
+            if still := await tasks.open_below(tx, task):
+                raise IllegalMove(
+                    f"{len(still)} task(s) below {task_id} are still being stopped; retry it in a moment"
+                )
             moved = await tasks.move(tx, Move.REOPEN, [(task, self._reopened(task))])
             await history.append(tx, [(task_id, EventKind.REOPENED, {"by": who.id})])
             await history.discard_failed(tx, task_id)
             self._hints.changed(tx, task_id)
             self._hints.ready(tx, due=moved[0].deadline_at)
+        fail_point("tasks.reopened")
         return moved[0]
 
     def _reopened(self, task: Task) -> dict[str, object]:
@@ -208,6 +234,7 @@ class Tasks:
             await history.append(tx, [(task_id, EventKind.ANSWERED, {"question": question, "by": who.id})])
             self._hints.changed(tx, task_id)
             await endings.wake(tx, self._hints, task_id)
+        fail_point("tasks.answered")
 
 
 def new_task(
@@ -267,7 +294,7 @@ def new_task(
     )
 
 
-def _check_order(order: TaskOrder) -> None:
+def _check_order(order: TaskOrder, now: datetime) -> None:
     check_json(order.task_data)
     if not isinstance(order.priority, int) or abs(order.priority) > MAX_PRIORITY:  # pyright: ignore[reportUnnecessaryIsInstance] - programs in Python call this too
         raise InvalidInput(f"priority is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}")
@@ -283,6 +310,11 @@ def _check_order(order: TaskOrder) -> None:
             raise InvalidInput(
                 f"label {key[:64]!r}: a key is 1 to 64 of A-Z a-z 0-9 _ . -, a value up to 255 long"
             )
+    if order.run_after is not None:
+        if order.run_after.tzinfo is None:
+            raise InvalidInput("run_after has no offset from UTC; end it with Z or with one such as +02:00")
+        if order.run_after > now + MAX_DELAY:
+            raise InvalidInput(f"run_after is at most {MAX_DELAY.days} days from now")
     seconds = order.timeout_seconds
     if seconds is not None and not (math.isfinite(seconds) and 0 < seconds <= MAX_DELAY.total_seconds()):
         raise InvalidInput("timeout_seconds is greater than 0 and at most a year")

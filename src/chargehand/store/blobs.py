@@ -1,6 +1,7 @@
 """Bytes by the hash of their content, in a folder.
 
-Rule: a blob appears whole or not at all (temporary file, fsync, rename), and the same bytes are stored once.
+Rule: a blob appears whole or not at all (temporary file, fsync, rename, fsync of its folder), and the same
+bytes are stored once.
 """
 
 import asyncio
@@ -38,9 +39,10 @@ class Blobs:
         target = self.path(digest)
         if target.exists():
             return digest
-        target.parent.mkdir(parents=True, exist_ok=True)
         try:
+            target.parent.mkdir(parents=True, exist_ok=True)
             self._write(data, target)
+            sync_folders(target.parent, self.folder)
         except OSError as error:
             raise StorageFull(f"a deliverable cannot be stored ({error.strerror}); free space") from error
         return digest
@@ -57,3 +59,15 @@ class Blobs:
         except BaseException:
             Path(name).unlink(missing_ok=True)
             raise
+
+
+def sync_folders(*folders: Path) -> None:
+    """Make new names in these folders survive a power cut. Windows does so without being asked."""
+    if os.name == "nt":
+        return
+    for folder in folders:
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

@@ -47,7 +47,11 @@ class DataFolder:
             os.close(descriptor)
             raise DataFolderInUse(self._in_use()) from error
         self._descriptor = descriptor
-        self.tell(url=None)
+        try:
+            self.tell(url=None)
+        except Unavailable:
+            self.close()
+            raise
 
     def tell(self, *, url: str | None) -> None:
         """Write who holds the folder and where it answers, for other processes of the same owner."""
