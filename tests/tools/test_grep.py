@@ -151,7 +151,15 @@ async def test_grep_looks_into_git_and_the_services_folder_only_when_named(call:
         (folder / name / "f").write_bytes(b"needle\n")
 
     assert (await call("Grep", pattern="needle")).content == ".github/f"
+    assert (await call("Grep", pattern="needle", glob="**/f")).content == ".github/f"
     assert (await call("Grep", pattern="needle", path=".git")).content == ".git/f"
+
+
+async def test_grep_does_not_show_a_file_in_the_making(call: Call, folder: Path) -> None:
+    (folder / ".chargehand-tmp-0011223344556677").write_bytes(b"needle\n")
+
+    assert (await call("Grep", pattern="needle")).content == "[no matches]"
+    assert (await call("Grep", pattern="needle", glob="*")).content == "[no matches]"
 
 
 async def test_grep_tells_ripgreps_own_words_about_a_bad_pattern(call: Call) -> None:

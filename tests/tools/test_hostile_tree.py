@@ -2,7 +2,6 @@
 
 import itertools
 import os
-import sys
 from pathlib import Path
 
 import pytest
@@ -14,8 +13,6 @@ from chargehand.tools.beneath import Opener, best_opener, open_by_kernel, open_b
 from chargehand.tools.paths import LogicalPath
 from chargehand.tools.root_posix import PosixRoot
 from chargehand.tools.workspace import Workspace
-
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="making links needs a privilege there")
 
 NAMES = ("a", "b", "c", "f.txt", "secret.txt", "outside", "workspace")
 TARGETS = (

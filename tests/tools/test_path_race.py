@@ -19,8 +19,6 @@ from chargehand.tools.paths import LogicalPath
 from chargehand.tools.root_posix import PosixRoot
 from chargehand.tools.workspace import Workspace
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors of folders are POSIX")
-
 RACED_OPENS = 100_000
 RACED_WRITES = 300
 SECONDS_TO_LEAK = 30

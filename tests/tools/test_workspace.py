@@ -23,8 +23,6 @@ from chargehand.tools.paths import TEMPORARY_PREFIX, LogicalPath
 from chargehand.tools.root_posix import PosixRoot
 from chargehand.tools.workspace import Workspace
 
-pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="descriptors of folders are POSIX")
-
 OPENERS = {"kernel": open_by_kernel, "walk": open_by_walk}
 
 

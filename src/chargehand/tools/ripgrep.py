@@ -12,7 +12,7 @@ from enum import StrEnum
 from pathlib import Path
 
 from chargehand.errors import ToolError
-from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath
+from chargehand.tools.paths import SERVICE_FOLDER, TEMPORARY_PREFIX, LogicalPath
 
 MAX_LINE_CHARACTERS = 1_000
 
@@ -89,7 +89,7 @@ def command_line(program: str, query: Query) -> tuple[str, ...]:
 
 
 def _narrowing(query: Query) -> list[str]:
-    options = [f"--glob=!{name}" for name in (".git", SERVICE_FOLDER) if name not in query.path.parts]
+    options: list[str] = []
     if query.top_ignore_file and query.path.parts:
         options.append("--ignore-file=./.gitignore")
     if query.glob:
@@ -100,7 +100,9 @@ def _narrowing(query: Query) -> list[str]:
         options.append("--ignore-case")
     if query.is_multiline:
         options += ["--multiline", "--multiline-dotall"]
-    return options
+    # Of two globs that fit a name the later one decides, so these stand after the agent's.
+    apart = [name for name in (".git", SERVICE_FOLDER) if name not in query.path.parts]
+    return options + [f"--glob=!{name}" for name in (*apart, f"{TEMPORARY_PREFIX}*")]
 
 
 def _shape(query: Query) -> list[str]:
