@@ -10,8 +10,6 @@ from chargehand.runtimes.playbook import PlaybookContext
 
 STEPS = ["Architecture review", "Environment", "Implementation", "Tests", "Documentation", "Optimisation"]
 
-OWN_PARTS = ("project", "service")
-
 
 async def backend_developer(ctx: PlaybookContext) -> JsonValue:
     """Build the service; in a repair round, restore what the failed checks are about."""
@@ -25,6 +23,11 @@ async def backend_developer(ctx: PlaybookContext) -> JsonValue:
     return _delivered(ctx)
 
 
+def is_code(path: str) -> bool:
+    """The package itself; the rest is what it needs around it: dependencies, settings, how to start."""
+    return path.startswith("src/")
+
+
 async def _review(ctx: PlaybookContext) -> None:
     await todo(ctx, STEPS, 0)
     await ctx.must_delegate(hand_over(ctx, "system-architect"))
@@ -32,7 +35,7 @@ async def _review(ctx: PlaybookContext) -> None:
 
 async def _environment(ctx: PlaybookContext) -> None:
     await todo(ctx, STEPS, 1)
-    await write_part(ctx, "project")
+    await write_part(ctx, "service", of=lambda path: not is_code(path))
     await run(ctx, "python --version && python -c 'import fastapi, sqlalchemy, alembic, uvicorn, pytest'")
 
 
@@ -46,7 +49,7 @@ async def _implement(ctx: PlaybookContext) -> None:
         )
 
     async def application(branch: PlaybookContext) -> None:
-        await write_part(branch, "service")
+        await write_part(branch, "service", of=is_code)
 
     await ctx.together(colleagues, application)
     await run(ctx, "ruff check --no-cache src")
@@ -71,8 +74,7 @@ async def _repair(ctx: PlaybookContext) -> JsonValue:
     """Write the own parts anew and have the tests proven again; the evidence says what to look at."""
     for failure in ctx.failures:
         await ctx.report(f"mending: {failure.check}", output=failure.output[-500:])
-    for part in OWN_PARTS:
-        await write_part(ctx, part)
+    await write_part(ctx, "service")
     await ctx.must_delegate(hand_over(ctx, "database-designer"))
     await ctx.must_delegate(hand_over(ctx, "test-automator"))
     return _delivered(ctx)

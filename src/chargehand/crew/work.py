@@ -1,6 +1,7 @@
 """What the crew's playbooks share: reading the specification, writing a part, running a command."""
 
 import asyncio
+from collections.abc import Callable
 from functools import lru_cache
 
 from chargehand.crew.blueprint import render
@@ -47,8 +48,10 @@ def hand_over(ctx: PlaybookContext, agent_id: str) -> Delegation:
     return Delegation(agent_id=agent_id, task_data={"specification": ctx.data["specification"]}, labels={})
 
 
-async def write_part(ctx: PlaybookContext, part: str) -> list[str]:
-    """Render a part of the project and write its files; their paths.
+async def write_part(
+    ctx: PlaybookContext, part: str, *, of: Callable[[str], bool] = lambda path: True
+) -> list[str]:
+    """Render a part of the project and write those of its files whose paths are `of` it; their paths.
 
     What was rendered is journaled, so that a replay by a newer version of Chargehand writes the same files.
     """
@@ -60,9 +63,10 @@ async def write_part(ctx: PlaybookContext, part: str) -> list[str]:
     files = await ctx.once(f"render {part}", rendered)
     if not isinstance(files, dict):
         raise TypeError(f"the rendered part {part!r} is no mapping of paths to texts")
-    for path, text in files.items():
-        await ctx.must("Write", file_path=path, content=str(text))
-    return list(files)
+    chosen = [path for path in files if of(path)]
+    for path in chosen:
+        await ctx.must("Write", file_path=path, content=str(files[path]))
+    return chosen
 
 
 async def run(ctx: PlaybookContext, command: str, *, seconds: float = 120) -> ToolResult:
