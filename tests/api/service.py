@@ -202,7 +202,8 @@ def _empty_database() -> bytes:
         return path.read_bytes()
 
 
-def _with_database(path: Path) -> None:
+def with_database(path: Path) -> None:
+    """Put a migrated, empty database there, unless there is one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     if not path.exists():
         path.write_bytes(_empty_database())
@@ -219,7 +220,7 @@ async def open_service(
     """A service on a data folder, with the agent `echo`."""
     clock = clock or SystemClock()
     settings = settings or Settings(data_dir=folder)
-    await asyncio.to_thread(_with_database, settings.database_path)
+    await asyncio.to_thread(with_database, settings.database_path)
     db = Database(settings.database_path, clock)
     signals, blobs, directory, space = Signals(), Blobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())

@@ -136,7 +136,9 @@ async def test_pages_of_events_go_on_where_the_last_one_ended(
 async def test_a_last_event_id_that_is_no_number_is_told(client: httpx2.AsyncClient, last: str) -> None:
     task_id = await submitted(client)
 
-    answer = await client.get(f"/tasks/{task_id}/events", headers={**STREAM, b"Last-Event-ID": last.encode()})
+    headers = {b"Accept": b"text/event-stream", b"Last-Event-ID": last.encode()}
+
+    answer = await client.get(f"/tasks/{task_id}/events", headers=headers)
 
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_input")
     assert answer.json()["findings"][0]["where"] == "Last-Event-ID"

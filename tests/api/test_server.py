@@ -62,7 +62,10 @@ async def test_a_stopped_server_frees_its_port(service: Service) -> None:
 async def test_a_stop_while_a_client_keeps_its_connection_open_takes_no_longer_than_the_grace(
     service: Service,
 ) -> None:
-    async with service.listening(grace_seconds=1) as (url, stopping), service.real_client(None, url) as client:
+    async with (
+        service.listening(grace_seconds=1) as (url, stopping),
+        service.real_client(None, url) as client,
+    ):
         await client.get("/health")
         async with asyncio.timeout(5):
             stopping.set()

@@ -1,0 +1,310 @@
+"""Keys: made, verified, revoked, expired; and what a start does with what it finds in the data folder."""
+
+import sqlite3
+import stat
+import sys
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager, closing
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from chargehand.clock import Clock, SystemClock
+from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.errors import (
+    Conflict,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    StorageFull,
+    Unauthorized,
+    Unavailable,
+)
+from chargehand.service.access import CACHE_SECONDS, Access
+from chargehand.store.database import Database
+from chargehand.store.secret_files import owner_only_command, read_secret, write_secret
+from tests.api.service import with_database
+from tests.given import TestClock
+
+OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
+READER = Principal(id="reader", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.TASKS_READ}))
+READ = frozenset({Scope.TASKS_READ})
+
+
+@asynccontextmanager
+async def opened(folder: Path, clock: Clock) -> AsyncGenerator[Access, None]:
+    """Keys on a data folder, as a start of the service finds them."""
+    with_database(folder / "chargehand.db")
+    db = Database(folder / "chargehand.db", clock)
+    try:
+        yield Access(db, clock, folder / "pepper")
+    finally:
+        await db.stop()
+
+
+@pytest.fixture
+def clock() -> TestClock:
+    return TestClock()
+
+
+@pytest.fixture
+async def access(tmp_path: Path, clock: TestClock) -> AsyncGenerator[Access, None]:
+    async with opened(tmp_path, clock) as found:
+        await found.bootstrap(tmp_path / "admin.key")
+        yield found
+
+
+def admin_key(folder: Path) -> str:
+    return (folder / "admin.key").read_text(encoding="ascii").strip()
+
+
+def stored_files(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in folder.iterdir() if path.name != "admin.key"}
+
+
+async def test_a_new_key_names_its_holder_tenant_and_scopes(access: Access) -> None:
+    key, record = await access.issue(STRANGER, "reader", READ)
+
+    assert await access.verify(key) == Principal(id=record.id, tenant="another", scopes=READ)
+    assert (len(key), key[:9], key[-4:]) == (55, "chg_live_", record.last_four)
+
+
+async def test_the_key_itself_is_nowhere_in_the_data_folder_but_in_the_administrators_file(
+    access: Access, tmp_path: Path
+) -> None:
+    key, _ = await access.issue(OWNER, "reader", READ)
+    secrets = [key, key[17:49], admin_key(tmp_path)]
+
+    stored = stored_files(tmp_path)
+
+    assert {"chargehand.db", "pepper"} <= stored.keys()
+    assert not [name for name, content in stored.items() for secret in secrets if secret.encode() in content]
+
+
+async def test_a_key_with_one_character_changed_is_refused_without_a_query(
+    access: Access, tmp_path: Path
+) -> None:
+    key = admin_key(tmp_path)
+    (tmp_path / "chargehand.db").rename(tmp_path / "away.db")
+
+    for place in range(len("chg_live_"), len(key)):
+        other = "x" if key[place] != "x" else "y"
+        with pytest.raises(Unauthorized, match="not a key of this service"):
+            await access.verify(key[:place] + other + key[place + 1 :])
+
+
+@pytest.mark.parametrize(
+    "token", ["", "chg_live_", "chg_live_" + "0" * 46, "\u0661" * 55, "chg_live_" + "A" * 46 + "\n"]
+)
+async def test_what_is_no_key_is_refused(access: Access, token: str) -> None:
+    with pytest.raises(Unauthorized):
+        await access.verify(token)
+
+
+async def test_a_well_formed_key_of_another_service_is_refused(access: Access, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    async with opened(elsewhere, SystemClock()) as other:
+        await other.bootstrap(elsewhere / "admin.key")
+
+    with pytest.raises(Unauthorized, match="not issued by this service"):
+        await access.verify(admin_key(elsewhere))
+
+
+async def test_a_key_of_a_known_id_with_another_secret_is_refused(tmp_path: Path) -> None:
+    # With the same clock and so the same ids, but another pepper and so another hash.
+    clock = TestClock()
+    async with opened(tmp_path, clock) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+    (tmp_path / "pepper").write_bytes(b"p" * 32)
+
+    async with opened(tmp_path, clock) as access:
+        with pytest.raises(Unauthorized, match="not issued by this service"):
+            await access.verify(admin_key(tmp_path))
+
+
+async def test_a_revoked_key_is_refused_at_once_and_stays_listed(access: Access) -> None:
+    key, record = await access.issue(OWNER, "reader", READ)
+    await access.verify(key)
+
+    await access.revoke(OWNER, record.id)
+
+    with pytest.raises(Unauthorized, match="revoked"):
+        await access.verify(key)
+    assert [one.revoked_at is None for one in await access.list(OWNER)] == [True, False]
+
+
+async def test_a_key_revoked_by_another_process_is_refused_within_five_seconds(
+    tmp_path: Path, clock: TestClock, access: Access
+) -> None:
+    key, record = await access.issue(OWNER, "reader", READ)
+    await access.verify(key)
+    async with opened(tmp_path, clock) as other:
+        await other.revoke(OWNER, record.id)
+
+    clock.advance(CACHE_SECONDS)
+
+    with pytest.raises(Unauthorized, match="revoked"):
+        await access.verify(key)
+
+
+async def test_a_key_ends_at_its_time_also_when_it_was_verified_a_moment_ago(
+    access: Access, clock: TestClock
+) -> None:
+    key, _ = await access.issue(OWNER, "guest", READ, clock.now() + timedelta(seconds=2))
+    await access.verify(key)
+
+    clock.advance(2)
+
+    with pytest.raises(Unauthorized, match="expired at 2026-07-01T12:00:02"):
+        await access.verify(key)
+
+
+async def test_a_verified_key_is_not_looked_up_again_for_a_while(access: Access, tmp_path: Path) -> None:
+    key = admin_key(tmp_path)
+    await access.verify(key)
+    with closing(sqlite3.connect(tmp_path / "chargehand.db", isolation_level=None)) as other:
+        other.execute("DELETE FROM api_keys")
+
+    assert (await access.verify(key)).scopes == {Scope.ADMIN}
+
+
+async def test_only_an_administrator_makes_lists_and_revokes_keys(access: Access) -> None:
+    _, record = await access.issue(OWNER, "reader", READ)
+
+    with pytest.raises(Forbidden):
+        await access.issue(READER, "more", READ)
+    with pytest.raises(Forbidden):
+        await access.list(READER)
+    with pytest.raises(Forbidden):
+        await access.revoke(READER, record.id)
+
+
+async def test_another_tenants_keys_are_neither_seen_nor_revoked(access: Access) -> None:
+    key, record = await access.issue(OWNER, "reader", READ)
+
+    with pytest.raises(NotFound):
+        await access.revoke(STRANGER, record.id)
+
+    assert await access.list(STRANGER) == []
+    assert (await access.verify(key)).id == record.id
+
+
+@pytest.mark.parametrize("name", ["", "a\nb", "\x00", "a" * 129])
+async def test_a_name_that_is_none_is_refused(access: Access, name: str) -> None:
+    with pytest.raises(InvalidInput, match="1 to 128"):
+        await access.issue(OWNER, name, READ)
+
+
+async def test_a_name_is_given_once_in_a_tenant(access: Access) -> None:
+    await access.issue(OWNER, "reader", READ)
+    await access.issue(STRANGER, "reader", READ)
+
+    with pytest.raises(Conflict, match="'reader'"):
+        await access.issue(OWNER, "reader", READ)
+
+
+async def test_a_key_that_would_have_ended_already_is_refused(access: Access, clock: TestClock) -> None:
+    with pytest.raises(InvalidInput, match="in the past"):
+        await access.issue(OWNER, "late", READ, clock.now())
+
+
+async def test_the_first_start_makes_a_key_and_the_second_keeps_it(tmp_path: Path) -> None:
+    async with opened(tmp_path, SystemClock()) as first:
+        made = await first.bootstrap(tmp_path / "admin.key")
+    key = admin_key(tmp_path)
+    async with opened(tmp_path, SystemClock()) as second:
+        made_again = await second.bootstrap(tmp_path / "admin.key")
+        holder = await second.verify(key)
+
+    assert (made, made_again) == (True, False)
+    assert admin_key(tmp_path) == key
+    assert holder.scopes == {Scope.ADMIN}
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no modes; there, icacls restricts the file")
+async def test_the_secret_files_can_be_read_by_their_owner_only(access: Access, tmp_path: Path) -> None:
+    await access.list(OWNER)
+
+    modes = {name: stat.S_IMODE((tmp_path / name).stat().st_mode) for name in ("admin.key", "pepper")}
+
+    assert modes == {"admin.key": 0o600, "pepper": 0o600}
+
+
+async def test_deleting_the_administrators_file_gives_a_new_key_and_ends_the_old(tmp_path: Path) -> None:
+    async with opened(tmp_path, SystemClock()) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+    old = admin_key(tmp_path)
+    (tmp_path / "admin.key").unlink()
+
+    async with opened(tmp_path, SystemClock()) as access:
+        made = await access.bootstrap(tmp_path / "admin.key")
+        with pytest.raises(Unauthorized):
+            await access.verify(old)
+        await access.verify(admin_key(tmp_path))
+
+    assert made
+
+
+async def test_a_key_file_of_another_data_folder_is_replaced(tmp_path: Path) -> None:
+    (tmp_path / "admin.key").write_text("chg_live_" + "A" * 46 + "\n", encoding="ascii")
+
+    async with opened(tmp_path, SystemClock()) as access:
+        assert await access.bootstrap(tmp_path / "admin.key")
+        await access.verify(admin_key(tmp_path))
+
+
+async def test_a_revoked_administrators_key_is_not_replaced_by_a_start(tmp_path: Path) -> None:
+    async with opened(tmp_path, SystemClock()) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+        (record,) = await access.list(OWNER)
+        await access.revoke(OWNER, record.id)
+    key = admin_key(tmp_path)
+
+    async with opened(tmp_path, SystemClock()) as access:
+        made = await access.bootstrap(tmp_path / "admin.key")
+
+    assert not made
+    assert admin_key(tmp_path) == key
+
+
+async def test_without_the_pepper_a_start_is_refused_with_the_way_out(tmp_path: Path) -> None:
+    async with opened(tmp_path, SystemClock()) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+    (tmp_path / "pepper").unlink()
+
+    async with opened(tmp_path, SystemClock()) as access:
+        with pytest.raises(Unavailable, match=r"restore it, or delete admin\.key"):
+            await access.bootstrap(tmp_path / "admin.key")
+        (tmp_path / "admin.key").unlink()
+        assert await access.bootstrap(tmp_path / "admin.key")
+        await access.verify(admin_key(tmp_path))
+
+
+async def test_a_pepper_that_was_cut_short_is_told(tmp_path: Path) -> None:
+    (tmp_path / "pepper").write_bytes(b"short")
+
+    async with opened(tmp_path, SystemClock()) as access:
+        with pytest.raises(Unavailable, match="5 bytes instead of 32"):
+            await access.bootstrap(tmp_path / "admin.key")
+
+
+def test_a_secret_file_that_cannot_be_read_or_written_is_told(tmp_path: Path) -> None:
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+
+    with pytest.raises(Unavailable, match="folder"):
+        read_secret(tmp_path / "folder")
+    with pytest.raises(StorageFull, match=r"admin\.key"):
+        write_secret(tmp_path / "file" / "admin.key", b"x")
+    with pytest.raises(StorageFull, match="folder"):
+        write_secret(tmp_path / "folder", b"x")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+def test_the_windows_command_leaves_the_rights_of_the_owner_only() -> None:
+    command = owner_only_command(Path("admin.key"), "HOST\\ann")
+
+    assert command == ["icacls", "admin.key", "/inheritance:r", "/grant:r", "HOST\\ann:(F)"]
