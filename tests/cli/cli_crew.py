@@ -8,8 +8,9 @@ from chargehand.service.journal import Delegation
 async def greet(ctx: PlaybookContext) -> JsonValue:
     """One file, checked."""
     await ctx.report("thinking of words")
+    # A tree of tasks works in one folder: two greeters must not write the same file.
     name = str(ctx.data.get("name", "you"))
-    await ctx.must("Write", file_path="greeting.txt", content=f"Hello {name}!\n")
+    await ctx.must("Write", file_path=f"greetings/{name}.txt", content=f"Hello {name}!\n")
     return {"said": f"Hello {name}!"}
 
 

@@ -14,8 +14,8 @@ LIMIT_SECONDS = 60.0
 """How long a command may take; a good run takes about one second."""
 
 DEFINITIONS = {
-    "greeter": "  playbook: greet\n  deliverables:\n    - name: greeting\n      path: greeting.txt\n      checks:\n"
-    "        - name: it greets\n          contains: Hello\n",
+    "greeter": "  playbook: greet\n  deliverables:\n    - name: greeting\n      path: greetings\n      checks:\n"
+    "        - name: it greets\n          run: grep -rq Hello greetings\n",
     "leader": "  playbook: lead\n  delegates: [greeter]\n  deliverables:\n    - name: book\n      path: book\n"
     "      checks:\n        - name: it has an end\n          run: test -s book/deeper/last.txt\n",
     "asker": "  playbook: ask\n",

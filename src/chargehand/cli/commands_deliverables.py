@@ -34,7 +34,7 @@ async def list_(task_id: TaskId, server: Server = None, as_json: AsJson = False)
 async def get(
     task_id: TaskId,
     name: Annotated[
-        str | None, typer.Argument(metavar="[NAME]", help="Which deliverable; without it, all.")
+        str | None, typer.Argument(metavar="NAME", help="Which deliverable; without it, all.")
     ] = None,
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="The folder that the files are written into.")

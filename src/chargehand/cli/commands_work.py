@@ -42,9 +42,7 @@ IdempotencyKey = Annotated[
         "--idempotency-key", metavar="KEY", help="The same key again means the same task, not another one."
     ),
 ]
-NoWait = Annotated[
-    bool, typer.Option("--no-wait", help="Print the task's id and do not watch it (needs a service).")
-]
+NoWait = Annotated[bool, typer.Option("--no-wait", help="Print the task's id and do not watch it.")]
 
 
 @command

@@ -74,8 +74,8 @@ def _describe(kind: str, data: dict[str, Any]) -> str | None:
 
 
 def _started(data: dict[str, Any]) -> str:
-    attempt = int(number(data, "attempt", 1))
-    return "started" if attempt == 1 else f"goes on (attempt {attempt})"
+    # Every wait that ends begins another attempt, so the number says nothing to people.
+    return "started" if number(data, "attempt", 1) == 1 else "goes on"
 
 
 def _waiting(data: dict[str, Any]) -> str:

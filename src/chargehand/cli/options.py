@@ -10,6 +10,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode, Told, code_of, lines_of, say
 from chargehand.cli.lazily import Lazily
+from chargehand.cli.streams import abandon_output
 from chargehand.errors import ChargehandError
 
 if TYPE_CHECKING:
@@ -81,7 +82,8 @@ def _exit_code_of(work: Callable[[], ExitCode]) -> ExitCode:
         # Here, where a reader that is gone is still noticed, not when the interpreter closes its files.
         sys.stdout.flush()
     except BrokenPipeError:
-        raise
+        abandon_output()
+        return ExitCode.OUTPUT_CLOSED
     except Told as told:
         lines, code = told.lines, told.code
     except (ChargehandError, OSError) as error:

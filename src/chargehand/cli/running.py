@@ -11,6 +11,7 @@ from chargehand.cli.connection import Connection, connect
 from chargehand.cli.endings import conclude
 from chargehand.cli.exits import ExitCode, Stopped, say
 from chargehand.cli.inputs import labels_of, task_data_of
+from chargehand.cli.output import write, write_json
 from chargehand.cli.unpacking import check_target, deliver
 from chargehand.cli.watching import watch
 from chargehand.client import submission
@@ -58,12 +59,12 @@ async def run(
     """`chargehand run`."""
     if out is not None:
         check_target(out, force=force)
-    async with connect(server, engine=True) as connection:
+    async with connect(server, engine=wait) as connection:
         task = await submit(connection, order)
+        if not wait:
+            return _leave(connection, task, as_json=as_json)
         if not as_json:
             say(f"task {task.id} for {task.agent_id} at {_place(connection)}")
-        if not wait:
-            return ExitCode.OK
         return await see_through(connection, task, out=out, force=force, as_json=as_json)
 
 
@@ -110,6 +111,17 @@ async def see_through(
             await until_stopped(deliver(client, task.id, delivered, out, force=force), advice)
     folder = out if delivered else None
     return await conclude(client, ended, delivered, folder=folder, as_json=as_json)
+
+
+def _leave(connection: Connection, task: TaskBody, *, as_json: bool) -> ExitCode:
+    """Print what a script needs to come back to the task."""
+    if as_json:
+        write_json(task)
+    else:
+        write(task.id)
+    if connection.is_own:
+        say(f"no service runs; the task is stored and is carried out by: chargehand tasks watch {task.id}")
+    return ExitCode.OK
 
 
 def _place(connection: Connection) -> str:

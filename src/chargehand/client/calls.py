@@ -28,6 +28,9 @@ class Call:
 
 def path_of(*parts: str) -> str:
     """A path whose parts are escaped: an id from a user never reaches another route."""
+    for part in parts:
+        if part in {"", ".", ".."}:
+            raise InvalidInput(f"{part!r} is no id")
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
@@ -68,7 +71,7 @@ def listing(
     """GET a page of tasks, newest first."""
     given = {"agent_id": agent_id, "status": status, "cursor": cursor, "limit": limit}
     query = [(name, str(value)) for name, value in given.items() if value is not None]
-    query += [("label", f"{name}={value}") for name, value in (labels or {}).items()]
+    query += [("label", f"{name}:{value}") for name, value in (labels or {}).items()]
     return Call(method="GET", path="/tasks", query=query)
 
 
