@@ -138,9 +138,13 @@ def _resource_table(resource: ResourceView) -> Table:
     if resource.resource.states:
         states = resource.resource.states
         columns.append(
-            Column(name=states.field, type=f"varchar({resource.state_width})", note=" or ".join(states.values))
+            Column(
+                name=states.field, type=f"varchar({resource.state_width})", note=" or ".join(states.values)
+            )
         )
-    columns.append(Column(name="version", type="integer", note="counts the changes; guards against lost updates"))
+    columns.append(
+        Column(name="version", type="integer", note="counts the changes; guards against lost updates")
+    )
     columns += [Column(name="created_at", type="datetime"), Column(name="updated_at", type="datetime")]
     description = resource.resource.description or f"{resource.plural_words.capitalize()}."
     return Table(
@@ -199,7 +203,12 @@ def _resource_rules(resource: ResourceView) -> Iterator[Rule]:
 
 def _primary_key(table: str, on: str = "id") -> Rule:
     why = "ids made later sort later, so that new rows go to the end of the index"
-    return Rule(name=f"pk_{table}", kind="primary key", on=on, why=why if on == "id" else "each pair stands there once")
+    return Rule(
+        name=f"pk_{table}",
+        kind="primary key",
+        on=on,
+        why=why if on == "id" else "each pair stands there once",
+    )
 
 
 def _foreign_key(reference: Reference) -> Rule:
@@ -252,7 +261,9 @@ def _service_tables(service: ServiceView) -> Iterator[Table]:
 
 
 def _role_rule(table: str) -> Rule:
-    return Rule(name=f"ck_{table}_role_known", kind="check", on="role", why="only the roles of the specification")
+    return Rule(
+        name=f"ck_{table}_role_known", kind="check", on="role", why="only the roles of the specification"
+    )
 
 
 def _accounts() -> Table:
@@ -275,7 +286,9 @@ def _api_keys() -> Table:
     columns = (
         Column(name="id", type="uuid", keys=("PK",)),
         Column(name="name", type="varchar(100)", keys=("UK",)),
-        Column(name="key_hash", type="varchar(64)", keys=("UK",), note="SHA-256; the key itself is kept nowhere"),
+        Column(
+            name="key_hash", type="varchar(64)", keys=("UK",), note="SHA-256; the key itself is kept nowhere"
+        ),
         Column(name="role", type="varchar(40)"),
         Column(name="created_at", type="datetime"),
         Column(name="revoked_at", type="datetime", is_nullable=True),
@@ -306,7 +319,9 @@ def _outbox() -> Table:
         Column(name="created_at", type="datetime"),
         Column(name="next_attempt_at", type="datetime"),
         Column(name="delivered_at", type="datetime", is_nullable=True),
-        Column(name="gave_up_at", type="datetime", is_nullable=True, note="every retry failed: a person decides"),
+        Column(
+            name="gave_up_at", type="datetime", is_nullable=True, note="every retry failed: a person decides"
+        ),
     )
     on = "delivered_at, gave_up_at, next_attempt_at"
     due = Rule(name="ix_outbox_events_due", kind="index", on=on, why="the sender reads only what is due")
@@ -320,7 +335,9 @@ def _outbox() -> Table:
 
 
 def _link_table(link: LinkView) -> Table:
-    columns = tuple(Column(name=each, type="uuid", keys=("PK", "FK")) for each in (link.near_column, link.far_column))
+    columns = tuple(
+        Column(name=each, type="uuid", keys=("PK", "FK")) for each in (link.near_column, link.far_column)
+    )
     index = Rule(
         name=f"ix_{link.table}_{link.far_column}",
         kind="index",

@@ -13,11 +13,12 @@ _CORNER = 7
 _LEGEND_HEIGHT = 30
 # Plain colours first, since not every viewer knows variables; those that know the reader's mode override them.
 _STYLE = """\
-  text { font-family: "Inter", "Segoe UI", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; fill: #1c2430; font-size: 12.5px; }
+  text { font: 12.5px "Inter", "Segoe UI", "Helvetica Neue", Arial, "DejaVu Sans", sans-serif; fill: #1c2430; }
   .page, .ring { fill: #ffffff; }
   .box { fill: #ffffff; stroke: #d3dae5; }
   .title { fill: #ffffff; font-size: 14px; font-weight: 600; }
-  .type { font-family: "JetBrains Mono", Consolas, Menlo, "DejaVu Sans Mono", monospace; font-size: 11px; fill: #66728a; text-anchor: end; }
+  .type { font: 11px "JetBrains Mono", Consolas, Menlo, "DejaVu Sans Mono", monospace; fill: #66728a;
+    text-anchor: end; }
   .key { font-size: 9px; font-weight: 700; fill: #66728a; text-anchor: middle; letter-spacing: .4px; }
   .pill { fill: none; stroke: #c8d0dd; }
   .stripe { fill: #f5f7fa; }
@@ -137,7 +138,9 @@ def _legend(model: DataModel, height: int) -> Iterator[str]:
             yield f'<rect class="{kind.value}" x="{_number(x)}" y="{y - 9}" width="10" height="10" rx="2"/>'
             yield _text("legend", x + 16, y, words)
             x += 34 + 6 * len(words)
-    yield _text("legend", x, y, "bold: never empty · ?: may be empty · ring: none or more · toes: many · bar: one")
+    yield _text(
+        "legend", x, y, "bold: never empty · ?: may be empty · ring: none or more · toes: many · bar: one"
+    )
 
 
 def _text(kind: str, x: float, y: float, words: str) -> str:

@@ -7,6 +7,7 @@ order with few crossings, then coordinates. Rule: the same model gives the same 
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from statistics import fmean
 
 from chargehand.crew.blueprint_data_model import DataModel, Reference, Table
@@ -86,7 +87,9 @@ def laid_out(model: DataModel) -> Layout:
 
 def box_size(table: Table) -> tuple[float, float]:
     """Width and height that hold every row."""
-    rows = [len(each.name) * _NAME_CHARACTER + (len(each.type) + 2) * _TYPE_CHARACTER for each in table.columns]
+    rows = [
+        len(each.name) * _NAME_CHARACTER + (len(each.type) + 2) * _TYPE_CHARACTER for each in table.columns
+    ]
     width = max([len(table.name) * 8.5, *(row + _KEYS_WIDTH for row in rows)]) + 34
     return round(width), HEADER_HEIGHT + ROW_HEIGHT * len(table.columns) + _BOX_PADDING_BOTTOM
 
@@ -150,12 +153,16 @@ class _Graph:
         place = {node: float(index) for each in self.layers for index, node in enumerate(each)}
         wanted: defaultdict[_Node, list[float]] = defaultdict(list)
         for reference, way in self.ways.items():
-            for one, other in zip(way, way[1:], strict=False):
+            for one, other in pairwise(way):
                 if looks_left:
                     wanted[other].append(place[one])
                 else:
                     # The row at which the line arrives orders those who lead to the same table.
-                    row = other.position_of[reference.column] / len(other.columns) if isinstance(other, Table) else 0
+                    row = (
+                        other.position_of[reference.column] / len(other.columns)
+                        if isinstance(other, Table)
+                        else 0
+                    )
                     wanted[one].append(place[other] + row)
         layer.sort(key=lambda node: fmean(wanted[node]) if wanted[node] else place[node])
 
@@ -163,7 +170,7 @@ class _Graph:
         left: defaultdict[_Node, list[_Node]] = defaultdict(list)
         right: defaultdict[_Node, list[_Node]] = defaultdict(list)
         for way in self.ways.values():
-            for one, other in zip(way, way[1:], strict=False):
+            for one, other in pairwise(way):
                 left[other].append(one)
                 right[one].append(other)
         return left, right
@@ -179,7 +186,9 @@ class _Graph:
             width = max(widths, default=0)
             for node in layer:
                 if isinstance(node, Table):
-                    boxes[node.name] = Box(table=node, x=x, y=tops[node], width=width, height=box_size(node)[1])
+                    boxes[node.name] = Box(
+                        table=node, x=x, y=tops[node], width=width, height=box_size(node)[1]
+                    )
             x += width
             if number + 1 < len(self.layers):
                 x = self._route(number, x, boxes, tops, lanes, hops)
@@ -203,7 +212,9 @@ class _Graph:
         lowest = min(tops.values(), default=0.0)
         return {node: round(top - lowest + MARGIN) for node, top in tops.items()}
 
-    def _pull(self, layer: Sequence[_Node], near: Mapping[_Node, list[_Node]], tops: dict[_Node, float]) -> None:
+    def _pull(
+        self, layer: Sequence[_Node], near: Mapping[_Node, list[_Node]], tops: dict[_Node, float]
+    ) -> None:
         wanted = {
             node: fmean([tops[each] + _height(each) / 2 for each in near[node]]) - _height(node) / 2
             if near[node]
