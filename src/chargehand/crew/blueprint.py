@@ -15,6 +15,8 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from chargehand.crew import review
 from chargehand.crew.blueprint_columns import as_query, sql_text
+from chargehand.crew.blueprint_data_model import data_model
+from chargehand.crew.blueprint_drawing import drawing
 from chargehand.crew.blueprint_formatting import formatted
 from chargehand.crew.blueprint_pins import pinned
 from chargehand.crew.blueprint_views import ResourceView, ServiceView

@@ -207,7 +207,7 @@ class FieldView:
             case FieldType.INTEGER:
                 low = field.minimum if field.minimum is not None else -MAX_INTEGER
                 high = field.maximum if field.maximum is not None else MAX_INTEGER
-                return f"Annotated[int, Field(strict=True, ge={low}, le={high})]"
+                return f"Annotated[int, Field(ge={low}, le={high}), types.WHOLE]"
             case FieldType.NUMBER:
                 bounds = {"ge": field.minimum, "le": field.maximum}
                 extra = "".join(f", {key}={value!r}" for key, value in bounds.items() if value is not None)
