@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from chargehand.errors import InvalidInput
+from chargehand.errors import InvalidInput, SandboxUnavailable
 from chargehand.tools.sandbox import EndedBy, Sandbox, SandboxCommand, SandboxLevel, SandboxLimits
 from tests.sandbox.conftest import output_of, run_bash, run_in, run_python
 
@@ -264,3 +264,12 @@ async def test_a_workspace_that_is_a_link_is_refused(sandbox: Sandbox, workspace
 
     with pytest.raises(InvalidInput, match="link"):
         await sandbox.run(SandboxCommand(argv=("/bin/true",), workspace=link, limits=SandboxLimits()))
+
+
+async def test_a_limit_that_no_kernel_takes_is_an_error_and_nothing_is_run(
+    sandbox: Sandbox, workspace: Path
+) -> None:
+    with pytest.raises(SandboxUnavailable, match="nothing was run"):
+        await run_bash(sandbox, workspace, "touch ran", cpu_seconds=1 << 70)
+
+    assert not (workspace / "ran").exists()

@@ -25,7 +25,11 @@ from chargehand.tools.sandbox.bubblewrap_profile import (
     TEMPORARY,
     Descriptors,
     etc_files,
-    sandbox_options,
+    packed,
+    private_options,
+    system_options,
+    toolchain_options,
+    workspace_options,
 )
 from chargehand.tools.sandbox.cgroup import GroupHome
 from chargehand.tools.sandbox.environment import Toolchains, build_environment
@@ -69,10 +73,15 @@ class BubblewrapSandbox:
     groups: GroupHome | None
     level: SandboxLevel = field(default=SandboxLevel.STRICT, init=False)
     _filter: bytes = field(init=False, repr=False)
+    _system: bytes = field(init=False, repr=False)
+    _tools: bytes = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         rules = namespaced_rules(memory_is_counted=self.groups is not None)
         self._filter = build_filter(rules, host_architecture())
+        # Looked up once: what the host has does not change from command to command.
+        self._system = packed(system_options())
+        self._tools = packed(toolchain_options(self.toolchains.folders))
 
     async def run(self, command: SandboxCommand, *, on_stdout_line: OnLine | None = None) -> Ended:
         """Run the command to its end; see `Sandbox.run`."""
@@ -123,15 +132,14 @@ class BubblewrapSandbox:
             bin_folders=self.toolchains.bin_folders,
             added=command.environment,
         )
-        options = sandbox_options(
-            descriptors=descriptors,
-            toolchains=self.toolchains.folders,
-            environment=environment,
-            cwd=command.cwd,
-            limits=command.limits,
-        )
+        options = [
+            self._system,
+            packed(private_options(command.limits)),
+            self._tools,
+            packed(workspace_options(descriptors, environment=environment, cwd=command.cwd)),
+        ]
         # Options by descriptor, not by argument: arguments can be read by every user of the host.
-        options_fd = _given(given, b"".join(os.fsencode(option) + b"\0" for option in options))
+        options_fd = _given(given, b"".join(options))
         etc = descriptors.etc.values()
         own = (descriptors.workspace, descriptors.seccomp, descriptors.status, descriptors.start)
         try:
@@ -164,10 +172,8 @@ class BubblewrapSandbox:
         limits = process_limits(command.limits, count_processes=processes_are_counted_by_namespace())
         try:
             limit_other_process(first, limits)
-        except OSError as error:
-            raise SandboxUnavailable(
-                f"the limits of a command could not be set: {error}; nothing was run"
-            ) from error
+        except (OSError, ValueError, OverflowError) as error:
+            raise SandboxUnavailable(f"limits could not be set: {error}; nothing was run") from error
         return first
 
     async def _attended(

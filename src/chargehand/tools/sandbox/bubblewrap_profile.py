@@ -4,7 +4,8 @@ Rule: deny by default. Nothing of the host is there but what stands here: the sy
 toolchains, a handful of files below /etc, the workspace. Only the workspace, HOME and TMPDIR can be written.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+import os
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -49,26 +50,43 @@ def etc_files() -> dict[str, bytes]:
     return {name: text.encode() for name, text in _ETC_OF_OURS.items()}
 
 
-def sandbox_options(
-    *,
-    descriptors: Descriptors,
-    toolchains: Iterable[Path],
-    environment: Mapping[str, str],
-    cwd: str,
-    limits: SandboxLimits,
-) -> list[str]:
-    """All options; later ones build on earlier ones, so that their order matters."""
+def packed(options: Iterable[str]) -> bytes:
+    """Options as bubblewrap reads them from a descriptor."""
+    return b"".join(os.fsencode(option) + b"\0" for option in options)
+
+
+def system_options() -> list[str]:
+    """The first part, alike for all commands. Later options build on earlier ones, so that order matters."""
+    return [*_namespaces(), *_system(), *_etc_of_the_host(), *_devices()]
+
+
+def private_options(limits: SandboxLimits) -> list[str]:
+    """HOME and TMPDIR; before the toolchains, which may lie below a folder of the same name."""
     return [
-        *_namespaces(),
-        *_system(),
-        *_etc(descriptors.etc),
-        *_devices(),
-        *_private_folders(limits),
-        *_toolchains(sorted(toolchains)),
+        *("--size", str(limits.scratch_bytes), "--tmpfs", TEMPORARY),
+        *("--size", str(max(1, limits.scratch_bytes // 4)), "--perms", "0700", "--tmpfs", HOME),
+    ]
+
+
+def toolchain_options(folders: Iterable[Path]) -> list[str]:
+    """Each folder where the host has it; one that is a link there is one here."""
+    options: list[str] = []
+    for folder in sorted(folders):
+        if folder.is_symlink():
+            options += ["--symlink", str(folder.resolve()), str(folder)]
+        else:
+            options += ["--ro-bind", str(folder), str(folder)]
+    return options
+
+
+def workspace_options(descriptors: Descriptors, *, environment: Mapping[str, str], cwd: str) -> list[str]:
+    """The last part: the workspace, the command's variables, and the descriptors that are waited on."""
+    return [
+        *_etc_of_ours(descriptors.etc),
         *("--bind-fd", str(descriptors.workspace), WORKSPACE),
         *("--remount-ro", "/"),
         *("--chdir", str(PurePosixPath(WORKSPACE, cwd))),
-        *_environment(environment),
+        *(part for name, value in environment.items() for part in ("--setenv", name, value)),
         *("--seccomp", str(descriptors.seccomp)),
         *("--json-status-fd", str(descriptors.status)),
         *("--block-fd", str(descriptors.start)),
@@ -96,13 +114,19 @@ def _system() -> list[str]:
     return options
 
 
-def _etc(ours: Mapping[str, int]) -> list[str]:
+def _etc_of_the_host() -> list[str]:
     options = ["--dir", "/etc"]
     for name in _ETC_OF_THE_HOST:
         options += ["--ro-bind-try", f"/etc/{name}", f"/etc/{name}"] if Path("/etc", name).exists() else []
-    for name, descriptor in ours.items():
-        options += ["--perms", "0444", "--file", str(descriptor), f"/etc/{name}"]
     return options
+
+
+def _etc_of_ours(files: Mapping[str, int]) -> list[str]:
+    return [
+        part
+        for name, descriptor in files.items()
+        for part in ("--perms", "0444", "--file", str(descriptor), f"/etc/{name}")
+    ]
 
 
 def _devices() -> list[str]:
@@ -112,24 +136,3 @@ def _devices() -> list[str]:
         *("--size", str(_SHARED_MEMORY_BYTES), "--tmpfs", "/dev/shm"),  # noqa: S108 - inside the sandbox
         *("--remount-ro", "/dev"),
     ]
-
-
-def _private_folders(limits: SandboxLimits) -> list[str]:
-    return [
-        *("--size", str(limits.scratch_bytes), "--tmpfs", TEMPORARY),
-        *("--size", str(max(1, limits.scratch_bytes // 4)), "--perms", "0700", "--tmpfs", HOME),
-    ]
-
-
-def _toolchains(folders: Sequence[Path]) -> list[str]:
-    options: list[str] = []
-    for folder in folders:
-        if folder.is_symlink():
-            options += ["--symlink", str(folder.resolve()), str(folder)]
-        else:
-            options += ["--ro-bind", str(folder), str(folder)]
-    return options
-
-
-def _environment(environment: Mapping[str, str]) -> list[str]:
-    return [part for name, value in environment.items() for part in ("--setenv", name, value)]

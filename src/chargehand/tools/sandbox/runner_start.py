@@ -118,10 +118,10 @@ def _exit_code(told: str, attended: Attended) -> int | None:
     if word == "signal":
         return None if attended.killed_for is not None else _SIGNAL_BASE + int(rest)
     if word == "failed":
-        number, _, step = rest.partition(" ")
-        if step == "program":
+        number, _, why = rest.partition(" ")
+        if why.startswith("program:"):
             return _NOT_EXECUTABLE if int(number) != errno.ENOENT else _NOT_FOUND
-        raise SandboxUnavailable(f"{step} could not be set up: {os.strerror(int(number))}; nothing was run")
+        raise SandboxUnavailable(f"the command's confinement could not be set up ({why}); nothing was run")
     if attended.killed_for is not None:
         return None
     raise SandboxUnavailable(f"the runner broke: {rest or 'it ended without a word'}")

@@ -7,22 +7,20 @@ import _socket
 import errno
 import os
 import resource
-import signal
 import sys
-from typing import NoReturn
 
+from . import confine, kernel
 from .forms import Form
 
 _NOT_STARTED = 127
 
 
-def become(form: Form, channel: _socket.socket) -> NoReturn:
-    """Replace this process with the command; on failure tell `ERRNO STEP` over the channel and end."""
+def become(form: Form, channel: _socket.socket) -> None:
+    """Replace this process with the command; on failure tell `ERRNO STEP` over the channel. Never returns."""
     step = "start"
     try:
         os.setsid()
-        for number in (signal.SIGPIPE, signal.SIGXFSZ):  # Python ignores them, and that would be inherited
-            signal.signal(number, signal.SIG_DFL)
+        kernel.hear_all_signals()
         step = "limits"
         _set_limits(form)
         step = "folder"
@@ -32,10 +30,11 @@ def become(form: Form, channel: _socket.socket) -> NoReturn:
             _confine(form, channel)
         step = "program"
         _execute(form)
-    except OSError as error:
+    except Exception as error:  # noqa: BLE001 - whatever it was, the command did not start
+        number = error.errno if isinstance(error, OSError) else 0
         if step == "program":
-            os.write(2, os.fsencode(f"{form['argv'][0]}: {error.strerror}\n"))
-        channel.send(f"{error.errno} {step}".encode())
+            os.write(2, os.fsencode(f"{form['argv'][0]}: {os.strerror(number or 0)}\n"))
+        channel.send(f"{number or 0} {step}: {error}".encode())
     finally:
         os._exit(_NOT_STARTED)
 
@@ -51,7 +50,6 @@ def _set_limits(form: Form) -> None:
 
 
 def _confine(form: Form, channel: _socket.socket) -> None:
-    from . import confine, kernel  # noqa: PLC0415 - they load on Linux only
 
     kernel.die_with_parent()
     kernel.give_up_privileges()

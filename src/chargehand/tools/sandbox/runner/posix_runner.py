@@ -13,7 +13,7 @@ import select
 import sys
 import time
 
-from . import child, tree
+from . import child, kernel, tree
 from .forms import Form
 from .supervisor import Supervisor
 
@@ -34,8 +34,6 @@ def run(form: Form, lifeline: int) -> None:
 
 def _run(form: Form, lifeline: int) -> str:
     if _IS_LINUX:
-        from . import kernel  # noqa: PLC0415 - it loads on Linux only
-
         kernel.become_subreaper()
     ours, theirs = _socket.socketpair()
     main_pid = os.fork()
@@ -47,20 +45,19 @@ def _run(form: Form, lifeline: int) -> str:
 
 
 def _attend(form: Form, lifeline: int, channel: _socket.socket, main_pid: int) -> str:
-    supervisor = _supervisor(form, channel) if form["mode"] == ["restricted"] else None
+    supervisor, failure = _supervisor(form, channel) if form["mode"] == ["restricted"] else (None, "")
     ended, status = _end_of(main_pid)
     poll = select.poll()
     for descriptor in (lifeline, ended, channel.fileno()):
         poll.register(descriptor, select.POLLIN)
     if supervisor is not None:
         poll.register(supervisor.listener, select.POLLIN)
-    failure = ""
     while True:
         ready = {descriptor for descriptor, _ in poll.poll(_REAP_MILLISECONDS)}
         if supervisor is not None and supervisor.listener in ready:
             supervisor.answer_next()
         if channel.fileno() in ready:
-            failure = os.fsdecode(channel.recv(4096))
+            failure += os.fsdecode(channel.recv(4096))
             poll.unregister(channel)
         if lifeline in ready or ended in ready:
             break
@@ -76,15 +73,16 @@ def _attend(form: Form, lifeline: int, channel: _socket.socket, main_pid: int) -
     return f"exit {code}" if code >= 0 else f"signal {-code}"
 
 
-def _supervisor(form: Form, channel: _socket.socket) -> Supervisor | None:
-    """None when the child ended before it had a filter; it says so itself."""
-    _, control, _, _ = channel.recvmsg(1, _socket.CMSG_SPACE(4))
+def _supervisor(form: Form, channel: _socket.socket) -> tuple[Supervisor | None, str]:
+    """Who answers the child's calls; or what the child says when it ended before it had a filter."""
+    text, control, _, _ = channel.recvmsg(4096, _socket.CMSG_SPACE(4))
     if not control:
-        return None
+        return None, os.fsdecode(text) or "0 start"
     listener = int.from_bytes(control[0][2][:4], sys.byteorder)
     os.set_inheritable(listener, False)
     names = {int(number): name for number, name in (text.split("=") for text in form["calls"])}
-    return Supervisor(listener, names, writable=form["writable"], most_tasks=int(form["processes"][0]))
+    supervisor = Supervisor(listener, names, writable=form["writable"], most_tasks=int(form["processes"][0]))
+    return supervisor, ""
 
 
 def _end_of(pid: int) -> tuple[int, list[int]]:
