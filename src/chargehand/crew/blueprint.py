@@ -20,6 +20,7 @@ from chargehand.crew.blueprint_drawing import drawing
 from chargehand.crew.blueprint_formatting import formatted
 from chargehand.crew.blueprint_pins import pinned
 from chargehand.crew.blueprint_views import ResourceView, ServiceView
+from chargehand.crew.blueprint_workbench import counted
 from chargehand.crew.specification_model import ServiceSpecification
 from chargehand.errors import InvalidInput
 
@@ -84,7 +85,7 @@ def _environment() -> Environment:
         "json": in_json,
     }
     environment.filters |= {"wrapped": wrapped, "comment": in_comment, "sqltext": sql_text, "as_query": as_query}
-    environment.globals |= {"data_model": data_model, "drawing": drawing}
+    environment.globals |= {"data_model": data_model, "drawing": drawing, "counted": counted, "tuple": tuple}
     return environment
 
 

@@ -238,6 +238,8 @@ class FieldView:
         match self.field.type:
             case FieldType.INTEGER:
                 return "types.QueryInteger"
+            case FieldType.NUMBER:
+                return "types.QueryNumber"
             case FieldType.BOOLEAN:
                 return "types.QueryBoolean"
             case _:
@@ -346,7 +348,7 @@ class FieldView:
     @property
     def sort_key(self) -> str:
         """Python source of what makes JSON values comparable."""
-        return "decimal.Decimal" if self.field.type is FieldType.DECIMAL else "lambda value: value"
+        return "decimal.Decimal" if self.field.type is FieldType.DECIMAL else ("float" if self.field.type in _NUMERIC else "str")
 
     def stored(self, value: Value) -> str:
         """Python source of a JSON value as the model holds it."""

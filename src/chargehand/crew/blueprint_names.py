@@ -53,6 +53,10 @@ _IN_SERVICES = frozenset(
     {"enums", "hash_password", "list_page", "models", "now", "order_of", "page_of", "references", "sa", "today", "uuid"}
     | {"version_conflict"}
 )
+_MODULES = frozenset(
+    {"access", "accounts", "api_keys", "base", "cli", "dependencies", "health", "migrations", "outbox", "permissions"}
+    | {"references", "service", "types"}
+)
 _IN_GIVEN = frozenset({"close", "found", "headers_for", "headers_of", "self", "settings", "stored"})
 _BUILTIN = frozenset(name for name in dir(builtins) if name.islower())
 _CLASSES = frozenset(
@@ -95,7 +99,7 @@ def fixture(word: str) -> str:
 
 def module(word: str) -> str:
     """The module that holds what belongs to this resource."""
-    return f"{word}_" if keyword.iskeyword(word) else word
+    return f"{word}_" if keyword.iskeyword(word) or word in _BUILTIN or word in _MODULES else word
 
 
 def class_name(word: str) -> str:

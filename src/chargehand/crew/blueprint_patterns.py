@@ -121,6 +121,29 @@ def text_matching(pattern: str, number: int, *, min_length: int = 0, max_length:
     return None
 
 
+def alphabets_matching(pattern: str, *, min_length: int = 0, max_length: int = 255) -> list[str] | None:
+    """The characters that may stand at each place of a matching text; None when none are found by simple means.
+
+    Any choice of them matches, so that texts can be counted through.
+    """
+    for longer in (0, 1, 2, 4, 8, 16, 32, 64, 128, 250):
+        alphabets = list(_Alphabets(0, longer).texts(parser.parse(pattern)))  # pyright: ignore[reportUnknownMemberType, reportUnknownArgumentType]  see the import
+        if min_length <= len(alphabets) <= max_length and _all_match(pattern, alphabets):
+            return alphabets
+    return None
+
+
+def _all_match(pattern: str, alphabets: list[str]) -> bool:
+    """Whether every character fits at its place; the places of these patterns do not depend on each other."""
+    first = [each[0] for each in alphabets]
+    texts = {
+        "".join([*first[:place], character, *first[place + 1 :]])
+        for place, alphabet in enumerate(alphabets)
+        for character in alphabet
+    } | {"".join(first)}
+    return all(matches(pattern, text) and re.search(pattern, text) for text in texts)
+
+
 class _Maker:
     """Walks a parsed pattern; each choice takes the next digits of the number."""
 
@@ -158,6 +181,21 @@ class _Maker:
                 yield from self.texts(branches[self.choose(len(branches))])
             case _:
                 yield ""
+
+
+class _Alphabets(_Maker):
+    """The same walk, with all characters of a place instead of one."""
+
+    def text(self, operation: str, argument: Any) -> Iterator[str]:
+        match operation:
+            case "ANY":
+                yield "abcdefghij"
+            case "IN":
+                yield "".join(_characters(argument)) or "?"
+            case "MAX_REPEAT" | "MIN_REPEAT" | "SUBPATTERN" | "BRANCH" | "LITERAL" | "NOT_LITERAL":
+                yield from super().text(operation, argument)
+            case _:
+                return
 
 
 def _characters(items: Any) -> list[str]:

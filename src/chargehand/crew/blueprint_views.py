@@ -515,6 +515,17 @@ class ResourceView:
         return [each for each in self.relations if each.name in self.resource.filters]
 
     @property
+    def equal_filters(self) -> list[tuple[str, str]]:
+        """Parameters that must equal a column: the query's attribute and the model's."""
+        found = [(each.attribute, each.model_attribute) for each in self.filter_fields]
+        found += [(self.state_attribute, self.state_attribute)] if self.filters_by_state else []
+        return found + [(each.column, each.column) for each in self.filter_relations]
+
+    @property
+    def ordered_filters(self) -> list[tuple[str, str]]:
+        return [(each.name, each.model_attribute) for each in self.filter_fields if each.is_ordered]
+
+    @property
     def filters_by_state(self) -> bool:
         return self.resource.states is not None and self.resource.states.field in self.resource.filters
 

@@ -237,7 +237,7 @@ def _read_integrations(
         found.append(
             model.Integration(
                 name=name,
-                description=one.text("description", max_length=500),
+                description=one.text("description", max_length=500, multiline=True),
                 base_url_env=f"{name.upper()}_BASE_URL",
                 token_env=f"{name.upper()}_TOKEN",
                 timeout_seconds=one.number("timeout_seconds", 5.0, least=0.1, most=60),

@@ -100,7 +100,7 @@ def _read_field(name: str, section: Section) -> Field | None:
     field = Field(
         name=name,
         type=kind,
-        description=section.text("description", max_length=500),
+        description=section.text("description", max_length=500, multiline=True),
         required=required,
         nullable=nullable,
         unique=section.boolean("unique", False),

@@ -30,7 +30,7 @@ RESOURCE_KEYS = (
     "sort", "search", "states", "owned_by", "permissions",
 )  # fmt: skip
 _GROUPS = {"read": ("list", "get"), "write": ("create", "update", "delete")}
-_FILTERABLE = frozenset(FieldType) - {FieldType.TEXT, FieldType.PASSWORD, FieldType.NUMBER}
+_FILTERABLE = frozenset(FieldType) - {FieldType.TEXT, FieldType.PASSWORD}
 _SORTABLE = frozenset(FieldType) - {FieldType.TEXT, FieldType.PASSWORD, FieldType.UUID, FieldType.BOOLEAN}
 _SEARCHABLE = frozenset({FieldType.STRING, FieldType.TEXT, FieldType.EMAIL, FieldType.URL})
 
@@ -120,7 +120,7 @@ def _read_belongs_to(resource: str, section: Section) -> tuple[BelongsTo, ...]:
                 nullable=nullable,
                 unique=one.boolean("unique", False),
                 nested=_read_nested(one, section, resource),
-                description=one.text("description", max_length=500),
+                description=one.text("description", max_length=500, multiline=True),
             )
         )
     return tuple(found)
@@ -152,7 +152,7 @@ def _read_many_to_many(section: Section) -> tuple[ManyToMany, ...]:
         one = Section(entries, f"{outer.where}.{name}", section.findings, ("resource", "description"))
         target = one.text("resource") or singular_of(name)
         found.append(
-            ManyToMany(name=name, resource=target, description=one.text("description", max_length=500))
+            ManyToMany(name=name, resource=target, description=one.text("description", max_length=500, multiline=True))
         )
     return tuple(found)
 
@@ -217,7 +217,7 @@ def _read_transitions(
         elif target in sources:
             one.report("to", f"leads from {target!r} to itself", "name another state")
         sets = MappingProxyType(_read_sets(one.section("set"), fields))
-        description = one.text("description", max_length=500)
+        description = one.text("description", max_length=500, multiline=True)
         found.append(
             Transition(name=name, sources=sources, target=target, sets=sets, description=description)
         )
