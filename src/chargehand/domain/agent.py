@@ -7,14 +7,13 @@ text is the same version and an edit never changes a running task.
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import cast
 
-import yaml
-
 from chargehand.domain.agent_block import Block, read_block
-from chargehand.domain.values import bytes_hash
+from chargehand.domain.front_matter import line_of, read_front_matter
+from chargehand.domain.values import bytes_hash, plain_text
 from chargehand.errors import Finding, InvalidDefinition
 
 MAX_DEFINITION_BYTES = 256 * 1024
@@ -67,8 +66,12 @@ def parse_definition(
             f"{origin} is larger than {MAX_DEFINITION_BYTES // 1024} KiB; shorten its body"
         )
     source = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if plain_text(source) != source:
+        raise InvalidDefinition(
+            f"{origin} holds NUL or a lone surrogate, which is no text; repair its encoding"
+        )
     front, body, first_line = _split(source, origin)
-    fields = _read_yaml(front, origin, first_line)
+    fields, lines = read_front_matter(front, origin, first_line)
     findings: list[Finding] = []
     name = _text(fields, "name", findings)
     description = _text(fields, "description", findings)
@@ -84,6 +87,7 @@ def parse_definition(
             Finding(where="body", message="is empty", hint="write the system prompt below the ---")
         )
     if findings:
+        findings = [replace(finding, line=line_of(finding.where, lines)) for finding in findings]
         first = findings[0]
         raise InvalidDefinition(f"{origin} cannot be registered: {first}", findings=findings)
     known = {"name", "description", "tools", "chargehand"}
@@ -120,27 +124,6 @@ def _split(source: str, origin: str) -> tuple[str, str, int]:
         )
         raise InvalidDefinition(f"{origin} lacks {missing}", findings=[finding])
     return match.group(1), match.group(2), source[:lead].count("\n") + 2
-
-
-def _read_yaml(front: str, origin: str, first_line: int) -> dict[str, object]:
-    try:
-        loaded: object = yaml.safe_load(front)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        line = first_line + (mark.line if mark is not None else 0)
-        problem = str(getattr(error, "problem", None) or error)
-        finding = Finding(
-            where="front matter", message=problem, line=line, hint="quote a value that holds ': '"
-        )
-        raise InvalidDefinition(
-            f"{origin}: front matter is not YAML: {finding}", findings=[finding]
-        ) from None
-    if not isinstance(loaded, dict):
-        finding = Finding(
-            where="front matter", message="is not a list of `key: value` lines", line=first_line
-        )
-        raise InvalidDefinition(f"{origin}: {finding}", findings=[finding])
-    return {str(key): value for key, value in cast("dict[object, object]", loaded).items()}
 
 
 def _text(fields: Mapping[str, object], key: str, findings: list[Finding]) -> str:

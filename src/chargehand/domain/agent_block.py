@@ -54,8 +54,8 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         command=reader.texts("command", required=runtime == "command"),
         delegates=reader.texts("delegates"),
         deliverables=reader.promises(),
-        repair_rounds=int(reader.number("repair_rounds", 1, at_least=0, at_most=5)),
-        attempts=int(reader.number("attempts", 1, at_least=1, at_most=20)),
+        repair_rounds=reader.whole("repair_rounds", 1, at_least=0, at_most=5),
+        attempts=reader.whole("attempts", 1, at_least=1, at_most=20),
         retry_seconds=reader.number("retry_seconds", 5.0, at_least=0, at_most=86_400),
         timeout_seconds=reader.number("timeout_seconds", None, at_least=1, at_most=30 * 86_400),
         budget=reader.budget(),
@@ -118,6 +118,13 @@ class _Reader:
             return default
         return float(value)
 
+    def whole(self, key: str, default: int, *, at_least: int, at_most: int) -> int:
+        found = self.number(key, float(default), at_least=at_least, at_most=at_most)
+        if found == int(found):
+            return int(found)
+        self.note(key, f"is not a whole number from {at_least} to {at_most}")
+        return default
+
     def budget(self) -> Budget:
         value = self.fields.get("budget", {})
         if not isinstance(value, dict):
@@ -145,7 +152,7 @@ class _Reader:
         if reader is None:
             return None
         reader.refuse_unknown("name", "path", "description", "checks")
-        name, path = reader.text("name"), reader.text("path")
+        name, path = reader.text("name"), reader.inside("path")
         checks = reader.fields.get("checks", [])
         if not isinstance(checks, list):
             reader.note("checks", "is not a list")
@@ -180,6 +187,16 @@ class _Reader:
             return value.strip()
         self.note(key, "is missing" if value is None else "is not text")
         return ""
+
+    def inside(self, key: str) -> str:
+        """A path that stays in the workspace on every platform."""
+        path = self.text(key)
+        parts = path.split("/")
+        if "\\" in path or ":" in path or ".." in parts or (path and "" in parts[:-1]):
+            self.note(
+                key, f"{path!r} leaves the workspace or is no plain path", "write it like out/report.json"
+            )
+        return path
 
     def _nested(self, key: str, value: object, example: str) -> "_Reader | None":
         if isinstance(value, dict):

@@ -7,7 +7,7 @@ Rule: what is compared or hashed (arguments of a step, an agent's content, an id
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TypeAlias, Union, cast
 
 from chargehand.errors import InvalidInput, PayloadTooLarge
@@ -62,14 +62,14 @@ def _children(node: object, depth: int) -> list[tuple[object, int]]:
     elif isinstance(node, float):
         if not math.isfinite(node):
             raise InvalidInput("NaN and Infinity are not JSON")
-    elif isinstance(node, Mapping):
-        mapping = cast("Mapping[object, object]", node)
+    elif isinstance(node, dict):
+        mapping = cast("dict[object, object]", node)
         for key in mapping:
             if not isinstance(key, str):
                 raise InvalidInput("a JSON object's keys are strings")
             _check_text(key)
         return [(child, depth + 1) for child in mapping.values()]
-    elif isinstance(node, Sequence):
+    elif isinstance(node, list | tuple):
         return [(child, depth + 1) for child in cast("Sequence[object]", node)]
     else:
         raise InvalidInput(f"{type(node).__name__} is not a JSON value")

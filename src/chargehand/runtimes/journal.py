@@ -53,6 +53,7 @@ class DurableSteps:
             return self._remember(step, unknown)
         else:
             self.before_new()
+            step = replace(step, attempt=self.task.attempt)
             await self.journal.begin(self.task, step, is_repeat=True)
         fail_point("steps.before_effect")
         result = await work()
