@@ -6,12 +6,12 @@ to 20 ms, longer than most commands run. Rule: the watch goes on, with or withou
 
 import asyncio
 import contextlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from chargehand.tools.sandbox.base import EndedBy, SandboxLimits
 from chargehand.tools.sandbox.cgroup import Group, GroupHome
-from chargehand.tools.sandbox.runner.tree import count_tasks, proportional_bytes, resident_bytes, tree_of
 from chargehand.tools.sandbox.scratch import Scratch
+from chargehand.tools.sandbox.trees import Tree, new_tree
 
 _FIRST_TICK_SECONDS = 0.02
 _TICK_SECONDS = 0.1
@@ -28,6 +28,7 @@ class Guard:
     """Folders whose size nothing else bounds."""
     root_pid: int = 0
     spared: frozenset[int] = frozenset()
+    tree: Tree = field(default_factory=new_tree)
     _group: Group | None = None
     _joining: asyncio.Task[None] | None = None
 
@@ -36,7 +37,7 @@ class Guard:
         await asyncio.sleep(_FIRST_TICK_SECONDS)
         while True:
             pids = self._tree()
-            if count_tasks(pids) > self.limits.processes:
+            if self.tree.count_tasks(pids) > self.limits.processes:
                 return EndedBy.PROCESSES
             if await self._has_too_much_memory(pids):
                 return EndedBy.MEMORY
@@ -52,21 +53,22 @@ class Guard:
         return self._group is not None and self._group.was_out_of_memory()
 
     async def close(self) -> None:
-        """Give the group back; the tree is dead by now."""
+        """End what the kill did not reach, and give the group back."""
+        self.tree.kill_strays()
         if self._joining is not None:
             await asyncio.wait({self._joining})
         if self._group is not None:
             await asyncio.to_thread(self._group.remove)
 
     def _tree(self) -> list[int]:
-        return [pid for pid in tree_of(self.root_pid) if pid not in self.spared]
+        return [pid for pid in self.tree.below(self.root_pid) if pid not in self.spared]
 
     async def _has_too_much_memory(self, pids: list[int]) -> bool:
         if self.ran_out_of_memory():
             return True
-        if resident_bytes(pids) <= self.limits.memory_bytes:
+        if self.tree.resident_bytes(pids) <= self.limits.memory_bytes:
             return False
-        return await asyncio.to_thread(proportional_bytes, pids) > self.limits.memory_bytes
+        return await asyncio.to_thread(self.tree.proportional_bytes, pids) > self.limits.memory_bytes
 
     async def _has_too_much_scratch(self) -> bool:
         if self.scratch is None:

@@ -4,6 +4,7 @@ Rule: never `none` unless the operator asked for it by name, and never a level w
 must not see.
 """
 
+import os
 import sys
 import tempfile
 from collections.abc import Generator, Sequence
@@ -16,12 +17,17 @@ from chargehand.tools.sandbox.base import Sandbox, SandboxCommand, SandboxLevel,
 from chargehand.tools.sandbox.bubblewrap import BubblewrapSandbox, find_binaries
 from chargehand.tools.sandbox.cgroup import find_group_home
 from chargehand.tools.sandbox.environment import Toolchains, find_toolchains
+from chargehand.tools.sandbox.job import JobSandbox
 from chargehand.tools.sandbox.landlock import landlock_abi
 from chargehand.tools.sandbox.plain import PlainSandbox
 from chargehand.tools.sandbox.restricted import RestrictedSandbox
+from chargehand.tools.sandbox.seatbelt import SeatbeltSandbox
 
 _CONFINING = (SandboxLevel.STRICT, SandboxLevel.RESTRICTED, SandboxLevel.SEATBELT, SandboxLevel.JOB)
 """From the strongest to the weakest; `none` is not among them."""
+
+_KEEPS_FILES = (SandboxLevel.STRICT, SandboxLevel.RESTRICTED, SandboxLevel.SEATBELT)
+"""Levels that are a boundary for files; `job` is none."""
 
 _READY, _LEAKED = b"ready", b"leaked"
 _PROBE_LIMITS = SandboxLimits(wall_seconds=20.0)
@@ -88,11 +94,27 @@ def _candidates(level: SandboxLevel, toolchains: Toolchains) -> list[Sandbox]:
             BubblewrapSandbox(binary=binary, toolchains=toolchains, groups=groups)
             for binary in find_binaries()
         ]
+    if level is SandboxLevel.SEATBELT:
+        return [_seatbelt(toolchains)]
+    if level is SandboxLevel.JOB:
+        return [_job(toolchains)]
     if level is SandboxLevel.RESTRICTED:
         return [_restricted(toolchains)]
-    if level is SandboxLevel.NONE:
-        return [PlainSandbox(toolchains=toolchains)]
-    raise SandboxUnavailable(f"there is no {level} on this system")
+    if os.name == "nt":
+        return [JobSandbox(toolchains=toolchains, level=SandboxLevel.NONE)]
+    return [PlainSandbox(toolchains=toolchains)]
+
+
+def _seatbelt(toolchains: Toolchains) -> Sandbox:
+    if sys.platform != "darwin":
+        raise SandboxUnavailable("sandbox-exec exists on macOS only")
+    return SeatbeltSandbox(toolchains=toolchains)
+
+
+def _job(toolchains: Toolchains) -> Sandbox:
+    if os.name != "nt":
+        raise SandboxUnavailable("job objects exist on Windows only")
+    return JobSandbox(toolchains=toolchains)
 
 
 def _restricted(toolchains: Toolchains) -> Sandbox:
@@ -109,14 +131,20 @@ def _restricted(toolchains: Toolchains) -> Sandbox:
 async def _try(sandbox: Sandbox) -> None:
     """Run a child that tries to read a file beside its workspace."""
     with _probe_folder() as (workspace, secret):
-        script = f"cat '{secret}' 2>/dev/null; cat ../secret 2>/dev/null; printf ready"
-        command = SandboxCommand(argv=("/bin/sh", "-c", script), workspace=workspace, limits=_PROBE_LIMITS)
+        command = SandboxCommand(argv=_trial(secret), workspace=workspace, limits=_PROBE_LIMITS)
         ended = await sandbox.run(command)
-    if _LEAKED in ended.stdout and sandbox.level is not SandboxLevel.NONE:
+    if _LEAKED in ended.stdout and sandbox.level in _KEEPS_FILES:
         raise SandboxUnavailable("a child read a file outside its workspace")
-    if not ended.succeeded or not ended.stdout.endswith(_READY):
+    if not ended.succeeded or not ended.stdout.rstrip().endswith(_READY):
         told = ended.stderr.decode(errors="replace").strip() or f"it ended by {ended.ended_by}"
         raise SandboxUnavailable(f"a child did not run: {told}")
+
+
+def _trial(secret: Path) -> tuple[str, ...]:
+    """Try to read the secret, then say that the child ran."""
+    if os.name == "nt":
+        return ("cmd.exe", "/d", "/c", f'type "{secret}" & echo ready')
+    return ("/bin/sh", "-c", f"cat '{secret}' 2>/dev/null; cat ../secret 2>/dev/null; printf ready")
 
 
 @contextmanager
