@@ -139,6 +139,17 @@ async def test_edit_of_a_file_that_changed_keeps_the_change_when_the_place_is_cl
     assert (folder / "a.txt").read_bytes() == b"zero\none\n2\n"
 
 
+async def test_edit_of_a_file_that_changed_replaces_no_more_than_one_place(call: Call, folder: Path) -> None:
+    (folder / "a.txt").write_bytes(b"one\n")
+    await call("Read", file_path="a.txt")
+    (folder / "a.txt").write_bytes(b"one\none\n")
+
+    result = await call("Edit", file_path="a.txt", old_string="one", new_string="two", replace_all=True)
+
+    assert "was changed since you read it" in result.content
+    assert (folder / "a.txt").read_bytes() == b"one\none\n"
+
+
 async def test_edits_made_at_once_all_take_place(call: Call, folder: Path) -> None:
     (folder / "a.txt").write_text("".join(f"<{n}>\n" for n in range(3)), encoding="utf-8")
     await call("Read", file_path="a.txt")

@@ -9,9 +9,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargehand.errors import PathRefused, ToolError
+from chargehand.tools.entries import Entry
 from chargehand.tools.globs import MAX_CHOICES, expand_braces, parse_glob
-from chargehand.tools.paths import parse_pattern
+from chargehand.tools.paths import LogicalPath, parse_pattern
 from chargehand.tools.search import MAX_GLOB_RESULTS
+from chargehand.tools.workspace import Workspace
 from tests.tools.conftest import Call
 
 
@@ -141,6 +143,24 @@ async def test_glob_shows_links_without_following_them(call: Call, folder: Path,
     assert (await call("Glob", pattern="**/*")).details["files"] == ["loop", "up"]
     assert (await call("Glob", pattern="up/*")).details["files"] == []
     assert (await call("Glob", pattern="*", path="up")).is_error
+
+
+async def test_glob_lists_only_folders_that_can_lead_to_a_match(
+    call: Call, workspace: Workspace, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("src/app", "src/lib", "docs"):
+        (folder / name).mkdir(parents=True)
+    listed: list[str] = []
+    listing = workspace.listing
+
+    def recorded(path: LogicalPath) -> list[Entry]:
+        listed.append(str(path))
+        return listing(path)
+
+    monkeypatch.setattr(workspace, "listing", recorded)
+    await call("Glob", pattern="src/a*/*.py")
+
+    assert listed == [".", "src", "src/app"]
 
 
 async def test_glob_without_a_match_says_so_and_how_to_look_deeper(call: Call) -> None:

@@ -138,6 +138,8 @@ async def test_grep_heeds_the_workspaces_ignore_file_even_below_it_but_no_hosts(
     call: Call, tree: Path
 ) -> None:
     (tree / ".gitignore").write_text("*.js\n", encoding="utf-8")
+    assert (await call("Grep", pattern="import")).content == "src/a.py"
+
     (tree.parent / ".gitignore").write_text("*.py\n", encoding="utf-8")
     (tree.parent / ".git").mkdir()
 

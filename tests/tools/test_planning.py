@@ -1,5 +1,6 @@
 """TodoWrite: the list is kept, replaced whole, and never believed when it is read."""
 
+import asyncio
 import dataclasses
 import json
 from pathlib import Path
@@ -52,6 +53,15 @@ async def test_the_same_list_again_is_the_same_list(call: Call, folder: Path) ->
     await call("TodoWrite", todos=[FIRST])
 
     assert kept(folder) == before
+
+
+async def test_lists_that_tasks_write_at_once_are_all_kept(context: ToolContext, folder: Path) -> None:
+    tasks = [dataclasses.replace(context, task_id=f"task-{number}") for number in range(6)]
+
+    for _ in range(5):
+        await asyncio.gather(*(call_tool(TOOLS, task, "TodoWrite", {"todos": [SECOND]}) for task in tasks))
+        assert sorted(kept(folder)) == [task.task_id for task in tasks]
+        (folder / ".chargehand" / "todo.json").unlink()
 
 
 @pytest.mark.parametrize(

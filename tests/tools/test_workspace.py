@@ -238,17 +238,26 @@ def test_a_write_that_expects_other_content_changes_nothing(held: Workspace) -> 
     assert read(held, "a.txt") == b"three"
 
 
-def test_of_many_writers_that_expect_the_same_content_one_wins(held: Workspace) -> None:
+def test_a_write_of_a_new_file_does_not_replace_one(held: Workspace) -> None:
+    held.write_bytes(held.path("a.txt"), b"one", only_new=True)
+
+    with pytest.raises(FileChanged, match="created meanwhile"):
+        held.write_bytes(held.path("a.txt"), b"two", only_new=True)
+    assert read(held, "a.txt") == b"one"
+
+
+def test_of_many_holders_that_expect_the_same_content_one_wins(held: Workspace, folder: Path) -> None:
     path = held.path("a.txt")
     before = held.write_bytes(path, b"start")
     outcomes: list[str] = []
 
     def write(number: int) -> None:
-        try:
-            held.write_bytes(path, f"writer {number}".encode(), expected=before)
-            outcomes.append("won")
-        except FileChanged:
-            outcomes.append("lost")
+        with Workspace(folder) as workspace:
+            try:
+                workspace.write_bytes(path, f"writer {number}".encode(), expected=before)
+                outcomes.append("won")
+            except FileChanged:
+                outcomes.append("lost")
 
     writers = [threading.Thread(target=write, args=(number,)) for number in range(8)]
     for writer in writers:
@@ -302,6 +311,16 @@ def test_the_quota_of_bytes_refuses_a_write_and_keeps_what_is_there(folder: Path
         with pytest.raises(QuotaExceeded):
             workspace.write_bytes(workspace.path("a.txt"), b"x" * 101)
         assert read(workspace, "a.txt") == b"x" * 100
+
+
+def test_what_another_holder_of_the_folder_writes_counts_too(folder: Path) -> None:
+    quota = Quota(max_bytes=100)
+    with Workspace(folder, quota=quota) as one, Workspace(folder, quota=quota) as other:
+        one.write_bytes(one.path("a.txt"), b"x" * 60)
+        other.write_bytes(other.path("b.txt"), b"x" * 30)
+
+        with pytest.raises(QuotaExceeded):
+            one.write_bytes(one.path("c.txt"), b"x" * 20)
 
 
 def test_the_quota_of_files_counts_folders_too(folder: Path) -> None:

@@ -76,11 +76,12 @@ def _edit_once(context: ToolContext, path: LogicalPath, edits: list[Replacement]
     else:
         edited = replace_all(first.new, rest, only_unique=False)
         text, count, line = edited.text, edited.replacements + 1, 1
-    stamp = context.workspace.write_bytes(path, before.text.encode(text), expected=before.stamp)
+    is_new = before.stamp is None
+    data = before.text.encode(text)
+    stamp = context.workspace.write_bytes(path, data, expected=before.stamp, only_new=is_new)
     start = max(line - SNIPPET_LINES, 1)
     snippet = lines_of(text)[start - 1 : line + SNIPPET_LINES]
     places = f"{count} place{'' if count == 1 else 's'}"
-    is_new = before.stamp is None
     told = f"Created {listed(path)}:" if is_new else f"Edited {listed(path)} in {places}:"
     shown_lines = numbered(snippet, first=start, max_line_characters=MAX_LINE_CHARACTERS)
     result = written(f"{told}\n{shown_lines}", path, stamp, created=is_new)

@@ -11,7 +11,7 @@ from pydantic import Field
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
-from chargehand.tools.disk_errors import FileChanged, FileMissing
+from chargehand.tools.disk_errors import FileMissing
 from chargehand.tools.entries import MIB, Content, Entry, EntryKind
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import LogicalPath, listed, shown
@@ -118,8 +118,6 @@ def _seen_as_it_is(context: ToolContext, path: LogicalPath, before: Entry) -> St
         raise ToolError(
             f"{shown(path)} exists and you have not read it in this task; read it before overwriting it"
         )
-    if before.size_bytes != seen.size_bytes or content_of(context.workspace, path).stamp != seen:
-        raise FileChanged(f"{shown(path)} was changed since you read it; read it again before overwriting it")
     return seen
 
 

@@ -140,7 +140,7 @@ def _compiled(part: str) -> _Part:
         return _ANY_DEPTH
     if not _is_wild(part):
         return part.__eq__
-    # Safe on an agent's pattern: `translate` puts every star but the last into an atomic group, so that
-    # nothing is tried twice. Two stars in a row inside a part mean the same as one.
-    fits = re.compile(fnmatch.translate(re.sub(r"\*+", "*", part))).match
+    # Safe on an agent's pattern: `translate` takes stars in a row as one and puts every star but the last into
+    # an atomic group, so that nothing is tried twice.
+    fits = re.compile(fnmatch.translate(part)).match
     return lambda name: fits(name) is not None

@@ -64,12 +64,12 @@ async def _todo_write(context: ToolContext, arguments: TodoWriteArguments) -> To
 
 def _keep(workspace: Workspace, task_id: str, todos: list[Todo]) -> None:
     for _ in range(WRITE_TRIES):
+        is_missing = not workspace.exists(LISTS_FILE)
         lists, stamp = _lists(workspace)
         kept = TodoLists(tasks={**lists.tasks, task_id: todos})
         try:
-            workspace.write_bytes(
-                LISTS_FILE, kept.model_dump_json(by_alias=True, indent=1).encode(), expected=stamp
-            )
+            data = kept.model_dump_json(by_alias=True, indent=1).encode()
+            workspace.write_bytes(LISTS_FILE, data, expected=stamp, only_new=is_missing and stamp is None)
         except FileChanged:
             continue
         return

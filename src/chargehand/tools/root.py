@@ -38,8 +38,8 @@ class Root(Protocol):
         """
         ...
 
-    def make_folders(self, path: LogicalPath) -> None:
-        """Make the folder and those above it; what exists is left alone."""
+    def make_folders(self, path: LogicalPath) -> int:
+        """Make the folder and those above it, and answer how many were missing."""
         ...
 
     def remove(self, path: LogicalPath) -> None:

@@ -64,13 +64,15 @@ class PosixRoot:
             # The journal will say that this write is done; a power cut must not take the rename back.
             os.fsync(parent)
 
-    def make_folders(self, path: LogicalPath) -> None:
+    def make_folders(self, path: LogicalPath) -> int:
+        made = 0
         for depth in range(1, len(path.parts) + 1):
             step = LogicalPath(path.parts[:depth])
             with self._folder(step.parent, follow=False) as parent, suppress(FileExistsError):
                 os.mkdir(step.name, dir_fd=parent)
+                made += 1
         with self._folder(path, follow=False):
-            pass  # An existing entry on the way must have been a folder, and no link.
+            return made  # An existing entry on the way must have been a folder, and no link.
 
     def remove(self, path: LogicalPath) -> None:
         with self._folder(path.parent, follow=False) as parent:

@@ -79,11 +79,14 @@ class WindowsRoot:
             if mode is not None and not mode & stat.S_IWRITE:
                 (folder / path.name).chmod(stat.S_IREAD)
 
-    def make_folders(self, path: LogicalPath) -> None:
+    def make_folders(self, path: LogicalPath) -> int:
+        made = 0
         for depth in range(1, len(path.parts) + 1):
             step = LogicalPath(path.parts[:depth])
             with self._pinned(step.parent) as folder, suppress(FileExistsError):
                 (folder / step.name).mkdir()
+                made += 1
+        return made
 
     def remove(self, path: LogicalPath) -> None:
         with self._pinned(path.parent) as folder:

@@ -6,7 +6,6 @@ All of it blocks; callers on the event loop go through `asyncio.to_thread`.
 
 import os
 import stat
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import TracebackType
@@ -26,6 +25,7 @@ from chargehand.tools.paths import (
     shown,
 )
 from chargehand.tools.root import Root, open_root
+from chargehand.tools.shared import shared_hold
 
 MAX_DEPTH = 64
 
@@ -38,8 +38,7 @@ class Workspace:
         self.quota = quota or Quota()
         self._root = root or open_root(self.folder)
         self._known_roots = (MOUNT_POINT, str(self.folder))
-        self._writing = threading.RLock()
-        self._usage: Usage | None = None
+        self._shared = shared_hold(self.folder)
 
     def __enter__(self) -> Self:
         return self
@@ -82,16 +81,22 @@ class Workspace:
         _check_size(len(data), max_bytes, path)
         return Content(data=data, stamp=Stamp.of(data))
 
-    def write_bytes(self, path: LogicalPath, data: bytes, *, expected: Stamp | None = None) -> Stamp:
+    def write_bytes(
+        self, path: LogicalPath, data: bytes, *, expected: Stamp | None = None, only_new: bool = False
+    ) -> Stamp:
         """Put the file in place at once, making the folders above it, and answer its stamp.
 
-        With `expected`, `FileChanged` when the file holds something else by now. A link at the path is
-        replaced, never followed. Permissions of a replaced file are kept, without setuid.
+        `FileChanged` when the file holds something else than `expected`, or stands there already while
+        `only_new`: of those who write from this process at once, one wins. What a command writes in the
+        instant before the rename is not seen. A link at the path is replaced, never followed. Permissions of a
+        replaced file are kept, without setuid.
         """
-        with self._writing, explained(path):
+        with self._shared.writing, explained(path):
             before = self._present(path)
             if before is not None and stat.S_ISDIR(before.st_mode):
                 raise ToolError(f"{shown(path)} is a folder; name a file in it")
+            if only_new and before is not None:
+                raise FileChanged(f"{shown(path)} has been created meanwhile; read it")
             if expected is not None:
                 self._check_unchanged(path, expected)
             self._reserve(path, len(data), before)
@@ -104,14 +109,13 @@ class Workspace:
 
     def make_folder(self, path: LogicalPath) -> None:
         """Make a folder and those above it; one that exists is left as it is."""
-        with self._writing, explained(path):
+        with self._shared.writing, explained(path):
             self._reserve(path, 0, None)
-            self._root.make_folders(path)
-            self._usage = None
+            self._count(0, self._root.make_folders(path))
 
     def remove(self, path: LogicalPath) -> None:
         """Remove a file, or a link itself. ToolError when it is not there or is a folder."""
-        with self._writing, explained(path):
+        with self._shared.writing, explained(path):
             before = self._root.lstat(path)
             self._root.remove(path)
             self._count(-_counted_bytes(before), -1)
@@ -177,8 +181,8 @@ class Workspace:
                 size_bytes += _counted_bytes(status)
                 if stat.S_ISDIR(status.st_mode) and len(folder.parts) < MAX_DEPTH:
                     pending.append(folder.child(name))
-        self._usage = Usage(size_bytes=size_bytes, files=files)
-        return self._usage
+        self._shared.usage = Usage(size_bytes=size_bytes, files=files)
+        return self._shared.usage
 
     def _present(self, path: LogicalPath) -> os.stat_result | None:
         try:
@@ -187,20 +191,19 @@ class Workspace:
             return None
 
     def _check_unchanged(self, path: LogicalPath, expected: Stamp) -> None:
-        current = self.read_bytes(path, max_bytes=expected.size_bytes + MIB)
-        if current.stamp != expected:
-            raise FileChanged(f"{shown(path)} was changed meanwhile; read it again")
+        has_its_size = self._root.lstat(path).st_size == expected.size_bytes
+        if not has_its_size or self.read_bytes(path, max_bytes=expected.size_bytes).stamp != expected:
+            raise FileChanged(f"{shown(path)} was changed since it was read; read it again")
 
     def _make_parents(self, path: LogicalPath) -> None:
         try:
             self._root.lstat(path.parent)
         except FileNotFoundError:
-            self._root.make_folders(path.parent)
-            self._usage = None
+            self._count(0, self._root.make_folders(path.parent))
 
     def _reserve(self, path: LogicalPath, size_bytes: int, before: os.stat_result | None) -> None:
         """Refuse a write that the quota has no room for; before a refusal the figure is measured anew."""
-        for usage in (self._usage or self.usage(), None):
+        for usage in (self._shared.usage or self.usage(), None):
             current = usage or self.usage()
             total = current.size_bytes + size_bytes - _counted_bytes(before)
             files = current.files + (before is None)
@@ -217,9 +220,9 @@ class Workspace:
         )
 
     def _count(self, size_bytes: int, files: int) -> None:
-        known = self._usage
+        known = self._shared.usage
         if known is not None:
-            self._usage = Usage(size_bytes=known.size_bytes + size_bytes, files=known.files + files)
+            self._shared.usage = Usage(size_bytes=known.size_bytes + size_bytes, files=known.files + files)
 
 
 def _counted_bytes(status: os.stat_result | None) -> int:
