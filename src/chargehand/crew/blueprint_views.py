@@ -28,7 +28,6 @@ from chargehand.crew.specification_model import (
     singular_of,
 )
 
-
 _FREE_TEXT = frozenset({FieldType.STRING, FieldType.TEXT})
 
 
@@ -782,6 +781,54 @@ class ServiceView:
             for each in self.resources
         }
         return [self.view(name) for name in TopologicalSorter(graph).static_order()]
+
+    # What only some services need
+
+    @cached_property
+    def field_types(self) -> set[str]:
+        return {each.field.type.value for resource in self.resources for each in resource.fields}
+
+    @cached_property
+    def filter_types(self) -> set[str]:
+        return {each.field.type.value for resource in self.resources for each in resource.filter_fields}
+
+    @property
+    def has_patterns(self) -> bool:
+        return any(each.field.pattern for resource in self.resources for each in resource.fields)
+
+    @property
+    def has_filters(self) -> bool:
+        return any(each.has_filters for each in self.resources if each.allows("list"))
+
+    @property
+    def has_searches(self) -> bool:
+        return any(each.search_attributes for each in self.resources)
+
+    @property
+    def has_lists(self) -> bool:
+        return any(each.allows("list") for each in self.resources)
+
+    @property
+    def has_references(self) -> bool:
+        return any(each.checks_references or each.links for each in self.resources)
+
+    @property
+    def has_relations(self) -> bool:
+        return any(each.checks_references for each in self.resources)
+
+    @property
+    def has_links(self) -> bool:
+        return any(each.links for each in self.resources)
+
+    @property
+    def needs_today(self) -> bool:
+        defaults = [each.field.default for resource in self.resources for each in resource.fields]
+        sets = [value for resource in self.resources for move in resource.transitions for value in move.transition.sets.values()]
+        return any(isinstance(each, str) and each.startswith("today") for each in defaults + sets)
+
+    @property
+    def needs_settings_dependency(self) -> bool:
+        return self.is_jwt or any(each.passwords for each in self.resources)
 
     @property
     def runtime_packages(self) -> list[str]:
