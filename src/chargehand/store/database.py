@@ -141,16 +141,21 @@ def _engine(path: Path, *, size: int, begin: str, query_only: bool) -> AsyncEngi
         # The driver's own BEGIN is deferred and late; ours are sent by the "begin" event below.
         connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's own attribute
         cursor = connection.cursor()
-        for pragma in (
-            f"busy_timeout={BUSY_SECONDS * 1000}",
-            "journal_mode=WAL",
-            "synchronous=FULL",
-            "foreign_keys=ON",
-            "temp_store=MEMORY",
-            f"query_only={'ON' if query_only else 'OFF'}",
-        ):
-            cursor.execute(f"PRAGMA {pragma}")
-        cursor.close()
+        try:
+            for pragma in (
+                f"busy_timeout={BUSY_SECONDS * 1000}",
+                "journal_mode=WAL",
+                "synchronous=FULL",
+                "foreign_keys=ON",
+                "temp_store=MEMORY",
+                f"query_only={'ON' if query_only else 'OFF'}",
+            ):
+                cursor.execute(f"PRAGMA {pragma}")
+            cursor.close()
+        except BaseException:
+            # The pool forgets a connection that it could not prepare, and with it the connection's thread.
+            connection.close()
+            raise
 
     def begin_as_told(connection: Connection) -> None:
         if begin:

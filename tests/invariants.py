@@ -1,0 +1,131 @@
+"""What must hold of a database at any moment between two transactions, checked past all of our code."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+FINAL = "('completed','failed','canceled')"
+TERMINAL = "('task.completed','task.failed','task.canceled')"
+
+
+def violations(database: Path) -> list[str]:
+    """Every broken promise, named with the task that shows it; an empty list when all hold."""
+    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+        return [
+            f"{rule}: {', '.join(map(str, row))}"
+            for rule, statement in RULES
+            for row in connection.execute(statement)
+        ] + list(_unsound_file(connection))
+
+
+def _unsound_file(connection: sqlite3.Connection) -> Iterator[str]:
+    for (verdict,) in connection.execute("PRAGMA integrity_check"):
+        if verdict != "ok":
+            yield f"the file is damaged: {verdict}"
+
+
+RULES = [
+    (
+        "a task's events are numbered from 1 without a gap, and its row knows the last number",
+        """
+        SELECT t.id, t.last_event, count(e.sequence), min(e.sequence), max(e.sequence)
+        FROM agent_tasks t LEFT JOIN task_events e ON e.task_id = t.id GROUP BY t.id
+        HAVING count(e.sequence) <> t.last_event OR min(e.sequence) <> 1 OR max(e.sequence) <> t.last_event
+        """,
+    ),
+    (
+        "an event belongs to a task",
+        "SELECT task_id, kind FROM task_events WHERE task_id NOT IN (SELECT id FROM agent_tasks)",
+    ),
+    (
+        "a task ends once, and once more each time that it was reopened",
+        f"""
+        SELECT t.id, t.status,
+               sum(e.kind IN {TERMINAL}) AS ends, sum(e.kind = 'task.reopened') AS reopened
+        FROM agent_tasks t JOIN task_events e ON e.task_id = t.id GROUP BY t.id
+        HAVING ends <> reopened + (t.status IN {FINAL})
+        """,  # noqa: S608 - constants of this module
+    ),
+    (
+        "the last event of an ended task is its end",
+        f"""
+        SELECT t.id, t.status, e.kind
+        FROM agent_tasks t JOIN task_events e ON e.task_id = t.id AND e.sequence = t.last_event
+        WHERE (t.status IN {FINAL}) <> (e.kind IN {TERMINAL})
+           OR (t.status IN {FINAL} AND e.kind <> 'task.' || t.status)
+        """,  # noqa: S608 - constants of this module
+    ),
+    (
+        "below an ended task nothing goes on that was not told to stop",
+        f"""
+        SELECT p.id, p.status, c.id, c.status FROM agent_tasks p JOIN agent_tasks c ON c.parent_id = p.id
+        WHERE p.status IN {FINAL} AND c.status NOT IN {FINAL} AND c.cancel_requested_at IS NULL
+        """,  # noqa: S608 - constants of this module
+    ),
+    (
+        "who waits for children has one that has not ended",
+        f"""
+        SELECT p.id FROM agent_tasks p WHERE p.status = 'waiting' AND p.reason = 'children' AND NOT EXISTS
+        (SELECT 1 FROM agent_tasks c WHERE c.parent_id = p.id AND c.status NOT IN {FINAL})
+        AND NOT EXISTS (SELECT 1 FROM task_steps s WHERE s.task_id = p.id AND s.status = 'open'
+                        AND s.kind <> 'delegation')
+        """,  # noqa: S608 - constants of this module
+    ),
+    (
+        "who waits for an answer has an open question",
+        """
+        SELECT t.id FROM agent_tasks t WHERE t.status = 'waiting' AND t.reason = 'question' AND NOT EXISTS
+        (SELECT 1 FROM task_steps s WHERE s.task_id = t.id AND s.kind = 'question' AND s.status = 'open')
+        """,
+    ),
+    (
+        "a tree's budget is what its tasks have used, and never more than the limit",
+        """
+        SELECT r.id, r.steps_spent, r.children_spent,
+               json_extract(r.budget, '$.steps'), json_extract(r.budget, '$.children')
+        FROM agent_tasks r WHERE r.parent_id IS NULL AND (
+            r.steps_spent > json_extract(r.budget, '$.steps')
+            OR r.children_spent > json_extract(r.budget, '$.children')
+            OR r.children_spent <> (SELECT count(*) - 1 FROM agent_tasks t WHERE t.root_id = r.id)
+            OR r.steps_spent < (SELECT count(*) FROM task_steps s JOIN agent_tasks t ON t.id = s.task_id
+                                WHERE t.root_id = r.id))
+        """,
+    ),
+    (
+        "a tree that nobody retried has paid for each of its steps once",
+        """
+        SELECT r.id, r.steps_spent FROM agent_tasks r WHERE r.parent_id IS NULL
+        AND NOT EXISTS (SELECT 1 FROM task_events e JOIN agent_tasks t ON t.id = e.task_id
+                        WHERE t.root_id = r.id AND e.kind IN ('task.reopened', 'task.deferred'))
+        AND r.steps_spent <> (SELECT count(*) FROM task_steps s JOIN agent_tasks t ON t.id = s.task_id
+                              WHERE t.root_id = r.id)
+        """,
+    ),
+    (
+        "no task is deeper than its tree may be",
+        """
+        SELECT t.id, t.depth FROM agent_tasks t JOIN agent_tasks r ON r.id = t.root_id
+        WHERE t.depth > json_extract(r.budget, '$.depth')
+        """,
+    ),
+    (
+        "a child's step tells of it",
+        """
+        SELECT c.id FROM agent_tasks c WHERE c.parent_id IS NOT NULL AND NOT EXISTS
+        (SELECT 1 FROM task_events e WHERE e.task_id = c.parent_id AND e.kind = 'task.delegated'
+         AND e.data LIKE '%' || c.id || '%')
+        """,
+    ),
+    (
+        "a step is finished once",
+        """
+        SELECT e.task_id, json_extract(e.data, '$.path') AS path, count(*) FROM task_events e
+        WHERE e.kind = 'step.finished' AND NOT EXISTS
+        (SELECT 1 FROM task_events x WHERE x.task_id = e.task_id
+         AND x.kind IN ('task.reopened', 'task.deferred'))
+        GROUP BY e.task_id, path HAVING count(*) > 1
+        """,
+    ),
+]
+"""What is promised, and a query for what breaks it."""

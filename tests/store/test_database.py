@@ -1,0 +1,279 @@
+"""The two doors: what is durable, what is told, and what a cancel or a fault in the middle leaves behind."""
+
+import asyncio
+import random
+import sqlite3
+import threading
+from collections.abc import AsyncGenerator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import text
+
+from chargehand.clock import SystemClock
+from chargehand.errors import Unavailable
+from chargehand.store.database import Database, Tx, integrity_problem
+
+
+@pytest_asyncio.fixture
+async def db(tmp_path: Path) -> AsyncGenerator[Database, None]:
+    """An opened database with a table `notes`."""
+    with closing(sqlite3.connect(tmp_path / "test.db")) as connection:
+        connection.execute("CREATE TABLE notes (author INTEGER, line INTEGER CHECK (line < 100))")
+    database = Database(tmp_path / "test.db", SystemClock())
+    yield database
+    await database.stop()
+
+
+async def write_lines(tx: Tx, author: int, *, lines: int = 3) -> None:
+    for line in range(lines):
+        statement = text("INSERT INTO notes VALUES (:author, :line)")
+        await tx.connection.execute(statement, {"author": author, "line": line})
+
+
+async def count(db: Database) -> int:
+    async with db.read() as tx:
+        return await tx.connection.scalar(text("SELECT count(*) FROM notes")) or 0
+
+
+async def test_hints_are_sent_when_the_rows_can_be_read_by_others_and_not_before(db: Database) -> None:
+    seen: list[int] = []
+
+    def look() -> None:
+        with closing(sqlite3.connect(db.path)) as other:
+            seen.append(other.execute("SELECT count(*) FROM notes").fetchone()[0])
+
+    async with db.write() as tx:
+        tx.after_commit(look)
+        await write_lines(tx, 1)
+        assert seen == []
+
+    assert seen == [3]
+
+
+async def test_a_rollback_forgets_rows_and_hints(db: Database) -> None:
+    sent: list[str] = []
+
+    async def change_my_mind() -> None:
+        async with db.write() as tx:
+            tx.after_commit(lambda: sent.append("hint"))
+            await write_lines(tx, 1)
+            raise ValueError("changed my mind")
+
+    with pytest.raises(ValueError, match="changed my mind"):
+        await change_my_mind()
+
+    assert (sent, await count(db)) == ([], 0)
+
+
+async def test_a_statement_that_is_refused_leaves_the_writer_usable(db: Database) -> None:
+    with pytest.raises(Exception, match="CHECK constraint failed"):
+        async with db.write() as tx:
+            await write_lines(tx, 1, lines=101)
+    async with db.write() as tx:
+        await write_lines(tx, 2)
+
+    assert await count(db) == 3
+
+
+async def test_a_commit_is_durable_as_a_power_cut_demands(db: Database) -> None:
+    async with db.write() as tx:
+        durable = await tx.connection.scalar(text("PRAGMA synchronous"))
+        mode = await tx.connection.scalar(text("PRAGMA journal_mode"))
+        foreign = await tx.connection.scalar(text("PRAGMA foreign_keys"))
+
+    assert (durable, mode, foreign) == (2, "wal", 1)
+
+
+async def test_a_write_transaction_begins_with_the_write_lock(db: Database) -> None:
+    async with db.write():
+        with (
+            closing(sqlite3.connect(db.path, timeout=0)) as other,
+            pytest.raises(sqlite3.OperationalError, match="locked"),
+        ):
+            other.execute("BEGIN IMMEDIATE")
+
+
+async def test_readers_do_not_wait_for_a_writer_and_see_what_was_committed(db: Database) -> None:
+    async with db.write() as tx:
+        await write_lines(tx, 1)
+        during = await count(db)
+
+    assert (during, await count(db)) == (0, 3)
+
+
+async def test_a_reader_cannot_write(db: Database) -> None:
+    with pytest.raises(Unavailable, match="cannot be written"):
+        async with db.read() as tx:
+            await write_lines(tx, 1)
+
+
+async def test_writers_take_turns_in_the_order_in_which_they_came(db: Database) -> None:
+    order: list[int] = []
+
+    async def write(number: int) -> None:
+        async with db.write() as tx:
+            await write_lines(tx, number)
+            order.append(number)
+
+    await asyncio.gather(*(write(number) for number in range(20)))
+
+    assert order == list(range(20))
+
+
+async def test_writers_canceled_at_any_moment_leave_whole_transactions_and_one_hint_for_each(
+    db: Database,
+) -> None:
+    chance = random.Random(7)  # noqa: S311 - moments of a test
+    sent: list[int] = []
+
+    async def write(author: int) -> None:
+        async with db.write() as tx:
+            tx.after_commit(lambda: sent.append(author))
+            await write_lines(tx, author)
+
+    for author in range(300):
+        writer = asyncio.create_task(write(author))
+        await asyncio.sleep(chance.random() * 0.003)
+        writer.cancel()
+        await asyncio.wait([writer])
+
+    async with db.read() as tx:
+        rows = await tx.connection.execute(text("SELECT author, count(*) FROM notes GROUP BY author"))
+        stored = dict(list(rows))
+    assert set(stored.values()) == {3}
+    assert sorted(stored) == sorted(sent)
+    assert 0 < len(sent) < 300, "the moments were not spread over the transaction"
+
+
+async def test_a_cancel_during_the_commit_comes_through_after_the_hints(db: Database) -> None:
+    sent: list[str] = []
+    writer: asyncio.Task[None] | None = None
+
+    async def write() -> None:
+        async with db.write() as tx:
+            await write_lines(tx, 1)
+            tx.after_commit(lambda: sent.append("hint"))
+            assert writer is not None
+            # The next thing that is awaited is the commit.
+            writer.cancel()
+
+    writer = asyncio.create_task(write())
+    with pytest.raises(asyncio.CancelledError):
+        await writer
+
+    assert (sent, await count(db)) == (["hint"], 3)
+
+
+async def test_a_writer_canceled_while_it_waits_for_another_process_gives_up_its_place(db: Database) -> None:
+    async def write() -> None:
+        async with db.write() as tx:
+            await write_lines(tx, 1)
+
+    await write()
+    with closing(sqlite3.connect(db.path, isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(write())
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done, "the other's lock was passed over"
+        waiting.cancel()
+        other.execute("ROLLBACK")
+
+    async with asyncio.timeout(5):
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await write()
+    assert await count(db) == 6
+
+
+async def test_a_canceled_reader_leaves_the_readers_usable(db: Database) -> None:
+    slow = text(
+        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 300000) SELECT max(x) FROM c"
+    )
+
+    async def read() -> None:
+        async with db.read() as tx:
+            await tx.connection.scalar(slow)
+
+    for _ in range(12):
+        reader = asyncio.create_task(read())
+        await asyncio.sleep(0.001)
+        reader.cancel()
+        await asyncio.wait([reader])
+
+    async with asyncio.timeout(5):
+        assert await count(db) == 0
+
+
+async def test_stopping_lets_the_open_transaction_end_and_takes_no_more(db: Database) -> None:
+    async with db.write() as tx:
+        stopping = asyncio.create_task(db.stop())
+        await asyncio.sleep(0)
+        await write_lines(tx, 1)
+    await stopping
+
+    with pytest.raises(Unavailable, match="stopping"):
+        async with db.write():
+            pass
+    with pytest.raises(Unavailable, match="stopping"):
+        async with db.read():
+            pass
+    with closing(sqlite3.connect(db.path)) as other:
+        assert other.execute("SELECT count(*) FROM notes").fetchone() == (3,)
+
+
+async def test_stopping_ends_every_thread(tmp_path: Path) -> None:
+    before = threading.active_count()
+    database = Database(tmp_path / "empty.db", SystemClock())
+    async with database.write(), database.read(), database.read():
+        pass
+
+    await database.stop()
+
+    left = [thread for thread in threading.enumerate() if thread.name.startswith("Thread-")]
+    for thread in left:
+        thread.join(timeout=5)
+    assert threading.active_count() <= before
+
+
+async def test_a_connection_that_cannot_be_prepared_leaves_no_thread_behind(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path, isolation_level=None)) as other:
+        # Not yet in WAL mode: the first connection would change that, and does not wait for others to let it.
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE t (a)")
+        before = threading.active_count()
+        database = Database(path, SystemClock())
+        for _ in range(3):
+            with pytest.raises(Unavailable, match="locked"):
+                async with database.write():
+                    pass
+        await database.stop()
+
+    assert threading.active_count() <= before
+
+
+async def test_a_file_that_is_gone_or_no_database_is_told_plainly(tmp_path: Path) -> None:
+    absent = Database(tmp_path / "no" / "folder" / "x.db", SystemClock())
+
+    with pytest.raises(Unavailable, match="check the data folder"):
+        async with absent.write():
+            pass
+    await absent.stop()
+
+
+def test_the_integrity_check_finds_damage(tmp_path: Path) -> None:
+    path = tmp_path / "x.db"
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("CREATE TABLE t (a TEXT)")
+        connection.executemany("INSERT INTO t VALUES (?)", [("x" * 500,) for _ in range(200)])
+        connection.commit()
+    assert integrity_problem(path) is None
+
+    damaged = bytearray(path.read_bytes())
+    damaged[4096 * 3 : 4096 * 5] = bytes(4096 * 2)
+    path.write_bytes(damaged)
+
+    assert integrity_problem(path) is not None
