@@ -16,6 +16,10 @@ from chargehand.service.services import Services
 from chargehand.wire.answers import agent_body, agent_summary, listed, versions_body
 from chargehand.wire.rest import AgentBody, AgentList, AgentPublished, AgentSource, AgentVersionList, WhoAmI
 
+_OF_AGENT = dict.fromkeys(
+    ("get_agent", "list_agent_versions", "list_tasks_of_agent"), ("agent_id", "/items/0/id")
+)
+
 
 @dataclass(frozen=True, slots=True)
 class AgentRoutes:
@@ -74,7 +78,7 @@ class AgentRoutes:
                 endpoint=self.list_agents,
                 needs=Scope.AGENTS_READ,
                 tag="agents",
-                answers={200: Answer(description="All of them.", model=AgentList)},
+                answers={200: Answer(description="All of them.", model=AgentList, leads_to=_OF_AGENT)},
             ),
             Route(
                 method="GET",

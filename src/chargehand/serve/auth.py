@@ -33,7 +33,7 @@ class Authentication:
         try:
             scope["principal"] = await self._access.verify(_bearer_token(scope))
         except Unauthorized:
-            if scope["path"] not in PUBLIC_PATHS or scope["method"] != "GET":
+            if scope["path"] not in PUBLIC_PATHS:
                 raise
         await self._app(scope, receive, send)
 

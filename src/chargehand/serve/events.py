@@ -17,10 +17,10 @@ from starlette.types import Scope as AsgiScope
 from chargehand.domain.access import Scope
 from chargehand.domain.history import Event
 from chargehand.domain.task import FINAL
-from chargehand.errors import Finding, InvalidInput, TooManyRequests
+from chargehand.errors import TooManyRequests
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
-from chargehand.serve.queries import Query, task_id_of, whole_number
+from chargehand.serve.queries import Query, last_seen, task_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
 from chargehand.service.services import Services
@@ -58,9 +58,9 @@ class EventRoutes:
         """
         who, task_id = principal_of(request), task_id_of(request)
         query = Query(request, (queries.AFTER, queries.EVENT_LIMIT))
-        after, limit = query.number(queries.AFTER), query.number(queries.EVENT_LIMIT)
+        after, limit = last_seen(request, query.number(queries.AFTER)), query.number(queries.EVENT_LIMIT)
         if _wants_stream(request):
-            return await self._stream(request, task_id, _resumed_after(request, after))
+            return await self._stream(request, task_id, after)
         events = await self.services.watch.events(who, task_id, after=after, limit=limit)
         next_after = events[-1].sequence if events else after
         return JsonResponse(listed((event_body(event) for event in events), next_after=next_after))
@@ -169,17 +169,3 @@ def as_server_sent(event: Event) -> bytes:
 
 def _wants_stream(request: Request) -> bool:
     return STREAM_TYPE in request.headers.get("accept", "")
-
-
-def _resumed_after(request: Request, after: int) -> int:
-    """A reconnecting browser keeps the URL, so the header is the newer of the two."""
-    last = request.headers.get("last-event-id")
-    if last is None:
-        return after
-    number = whole_number(last)
-    if number is None or number > queries.MAX_SEQUENCE:
-        finding = Finding(
-            where="Last-Event-ID", message="is not a sequence number", hint="send the last id that was seen"
-        )
-        raise InvalidInput(f"the stream cannot be resumed: {finding}", findings=[finding])
-    return number

@@ -32,6 +32,8 @@ HTTP_CODES = {
 }
 """Codes of what HTTP itself forbids; the others stand in chargehand.errors."""
 
+# Named anew by RFC 9110; which name Python gives depends on its version.
+_TITLES = {413: "Content Too Large", 422: "Unprocessable Content"}
 _MOST_FINDINGS = 50
 
 
@@ -47,7 +49,7 @@ def problem(
     """A problem body."""
     body = {
         "type": f"urn:chargehand:problem:{code}",
-        "title": HTTPStatus(status).phrase,
+        "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,

@@ -167,19 +167,30 @@ class Query:
             raise _refused(STATUS.name, "is no status", f"one of: {', '.join(Status)}")
         return None if values is None else values[0]
 
-    def labels(self) -> dict[str, str]:
-        """key:value, any number of them; all must fit."""
+    def labels(self) -> dict[str, str] | None:
+        """key:value, any number of them; all must fit. None: two values of one key, which no task has."""
         labels: dict[str, str] = {}
-        for text in self._values.get(LABEL.name, []):
+        given = self._values.get(LABEL.name, [])
+        is_contradictory = False
+        for text in given:
             key, colon, value = text.partition(":")
             if not colon or not _LABEL_KEY.fullmatch(key) or len(value) > 255 or "\x00" in value:
                 raise _refused(LABEL.name, "is not of the form key:value", "label=team:billing")
-            if labels.get(key, value) != value:
-                raise _refused(LABEL.name, "asks for two values of one key", "a task has one value for a key")
-            labels[key] = value
-        if len(labels) > LABEL.schema["maxItems"]:
+            is_contradictory |= labels.setdefault(key, value) != value
+        if len(given) > LABEL.schema["maxItems"]:
             raise _refused(LABEL.name, "is given too often", f"at most {LABEL.schema['maxItems']} times")
-        return labels
+        return None if is_contradictory else labels
+
+
+def last_seen(request: Request, after: int) -> int:
+    """Where a reader of events goes on. A reconnecting browser keeps the URL, so the header is newer."""
+    last = request.headers.get(LAST_EVENT_ID.name)
+    if last is None:
+        return after
+    number = whole_number(last)
+    if number is None or number > MAX_SEQUENCE:
+        raise _refused(LAST_EVENT_ID.name, "is not a sequence number", "send the last id that was seen")
+    return number
 
 
 def wait_seconds(request: Request) -> int | None:

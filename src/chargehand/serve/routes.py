@@ -37,12 +37,16 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """A good answer: JSON of a model, or bytes of some media type; `headers` are name → description."""
+    """A good answer: JSON of a model, or bytes of some media type; `headers` are name → description.
+
+    `leads_to`: operations that take an id of this answer, as operation → (parameter, JSON pointer).
+    """
 
     description: str
     model: type[BaseModel] | None = None
     media_types: Sequence[str] = ()
     headers: dict[str, str] = field(default_factory=dict[str, str])
+    leads_to: dict[str, tuple[str, str]] = field(default_factory=dict[str, tuple[str, str]])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -143,6 +147,14 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
         shown: dict[str, Any] = {"description": answer.description, "headers": _headers(answer)}
         if answer.model is not None:
             shown["model"] = answer.model
+        if answer.leads_to:
+            shown["links"] = {
+                operation: {
+                    "operationId": operation,
+                    "parameters": {parameter: f"$response.body#{pointer}"},
+                }
+                for operation, (parameter, pointer) in answer.leads_to.items()
+            }
         content = {media_type: {"schema": {"type": "string"}} for media_type in answer.media_types}
         if content:
             shown["content"] = content

@@ -41,6 +41,21 @@ _LIST_OF_AGENT = _LIST[1:]
 _APPLIED = {"Preference-Applied": "`wait=…`, when the preference was honoured."}
 _REPLAYED = {"Idempotent-Replayed": "`true` when an earlier request with the same key had stored the task."}
 _LOCATION = {"Location": "Where the task is."}
+_OF_TASK = dict.fromkeys(
+    (
+        "get_task",
+        "list_events",
+        "list_steps",
+        "list_children",
+        "list_questions",
+        "list_deliverables",
+        "get_all_deliverables",
+        "answer_question",
+        "cancel_task",
+        "retry_task",
+    ),
+    ("task_id", "/id"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,16 +127,19 @@ class TaskRoutes:
         return await self._page(request, query, agent_id)
 
     async def _page(self, request: Request, query: Query, agent_id: str | None) -> Response:
+        labels = query.labels()
         page = await self.services.watch.page(
             principal_of(request),
             agent_id=agent_id,
             status=query.status(),
             parent_id=query.parent_id(),
             context_id=query.context_id(),
-            labels=query.labels(),
+            labels=labels or {},
             cursor=query.cursor(),
             limit=query.number(queries.LIMIT),
         )
+        if labels is None:
+            return JsonResponse(listed((), next_cursor=None))
         headers: dict[str, str] = {}
         if page.next_cursor is not None:
             url = request.url.include_query_params(cursor=page.next_cursor)
@@ -169,7 +187,9 @@ class TaskRoutes:
     def busy_routes(self) -> Sequence[Route]:
         """The two calls that are made most; they stand first, where routing finds them soonest."""
         task = Answer(description="The task has ended.", model=TaskBody, headers=_LOCATION | _APPLIED)
-        stored = Answer(description="Stored.", model=TaskBody, headers=_LOCATION | _REPLAYED)
+        stored = Answer(
+            description="Stored.", model=TaskBody, headers=_LOCATION | _REPLAYED, leads_to=_OF_TASK
+        )
         return [
             Route(
                 method="POST",

@@ -5,6 +5,7 @@ they do not know. `answers.py` builds answers without these models, and a test h
 """
 
 import re
+import sys
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
@@ -42,7 +43,7 @@ JSON_VALUE_SCHEMA: dict[str, Any] = {
     "anyOf": [
         {"type": "string", "pattern": NO_NUL},
         {"type": "integer", "minimum": -MAX_SAFE_INTEGER, "maximum": MAX_SAFE_INTEGER},
-        {"type": "number", "minimum": -1e300, "maximum": 1e300},
+        {"type": "number", "minimum": -sys.float_info.max, "maximum": sys.float_info.max},
         {"type": "boolean"},
         {"type": "null"},
         {"type": "array", "items": {"$ref": "#/components/schemas/JsonValue"}},

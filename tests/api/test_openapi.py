@@ -1,0 +1,118 @@
+"""The OpenAPI document: complete, and no answer of the service contradicts it."""
+
+import asyncio
+import os
+import re
+import sys
+from pathlib import Path
+
+import httpx2
+from fastapi.routing import APIRoute
+
+from tests.api.service import Service
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+EXAMPLES = 15
+"""Of each operation; a release is tested with more: CHARGEHAND_TEST_EXAMPLES."""
+
+
+async def test_the_document_names_the_service_and_every_route(
+    service: Service, stranger: httpx2.AsyncClient
+) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+
+    assert document["info"]["title"] == "AI Agent Service"
+    documented = {(path, method.upper()) for path, item in document["paths"].items() for method in item}
+    registered = {
+        (route.path_format, method)
+        for route in service.http.router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or set[str]()
+    }
+    assert documented == registered
+
+
+async def test_every_reference_and_link_leads_somewhere(stranger: httpx2.AsyncClient) -> None:
+    answer = await stranger.get("/openapi.json")
+    document, text = answer.json(), answer.text
+
+    schemas = document["components"]["schemas"]
+    operations = [one for item in document["paths"].values() for one in item.values()]
+    names = [one["operationId"] for one in operations]
+
+    assert set(re.findall(r'"#/components/schemas/(\w+)"', text)) <= schemas.keys()
+    assert set(re.findall(r'"\$ref":"([^"]+)"', text)) == {
+        f"#/components/schemas/{name}" for name in re.findall(r'"#/components/schemas/(\w+)"', text)
+    }
+    assert len(names) == len(set(names))
+    links = [
+        link for one in operations for answer in one["responses"].values() for link in answer.get("links", {})
+    ]
+    assert links
+    assert set(links) <= set(names)
+
+
+async def test_every_operation_is_explained_and_says_how_it_fails(stranger: httpx2.AsyncClient) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+
+    for path, item in document["paths"].items():
+        for method, operation in item.items():
+            assert operation["description"], f"{method} {path}"
+            failures = {status: one for status, one in operation["responses"].items() if status >= "400"}
+            assert {"500", "503"} <= failures.keys()
+            for status, failure in failures.items():
+                if (path, status) != ("/health/ready", "503"):
+                    assert list(failure["content"]) == ["application/problem+json"], f"{method} {path}"
+            for parameter in operation.get("parameters", []):
+                assert parameter["description"], parameter["name"]
+
+
+async def test_the_page_needs_no_script_and_nothing_from_elsewhere(stranger: httpx2.AsyncClient) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+
+    answer = await stranger.get("/docs")
+
+    assert answer.headers["content-type"].startswith("text/html")
+    assert re.findall(r"<script|javascript:|style=|\son\w+=|@import|url\(", answer.text) == []
+    assert re.findall(r"(?:src|href)=\"(?!#|/openapi\.json\")[^\"]*\"", answer.text) == []
+    assert "'unsafe-inline'" not in answer.headers["content-security-policy"]
+    for path in document["paths"]:
+        assert path in answer.text
+    targets = set(re.findall(r'href="#([^"]+)"', answer.text))
+    assert targets <= set(re.findall(r'id="([^"]+)"', answer.text))
+
+
+async def test_generated_requests_find_no_contradiction_and_no_server_error(
+    service: Service, tmp_path: Path
+) -> None:
+    environment = {
+        **os.environ,
+        "SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks",
+        "PYTHONPATH": str(ROOT),
+        "NO_COLOR": "1",
+    }
+    examples = os.environ.get("CHARGEHAND_TEST_EXAMPLES", str(EXAMPLES))
+    async with service.listening() as (url, _):
+        process = await asyncio.create_subprocess_exec(
+            str(Path(sys.executable).parent / "schemathesis"),
+            f"--config-file={HERE / 'schemathesis.toml'}",
+            "run",
+            f"{url}/openapi.json",
+            f"--header=Authorization: Bearer {service.key}",
+            f"--max-examples={examples}",
+            "--phases=examples,coverage,fuzzing",
+            "--continue-on-failure",
+            "--generation-database=none",
+            "--seed=1",
+            cwd=tmp_path,
+            env=environment,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.STDOUT,
+        )
+        output, _ = await process.communicate()
+
+    assert process.returncode == 0, output.decode()[-6000:]
+    found = re.search(rb"(\d+) generated", output)
+    assert found is not None
+    assert int(found[1]) > 500
