@@ -55,7 +55,7 @@ def _nested(depth: int, opening: str, closing: str) -> bytes:
         (_nested(200_000, "[", "]"), 422, "JSON"),
         (_nested(100_000, '{"a":', "}"), 422, "JSON"),
         (b'{"task_data": {"a": [' + b"0," * 20_000 + b"0]}}", 413, "values"),
-        (b'{"task_data": {}, "priority": 1.0}', 422, "priority"),
+        (b'{"task_data": {}, "priority": 1.5}', 422, "priority"),
         (b'{"task_data": {}, "priority": "1"}', 422, "priority"),
         (b'{"task_data": {}, "priority": true}', 422, "priority"),
         (b'{"task_data": {}, "priority": 101}', 422, "priority"),

@@ -86,6 +86,11 @@ Time = Annotated[
 ]
 
 
+def _whole(value: object) -> object:
+    """In JSON 2.0 is an integer too, and some writers write it so."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
 class _Sent(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
@@ -110,7 +115,7 @@ class TaskSubmission(_Sent):
         json_schema_extra={"additionalProperties": False},
     )
     """The caller's own marks, which lists can be narrowed by."""
-    priority: int = Field(default=0, ge=-100, le=100)
+    priority: Annotated[int, BeforeValidator(_whole)] = Field(default=0, ge=-100, le=100)
     """Higher goes first."""
     run_after: Time | None = None
     """Not before this time."""
