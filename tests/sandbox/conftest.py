@@ -4,6 +4,7 @@ A level that cannot be had is passed over with its reason; with CI=true, Linux m
 """
 
 import asyncio
+import json
 import os
 import sys
 from dataclasses import replace
@@ -85,3 +86,8 @@ def output_of(ended: Ended) -> str:
     """Standard output of a command that must have gone well."""
     assert ended.succeeded, (ended.ended_by, ended.exit_code, ended.stdout, ended.stderr)
     return ended.stdout.decode()
+
+
+async def report_of(sandbox: Sandbox, workspace: Path, script: str, **limits: Any) -> Any:
+    """What a script printed last, as JSON."""
+    return json.loads(output_of(await run_python(sandbox, workspace, script, **limits)).splitlines()[-1])

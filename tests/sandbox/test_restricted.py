@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
+from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from chargehand.tools.sandbox import EndedBy, Sandbox
+from chargehand.tools.sandbox import EndedBy, Sandbox, SandboxCommand
 from chargehand.tools.sandbox.landlock import landlock_abi
 from chargehand.tools.sandbox.restricted import RestrictedSandbox
 from tests.sandbox.conftest import output_of, run_bash, run_python
@@ -23,7 +26,14 @@ def older(request: pytest.FixtureRequest, restricted: Sandbox) -> RestrictedSand
     )
 
 
-async def test_sockets_of_the_commands_own_work(restricted: Sandbox, workspace: Path) -> None:
+@pytest.fixture(params=["taken", "replaced"])
+def networked(request: pytest.FixtureRequest, restricted: Sandbox) -> RestrictedSandbox:
+    """The sandbox on a host, and as it is in containers that forbid taking another process's socket."""
+    assert isinstance(restricted, RestrictedSandbox)
+    return replace(restricted, may_take_sockets=request.param == "taken")
+
+
+async def test_sockets_of_the_commands_own_work(networked: Sandbox, workspace: Path) -> None:
     script = """
 import os, socket, threading
 def both_ways(family, address):
@@ -45,10 +55,10 @@ a, b = socket.socketpair(); a.sendall(b"x"); assert b.recv(1) == b"x"
 print("all")
 """
 
-    assert output_of(await run_python(restricted, workspace, script)) == "all\n"
+    assert output_of(await run_python(networked, workspace, script)) == "all\n"
 
 
-async def test_a_connection_that_nobody_takes_up_is_refused(restricted: Sandbox, workspace: Path) -> None:
+async def test_a_connection_that_nobody_takes_up_is_refused(networked: Sandbox, workspace: Path) -> None:
     script = """
 import socket
 bound = socket.socket(); bound.bind(("127.0.0.1", 0))
@@ -58,10 +68,10 @@ except ConnectionRefusedError:
     print("refused")
 """
 
-    assert output_of(await run_python(restricted, workspace, script)) == "refused\n"
+    assert output_of(await run_python(networked, workspace, script)) == "refused\n"
 
 
-async def test_an_event_loop_with_its_server_works(restricted: Sandbox, workspace: Path) -> None:
+async def test_an_event_loop_with_its_server_works(networked: Sandbox, workspace: Path) -> None:
     script = """
 import asyncio
 async def greet(reader, writer):
@@ -77,7 +87,68 @@ async def main():
 asyncio.run(main())
 """
 
-    assert output_of(await run_python(restricted, workspace, script)) == "30\n"
+    assert output_of(await run_python(networked, workspace, script)) == "30\n"
+
+
+async def test_a_port_is_free_again_when_its_listener_is_closed(networked: Sandbox, workspace: Path) -> None:
+    script = """
+import socket
+def listening(port):
+    made = socket.socket()
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    made.bind(("127.0.0.1", port))
+    made.listen()
+    return made
+first = listening(0)
+port = first.getsockname()[1]
+try:
+    listening(port)
+except OSError as error:
+    print(error.errno)
+first.close()
+try:
+    socket.create_connection(("127.0.0.1", port), 2)
+except ConnectionRefusedError:
+    print("refused")
+second = listening(port)
+socket.create_connection(("127.0.0.1", port), 2)
+print("again")
+"""
+
+    assert output_of(await run_python(networked, workspace, script)).split() == ["98", "refused", "again"]
+
+
+async def test_a_host_that_takes_the_port_over_is_not_reached(networked: Sandbox, workspace: Path) -> None:
+    # The command once listened on the port; now a service of the host does.
+    script = """
+import os, socket, sys
+mine = socket.socket(); mine.bind(("127.0.0.1", 0)); mine.listen()
+port = mine.getsockname()[1]
+mine.close()
+print(port, flush=True)
+while not os.path.exists("taken"):
+    pass
+try:
+    socket.create_connection(("127.0.0.1", port), 2)
+except OSError as error:
+    print(type(error).__name__)
+"""
+    with closing(socket.socket()) as host:
+
+        async def take(line: bytes) -> None:
+            if line.strip().isdigit():
+                host.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+                host.bind(("127.0.0.1", int(line)))
+                host.listen()
+                (workspace / "taken").touch()
+
+        command = SandboxCommand(argv=("python", "-c", script), workspace=workspace)
+        ended = await networked.run(command, on_stdout_line=take)
+
+        assert ended.stdout.split()[1:] == [b"ConnectionRefusedError"], ended.stderr
+        host.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            host.accept()
 
 
 async def test_modes_change_inside_the_workspace_by_every_name(

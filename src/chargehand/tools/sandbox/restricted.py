@@ -58,6 +58,8 @@ class RestrictedSandbox:
     groups: GroupHome | None
     landlock_abi: int
     """The version to use: the kernel's, or an older one."""
+    may_take_sockets: bool = True
+    """Whether to try it; where it is forbidden, sockets are replaced all the same."""
     level: SandboxLevel = field(default=SandboxLevel.RESTRICTED, init=False)
     _filter: str = field(init=False, repr=False)
     _calls: list[str] = field(init=False, repr=False)
@@ -103,5 +105,6 @@ class RestrictedSandbox:
             "landlock": [str(self.landlock_abi)],
             "filter": [self._filter],
             "calls": self._calls,
+            "sockets": ["taken" if self.may_take_sockets else "replaced"],
             "processes": [str(command.limits.processes)],
         }

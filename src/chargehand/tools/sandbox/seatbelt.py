@@ -24,7 +24,7 @@ _READABLE_FOLDERS = (
     *("/private/etc/ssl", "/private/var/db/timezone", "/private/var/db/dyld", "/dev/fd"),
 )
 _READABLE_FILES = (
-    *("/", "/etc", "/tmp", "/var", "/private", "/private/etc/hosts", "/private/etc/localtime"),  # noqa: S108 - links
+    *("/", "/etc", "/tmp", "/var", "/private", "/private/etc/hosts", "/private/etc/localtime"),  # noqa: S108 - macOS links them elsewhere
     *(
         "/private/etc/passwd",
         "/private/etc/protocols",

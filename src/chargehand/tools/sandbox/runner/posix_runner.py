@@ -81,7 +81,13 @@ def _supervisor(form: Form, channel: _socket.socket) -> tuple[Supervisor | None,
     listener = int.from_bytes(control[0][2][:4], sys.byteorder)
     os.set_inheritable(listener, False)
     names = {int(number): name for number, name in (text.split("=") for text in form["calls"])}
-    supervisor = Supervisor(listener, names, writable=form["writable"], most_tasks=int(form["processes"][0]))
+    supervisor = Supervisor(
+        listener,
+        names,
+        writable=form["writable"],
+        most_tasks=int(form["processes"][0]),
+        may_take=form["sockets"] == ["taken"],
+    )
     return supervisor, ""
 
 

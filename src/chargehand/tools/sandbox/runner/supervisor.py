@@ -8,6 +8,7 @@ import errno
 import os
 
 from . import questions, tree
+from .handles import Handles
 from .paths import Paths
 from .questions import Question
 from .sockets import Sockets
@@ -20,7 +21,9 @@ _SIGNALS = {"kill", "tkill", "tgkill", "rt_sigqueueinfo", "rt_tgsigqueueinfo"}
 class Supervisor:
     """Stands beside the command from its first program to its end."""
 
-    def __init__(self, listener: int, names: dict[int, str], *, writable: list[str], most_tasks: int) -> None:
+    def __init__(
+        self, listener: int, names: dict[int, str], *, writable: list[str], most_tasks: int, may_take: bool
+    ) -> None:
         self.listener = listener
         self.is_closing = False
         """Set when the tree is to die: from then on no new process is born."""
@@ -28,7 +31,7 @@ class Supervisor:
         self._most_tasks = most_tasks
         self._births_left = 0
         paths = Paths(writable)
-        sockets = Sockets(paths)
+        sockets = Sockets(paths, Handles(may_take=may_take))
         self._deeds = {
             "connect": sockets.connect,
             "bind": sockets.bind,
