@@ -30,6 +30,11 @@ if sys.version_info < (3, 11):  # noqa: UP036 - for Pythons that the project doe
 import os
 import subprocess
 import time
+from pathlib import Path
+
+sys.path.insert(
+    0, str(Path(__file__).resolve().parent)
+)  # which Python leaves out where PYTHONSAFEPATH is set
 
 from scripts import environment, lock
 from scripts.environment import SetupFailed, say
