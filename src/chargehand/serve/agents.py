@@ -16,7 +16,7 @@ from chargehand.service.services import Services
 from chargehand.wire.answers import agent_body, agent_summary, listed, versions_body
 from chargehand.wire.rest import AgentBody, AgentList, AgentPublished, AgentSource, AgentVersionList, WhoAmI
 
-_OF_AGENT = dict.fromkeys(
+_OF_AGENT: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_agent", "list_agent_versions", "list_tasks_of_agent"), ("agent_id", "/items/0/id")
 )
 

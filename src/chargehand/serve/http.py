@@ -63,6 +63,8 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
         docs_url=None,
         redoc_url=None,
         redirect_slashes=False,
+        # FastAPI's own spans and metrics: looked up at every request, and used by nobody here.
+        telemetry={"tracing": False, "metrics": False, "logs": False},
     )
     stopping = Stopping()
     app.state.stopping = stopping

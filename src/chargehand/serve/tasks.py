@@ -41,7 +41,7 @@ _LIST_OF_AGENT = _LIST[1:]
 _APPLIED = {"Preference-Applied": "`wait=…`, when the preference was honoured."}
 _REPLAYED = {"Idempotent-Replayed": "`true` when an earlier request with the same key had stored the task."}
 _LOCATION = {"Location": "Where the task is."}
-_OF_TASK = dict.fromkeys(
+_OF_TASK: dict[str, tuple[str, str]] = dict.fromkeys(
     (
         "get_task",
         "list_events",
