@@ -40,6 +40,8 @@ class EmbeddedEngine:
         self._interrupted: set[asyncio.Task[None]] = set()
         self._loops: list[asyncio.Task[None]] = []
         self._renew_at = 0.0
+        self._is_full = False
+        """Whether the last claim took all that it could, so that more may be ready."""
         self._looks_at = FOREVER
 
     @property
@@ -73,6 +75,7 @@ class EmbeddedEngine:
     async def start(self) -> None:
         """Take back what a dead worker held, then begin."""
         await self._upkeep.sweep(of_any_worker=True)
+        self._ready.set()
         self._loops = [asyncio.create_task(self._claim_loop()), asyncio.create_task(self._tend_loop())]
 
     async def stop(self, grace_seconds: float) -> None:
@@ -94,14 +97,17 @@ class EmbeddedEngine:
         return [one for _, one in self._carried.values()]
 
     async def _claim_loop(self) -> None:
+        """Claim when told that something is ready, and when a slot comes free while there may be more."""
         while not self._runner.stopping.is_set():
+            await self._ready.wait()
+            if self._runner.stopping.is_set():
+                return
             self._ready.clear()
             free = self.slots - len(self._carried)
             claimed = await self._claim(free) if free > 0 else []
+            self._is_full = len(claimed) >= free
             for task in claimed:
                 self._carry(task)
-            if not claimed:
-                await self._ready.wait()
 
     async def _claim(self, free: int) -> list[Task]:
         try:
@@ -128,7 +134,8 @@ class EmbeddedEngine:
         if not done.cancelled() and (error := done.exception()) is not None:
             # The row still says running; its lease runs out and the sweeper gives the task back.
             log.error("an attempt could not be ended", task_id=task.id, exc_info=error)
-        self._ready.set()
+        if self._is_full:
+            self._ready.set()
 
     async def _tend_loop(self) -> None:
         while True:

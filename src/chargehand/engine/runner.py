@@ -14,7 +14,7 @@ from pathlib import Path
 import structlog
 
 from chargehand.clock import Clock
-from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.agent import AgentDefinition, RuntimeKind
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind
 from chargehand.domain.task import (
@@ -183,7 +183,7 @@ class Runner:
             raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
         with Workspace(folder, quota=self.quota) as workspace:
-            reads = _what_was_read(recorded)
+            reads = _what_was_read(recorded, enforced=definition.runtime is RuntimeKind.MODEL)
             yield Hands(
                 task=task,
                 definition=definition,
@@ -207,9 +207,12 @@ class Runner:
         return max(0.0, (task.deadline_at - self.clock.now()).total_seconds())
 
 
-def _what_was_read(recorded: Mapping[str, Step]) -> ReadLedger:
-    """What the task's earlier attempts and rounds have read and written, so that it need not read it again."""
-    reads = ReadLedger()
+def _what_was_read(recorded: Mapping[str, Step], *, enforced: bool) -> ReadLedger:
+    """What the task's earlier attempts and rounds have read and written, so that it need not read it again.
+
+    `enforced`: whether a file must have been read before it is changed. A model must; a playbook's author knows.
+    """
+    reads = ReadLedger(enforced=enforced)
     for step in sorted(recorded.values(), key=lambda one: one.finished_at or one.started_at):
         details = step.result.get("details") if isinstance(step.result, dict) else None
         if step.kind is StepKind.TOOL and isinstance(details, dict):
