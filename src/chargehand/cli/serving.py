@@ -5,8 +5,9 @@ from chargehand.app import loop
 from chargehand.app.service import App
 from chargehand.app.service import serve as serve_until_stopped
 from chargehand.cli.connection import load_settings
-from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.exits import ExitCode, Told, lines_of, say
 from chargehand.cli.output import write
+from chargehand.errors import Conflict
 from chargehand.store import migrate
 from chargehand.store.folder import DataFolder
 from chargehand.telemetry import configure_logging
@@ -17,7 +18,11 @@ def serve(*, host: str | None, port: int | None) -> ExitCode:
     given = {"host": host, "port": port}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging(settings.log_level, settings.log_format)
-    loop.run(serve_until_stopped(settings, on_listening=_greet))
+    try:
+        loop.run(serve_until_stopped(settings, on_listening=_greet))
+    except Conflict as error:
+        # A port or a data folder that another process has: not a wrong input, but not now.
+        raise Told(lines_of(error), ExitCode.UNAVAILABLE) from error
     say("stopped; what was running goes on at the next start")
     return ExitCode.OK
 

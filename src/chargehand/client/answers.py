@@ -19,17 +19,25 @@ from chargehand.errors import (
 )
 from chargehand.wire import rest
 
+
+class NotChargehand(ChargehandError):
+    """Another program answers at the service's address."""
+
+    code = "not_chargehand"
+    status = 502
+
+
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
 def answer_of(model: type[_Answer], response: httpx2.Response) -> _Answer:
-    """The answer's body; the error that it tells of; Unavailable when no Chargehand service wrote it."""
+    """The answer's body; the error that it tells of; NotChargehand when no Chargehand service wrote it."""
     if not response.is_success:
         raise error_of(response)
     try:
         return model.model_validate_json(response.content)
     except ValidationError:
-        raise _not_chargehand(response) from None
+        raise not_chargehand(response) from None
 
 
 def error_of(response: httpx2.Response) -> ChargehandError:
@@ -39,7 +47,7 @@ def error_of(response: httpx2.Response) -> ChargehandError:
     except ValueError:
         loaded = None
     if not isinstance(loaded, dict) or "code" not in loaded:
-        return _not_chargehand(response)
+        return not_chargehand(response)
     problem = cast("dict[str, Any]", loaded)
     code, message = str(problem["code"]), str(problem.get("detail") or problem.get("title") or "")
     kind = _error_classes().get(code) or _BY_STATUS.get(response.status_code, ChargehandError)
@@ -78,14 +86,16 @@ def _findings(listed: object) -> list[Finding]:
     return [Finding(where=one.where, message=one.message, hint=one.hint, line=one.line) for one in bodies]
 
 
-def _not_chargehand(response: httpx2.Response) -> Unavailable:
+def not_chargehand(response: httpx2.Response) -> ChargehandError:
+    """What to say of an answer that no Chargehand service wrote; a proxy's may be gone in a moment."""
     place = urlsplit(str(response.request.url))
     kind = response.headers.get("content-type", "no content type").partition(";")[0]
     where = f" and points to {response.headers['location'][:200]}" if "location" in response.headers else ""
-    return Unavailable(
+    message = (
         f"{place.scheme}://{place.netloc} does not answer as a Chargehand service does"
         f" (HTTP {response.status_code}, {kind}{where}); check the address"
     )
+    return (Unavailable if response.status_code in {502, 503, 504} else NotChargehand)(message)
 
 
 def event_of(text: str, response: httpx2.Response) -> rest.EventBody:
@@ -93,7 +103,7 @@ def event_of(text: str, response: httpx2.Response) -> rest.EventBody:
     try:
         return rest.EventBody.model_validate_json(text)
     except ValidationError:
-        raise _not_chargehand(response) from None
+        raise not_chargehand(response) from None
 
 
 def retry_after(response: httpx2.Response, otherwise: float) -> float:

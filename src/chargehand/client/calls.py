@@ -109,7 +109,7 @@ def wait_seconds_of(call: Call) -> float:
 
 def service_url(text: str) -> str:
     """The address of a service without a trailing slash; InvalidInput when it is none."""
-    url = text.strip().rstrip("/")
+    url = text.strip()
     if "://" not in url:
         url = f"http://{url}"
     try:
@@ -119,7 +119,7 @@ def service_url(text: str) -> str:
         sound = False
     if not sound or not url.isprintable() or " " in url:
         raise InvalidInput(f"{text[:200]!r} is no address of a service; write it like {DEFAULT_URL}")
-    return url
+    return url.rstrip("/")
 
 
 def checked_key(text: str) -> str:

@@ -15,7 +15,7 @@ from typing import BinaryIO, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from chargehand.client.answers import answer_of, error_of, event_of, retry_after
+from chargehand.client.answers import answer_of, error_of, event_of, not_chargehand, retry_after
 from chargehand.client.calls import (
     DEFAULT_URL,
     Call,
@@ -34,6 +34,8 @@ from chargehand.wire import rest
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 PAGE = 500
+STEADY_SECONDS = 5.0
+"""A stream that lasted so long was a good one, even if nothing happened meanwhile."""
 _RETRIED = frozenset({429, 502, 503, 504})
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
@@ -206,21 +208,22 @@ class AsyncClient:
         """
         lost_at: float | None = None
         while True:
-            ended = False
+            ended, opened_at, trouble = False, None, Unavailable("the service ended the stream")
             try:
                 async with aclosing(self._stream(task_id, after)) as stream:
                     async for event in stream:
-                        lost_at = None
-                        if event is not None and event.sequence > after:
-                            after, ended = event.sequence, event.kind in TERMINAL_EVENTS
+                        if event is None:
+                            opened_at = time.monotonic()
+                        elif event.sequence > after:
+                            lost_at, after, ended = None, event.sequence, event.kind in TERMINAL_EVENTS
                             yield event
                 if ended or await self._has_ended(task_id, after):
                     return
-                trouble = Unavailable("the service ended the stream")
             except (httpx2.TransportError, Unavailable, TooManyRequests) as error:
                 trouble = error if isinstance(error, ChargehandError) else self._out_of_reach(error)
             now = time.monotonic()
-            lost_at = now if lost_at is None else lost_at
+            if lost_at is None or (opened_at is not None and now - opened_at > STEADY_SECONDS):
+                lost_at = now
             if now - lost_at > self._reconnect:
                 raise trouble
             if on_trouble is not None:
@@ -228,7 +231,7 @@ class AsyncClient:
             await asyncio.sleep(_pause(now - lost_at))
 
     async def _stream(self, task_id: str, after: int) -> AsyncGenerator[rest.EventBody | None, None]:
-        """One connection's events; None first, when the service has accepted it."""
+        """One connection's events; None first, when the service has accepted it. Nothing: all is known."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         request = self._http.build_request("GET", path_of("tasks", task_id, "events"), headers=headers)
         response = await self._http.send(request, stream=True)
@@ -236,6 +239,10 @@ class AsyncClient:
             if not response.is_success:
                 await response.aread()
                 raise error_of(response)
+            if response.status_code == 204:
+                return
+            if not response.headers.get("content-type", "").startswith("text/event-stream"):
+                raise not_chargehand(response)
             yield None
             async for sent in httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES):
                 if sent.data:

@@ -1,0 +1,79 @@
+"""`chargehand doctor` looks at the machine as it is and names the way out."""
+
+import json
+import os
+import socket
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli.service import Cli, Running
+
+
+def checks_of(cli: Cli, code: int) -> dict[str, Any]:
+    done = cli.run("doctor", "--json")
+    assert done.returncode == code, done.stdout + done.stderr
+    return {one["name"]: one for one in json.loads(done.stdout)["checks"]}
+
+
+def test_a_machine_that_has_all_is_told_line_by_line(alone: Cli) -> None:
+    free = alone.with_environment(CHARGEHAND_PORT="0")
+
+    done = free.run("doctor")
+
+    assert done.returncode == 0, done.stdout
+    names = {"python", "data folder", "space", "database", "key", "port", "ripgrep", "crew", "sandbox strict"}
+    assert {line[6:].split("  ")[0].strip() for line in done.stdout.splitlines()} >= names
+    assert all(line.startswith(("ok ", "warn ", "fail ")) for line in done.stdout.splitlines())
+    assert not alone.data_dir.exists()
+
+
+def test_a_port_in_use_fails_with_the_way_out(alone: Cli) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        busy = alone.with_environment(CHARGEHAND_PORT=str(taken.getsockname()[1]))
+
+        checks = checks_of(busy, 6)
+
+    assert checks["port"]["state"] == "fail"
+    assert "CHARGEHAND_PORT" in checks["port"]["way_out"]
+
+
+def test_a_running_service_is_no_fault(cli: Cli, service: Running) -> None:
+    checks = checks_of(cli, 0)
+
+    assert service.url in checks["port"]["message"]
+    assert checks["database"]["message"].endswith("at revision 0001")
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")
+def test_a_key_that_others_can_read_fails_with_the_command_that_mends_it(alone: Cli) -> None:
+    free = alone.with_environment(CHARGEHAND_PORT="0")
+    free.run("tasks", "list")
+    key_file = alone.data_dir / "admin.key"
+    key_file.chmod(0o644)
+
+    checks = checks_of(free, 6)
+
+    assert checks["key"]["way_out"] == f"chmod 600 {key_file}"
+
+
+def test_a_data_folder_that_is_a_file_fails(alone: Cli, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("x", encoding="utf-8")
+    wrong = alone.with_environment(CHARGEHAND_PORT="0", CHARGEHAND_DATA_DIR=str(tmp_path / "file"))
+
+    assert checks_of(wrong, 6)["data folder"]["state"] == "fail"
+
+
+def test_little_space_fails_with_what_is_kept_in_reserve(alone: Cli) -> None:
+    full = alone.with_environment(CHARGEHAND_PORT="0", CHARGEHAND_DISK_RESERVE_BYTES=str(2**60))
+
+    assert checks_of(full, 6)["space"]["state"] == "fail"
+
+
+def test_a_sandbox_that_was_asked_for_and_cannot_be_had_fails(alone: Cli) -> None:
+    wanted = "job" if os.name == "posix" else "strict"
+    wrong = alone.with_environment(CHARGEHAND_PORT="0", CHARGEHAND_SANDBOX=wanted)
+
+    assert checks_of(wrong, 6)[f"sandbox {wanted}"]["state"] == "fail"
