@@ -4,11 +4,14 @@ import subprocess
 import sys
 from pathlib import Path
 
-from chargehand.crew.blueprint import render
+from chargehand.crew.blueprint import parts, render
 from chargehand.crew.specification import ServiceSpecification, parse_specification
 
 ROOT = Path(__file__).parents[2]
 TIMEOUT_SECONDS = 60
+
+# What a service needs to run and to be measured.
+RUNNING = tuple(part for part in parts() if part in {"project", "database", "service", "workbench"})
 
 # As little as a service can be: nobody logs in, one resource.
 TINY = """
@@ -78,9 +81,9 @@ def tiny() -> ServiceSpecification:
     return parse_specification(TINY)
 
 
-def write(spec: ServiceSpecification, folder: Path, *parts: str) -> Path:
+def write(spec: ServiceSpecification, folder: Path, *names: str) -> Path:
     """The folder, with these parts of the project in it."""
-    for part in parts:
+    for part in names:
         for path, text in render(spec, part).items():
             target = folder / path
             target.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ import tree_sitter_powershell
 
 from chargehand.crew.blueprint import render
 from chargehand.crew.specification import ServiceSpecification
-from tests.crew.projects import bookstore, run, shop, tiny, write
+from tests.crew.projects import RUNNING, bookstore, run, shop, tiny, write
 
 _all = pytest.mark.parametrize("spec", [bookstore(), shop(), tiny()], ids=lambda spec: spec.name)
 _linux = pytest.mark.skipif(sys.platform != "linux", reason="the scripts are for Linux")
@@ -29,7 +29,7 @@ _PYTHON = getattr(sys, "_base_executable", sys.executable)
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("pro ject")
-    return write(bookstore(), folder, "database", "service", "deployment")
+    return write(bookstore(), folder, *RUNNING, "deployment")
 
 
 @_all

@@ -13,7 +13,7 @@ from chargehand.crew.blueprint_data_model import DataModel, Rule, Table, data_mo
 from chargehand.crew.blueprint_layout import Box, Layout, laid_out
 from chargehand.crew.blueprint_views import ServiceView
 from chargehand.crew.specification import ServiceSpecification, parse_specification
-from tests.crew.projects import bookstore, run, shop, tiny, write
+from tests.crew.projects import RUNNING, bookstore, run, shop, tiny, write
 
 _all = pytest.mark.parametrize("spec", [bookstore(), shop(), tiny()], ids=lambda spec: spec.name)
 
@@ -26,7 +26,7 @@ def model_of(spec: ServiceSpecification) -> DataModel:
 
 
 def migrated(spec: ServiceSpecification, folder: Path) -> sa.Engine:
-    project = write(spec, folder, "database", "service")
+    project = write(spec, folder, *RUNNING)
     for command in ("init", "migrate"):
         done = run(project, "manage.py", command)
         assert done.returncode == 0, done.stderr
