@@ -7,12 +7,11 @@ commits; only then are the hints sent that it collected.
 
 import asyncio
 import sqlite3
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 from sqlalchemy import event, exc
 from sqlalchemy.engine import URL, Connection
@@ -23,7 +22,7 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from chargehand.clock import Clock
 from chargehand.errors import StorageFull, Unavailable
 from chargehand.failpoint import fail_point
-from chargehand.store.inline import connect_inline
+from chargehand.store.inline import InlineConnection, SteadyConnection, connect
 
 BUSY_SECONDS = 10
 READERS = 4
@@ -68,45 +67,46 @@ class Database:
     async def read(self) -> AsyncGenerator[Tx, None]:
         """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
         self._require_open()
+        cancels = _HeldBackCancels()
         async with _told_plainly(), self._readers.connect() as connection:
             yield Tx(connection=connection, now=self._clock.now())
+        cancels.let_through()
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Tx, None]:
         """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent.
 
-        Canceling the caller inside the block rolls back; during the commit it waits until the commit is
-        through and the hints are sent, so that what is durable is always told.
+        A cancel of the caller is raised before the transaction or after it; so what is durable is always told.
         """
         async with self._turn, _told_plainly():
             self._require_open()
+            cancels = _HeldBackCancels()
             async with self._writer.connect() as connection:
                 tx = Tx(connection=connection, now=self._clock.now())
-                async with connection.begin() as transaction:
+                async with connection.begin():
+                    cancels.let_through()
                     yield tx
                     fail_point("store.before_commit")
-                    was_canceled = await _to_the_end(transaction.commit())
                 fail_point("store.after_commit")
                 tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
-                if was_canceled:
-                    raise asyncio.CancelledError
+            cancels.let_through()
 
     def _require_open(self) -> None:
         if not self._is_open:
             raise Unavailable("the service is stopping and takes no more; ask again when it is back")
 
 
-async def _to_the_end(work: Coroutine[Any, Any, None]) -> bool:
-    """Await work without letting a cancel cut it off; whether one came. Its own error is raised."""
-    running = asyncio.ensure_future(work)
-    was_canceled = False
-    while not running.done():
-        try:
-            await asyncio.wait([running])
-        except asyncio.CancelledError:
-            was_canceled = True
-    running.result()
-    return was_canceled
+class _HeldBackCancels:
+    """Cancels that came while the driver was at work, which lets none through (store/inline.py)."""
+
+    def __init__(self) -> None:
+        self._task = asyncio.current_task()
+        self._seen = self._task.cancelling() if self._task else 0
+
+    def let_through(self) -> None:
+        """Raise what came since this object was made."""
+        if self._task is not None and self._task.cancelling() > self._seen:
+            raise asyncio.CancelledError
 
 
 @asynccontextmanager
@@ -124,10 +124,10 @@ async def _told_plainly() -> AsyncGenerator[None, None]:
 
 
 def _engine(path: Path, *, size: int, begin: str, query_only: bool) -> AsyncEngine:
-    how: dict[str, Any] = {} if query_only else {"async_creator": lambda: connect_inline(path)}
+    kind = SteadyConnection if query_only else InlineConnection
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
-        **how,
+        async_creator=lambda: connect(kind, path),
         poolclass=AsyncAdaptedQueuePool,
         pool_size=size,
         max_overflow=0,
@@ -136,7 +136,7 @@ def _engine(path: Path, *, size: int, begin: str, query_only: bool) -> AsyncEngi
         pool_reset_on_return=None if query_only else "rollback",
     )
 
-    def connect(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+    def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         del entry
         # The driver's own BEGIN is deferred and late; ours are sent by the "begin" event below.
         connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's own attribute
@@ -161,7 +161,7 @@ def _engine(path: Path, *, size: int, begin: str, query_only: bool) -> AsyncEngi
         if begin:
             connection.exec_driver_sql(begin)
 
-    event.listen(engine.sync_engine, "connect", connect)
+    event.listen(engine.sync_engine, "connect", prepare)
     event.listen(engine.sync_engine, "begin", begin_as_told)
     return engine
 

@@ -1,43 +1,97 @@
-"""A SQLite connection whose statements run where they are awaited; only what can block goes to its thread.
+"""SQLite connections that a cancel cannot tear: what a driver's thread has begun is awaited to its end.
 
-aiosqlite hands each call of the driver to a thread and back, four or more times a statement; a write
-transaction of the hot path makes some fifty such hand-overs, each dearer than the statement itself. Here only
-BEGIN (it may wait for another process's lock) and COMMIT (it waits for the disk) leave the event loop. For the
-writer, whose statements are all short; readers, whose are not, keep their threads. Measured: see
+aiosqlite hands each call to a thread and back; a caller that is canceled in between would leave the call
+running on a connection that nobody waits for. Here the cancel stays noted on the caller's task, and
+store/database.py raises it when the transaction is over.
+
+The writer's statements, all short, run where they are awaited; only what can block goes to its thread: BEGIN
+(it may wait for another process's lock) and COMMIT (it waits for the disk). A write transaction of the hot path
+would else make some fifty hand-overs, each dearer than its statement. Measured: see
 docs/decisions/0003-sqlite-write-path.md.
 """
 
+import asyncio
 import sqlite3
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 
 import aiosqlite
 
 Result = TypeVar("Result")
+Steady = TypeVar("Steady", bound="SteadyConnection")
 
 _BLOCKING_CALLS = frozenset({"commit", "close"})
 
 
-class InlineConnection(aiosqlite.Connection):
-    """An aiosqlite connection for short statements."""
+class SteadyConnection(aiosqlite.Connection):
+    """An aiosqlite connection whose calls are not cut off."""
+
+    async def _execute(self, fn: Callable[..., Result], *args: Any, **kwargs: Any) -> Any:
+        if not self._running or not self._connection:
+            raise ValueError("Connection closed")  # what the base class says, and SQLAlchemy understands
+        return await self._in_thread(partial(fn, *args, **kwargs))
+
+    async def _connect(self: Steady) -> Steady:
+        try:
+            self._connection = await self._in_thread(self._connector)
+        except BaseException:
+            await self._end_thread()
+            raise
+        return self
+
+    async def close(self) -> None:
+        """Close the file and end the thread."""
+        if self._connection is None:
+            return
+        try:
+            await self._in_thread(self._connection.close)
+        finally:
+            await self._end_thread()
+
+    async def _end_thread(self) -> None:
+        self._connection = None
+        ended = cast("asyncio.Future[None] | None", self.stop())  # pyright: ignore[reportUnknownMemberType] - untyped there
+        if ended is not None:
+            await _to_its_end(ended)
+
+    async def _in_thread(self, call: Callable[[], Any]) -> Any:
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._tx.put_nowait((answer, call))  # pyright: ignore[reportUnknownMemberType] - untyped there
+        return await _to_its_end(answer)
+
+
+class InlineConnection(SteadyConnection):
+    """A connection for short statements."""
 
     async def _execute(self, fn: Callable[..., Result], *args: Any, **kwargs: Any) -> Any:
         sql = args[0] if args else None
         blocks = fn.__name__ in _BLOCKING_CALLS or (isinstance(sql, str) and sql.startswith("BEGIN"))
-        if blocks or not self._connection:  # a closed connection is the base class's to refuse
-            return await super()._execute(fn, *args, **kwargs)  # pyright: ignore[reportUnknownMemberType] - untyped there
+        if blocks or not self._connection:
+            return await super()._execute(fn, *args, **kwargs)
         return fn(*args, **kwargs)
 
 
-async def connect_inline(path: Path) -> InlineConnection:
-    """Open a file; both the event loop's thread and the connection's own use it, never at the same time."""
+async def connect(kind: type[Steady], path: Path) -> Steady:
+    """Open a file; both the event loop's thread and the connection's own may use it, never at the same time."""
 
     def connector() -> sqlite3.Connection:
         return sqlite3.connect(path, check_same_thread=False)
 
-    connection = InlineConnection(connector, iter_chunk_size=64)
+    connection = kind(connector, iter_chunk_size=64)
     # As SQLAlchemy does for the connections that it makes: a forgotten one must not keep the process alive.
     connection._thread.daemon = True  # pyright: ignore[reportPrivateUsage] - no public way
     await connection
     return connection
+
+
+async def _to_its_end(answer: "asyncio.Future[Any]") -> Any:
+    """Await what a thread will answer, whatever happens to the caller meanwhile."""
+    while True:
+        try:
+            return await asyncio.shield(answer)
+        except asyncio.CancelledError:
+            # Noted on the task, which counts its cancels; raised when the transaction is over.
+            if answer.cancelled():
+                raise
