@@ -5,8 +5,8 @@ that was cut off names the last one it saw, and misses and repeats nothing, whic
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Sequence
-from contextlib import aclosing
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import dataclass, field
 
 from starlette.requests import Request
@@ -113,27 +113,30 @@ class _Stream(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await _send(send, f"retry: {RECONNECT_MILLISECONDS}\n\n".encode())
-            await self._stopping.unless_stopped(self._until_gone(receive, send))
+            await self._pump_until_gone(receive, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
         except OSError:
             return
         finally:
             self._streams.count -= 1
 
-    async def _until_gone(self, receive: Receive, send: Send) -> None:
-        """Pump until the events end, the client goes or the stream is old."""
-        pumping = asyncio.ensure_future(self._pump(send))
-        gone = asyncio.ensure_future(_disconnected(receive))
-        try:
-            await asyncio.wait(
-                (pumping, gone), timeout=MAX_STREAM_SECONDS, return_when=asyncio.FIRST_COMPLETED
-            )
-            if pumping.done():
-                pumping.result()
-        finally:
-            pumping.cancel()
-            gone.cancel()
-            await asyncio.wait((pumping, gone))
+    async def _pump_until_gone(self, receive: Receive, send: Send) -> None:
+        """Until the events end, the client goes, the server stops or the stream is old: one limit for all."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(MAX_STREAM_SECONDS) as limit:
+                loop = asyncio.get_running_loop()
+
+                def end() -> None:
+                    # Once it has run out, it cannot be moved any more.
+                    if not limit.expired():
+                        limit.reschedule(loop.time())
+
+                watching = asyncio.ensure_future(_disconnected(receive, end))
+                try:
+                    with self._stopping.ending(end):
+                        await self._pump(send)
+                finally:
+                    watching.cancel()
 
     async def _pump(self, send: Send) -> None:
         loop = asyncio.get_running_loop()
@@ -153,9 +156,10 @@ async def _send(send: Send, data: bytes) -> None:
     await send({"type": "http.response.body", "body": data, "more_body": True})
 
 
-async def _disconnected(receive: Receive) -> None:
+async def _disconnected(receive: Receive, end: Callable[[], None]) -> None:
     while (await receive())["type"] != "http.disconnect":
         pass
+    end()
 
 
 def as_server_sent(event: Event) -> bytes:
