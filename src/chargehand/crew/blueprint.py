@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -26,6 +27,7 @@ from chargehand.errors import InvalidInput
 
 BLUEPRINTS = Path(__file__).parent / "blueprints" / "fastapi"
 _SUFFIX = ".j2"
+_GLOBALS: dict[str, Any] = {"data_model": data_model, "drawing": drawing, "counted": counted, "tuple": tuple}
 
 
 def parts() -> tuple[str, ...]:
@@ -43,7 +45,7 @@ def render(spec: ServiceSpecification, part: str) -> dict[str, str]:
     files: dict[str, str] = {}
     for path in _templates(part):
         for target, resource in _targets(path.relative_to(part), service):
-            template = _environment().get_template(path.as_posix())
+            template = _environment().get_template(path.as_posix(), globals=_GLOBALS)
             text = template.render(
                 service=service, spec=spec, resource=resource, pinned=pinned, review=review
             )
@@ -84,8 +86,12 @@ def _environment() -> Environment:
         "toml": in_toml,
         "json": in_json,
     }
-    environment.filters |= {"wrapped": wrapped, "comment": in_comment, "sqltext": sql_text, "as_query": as_query}
-    environment.globals |= {"data_model": data_model, "drawing": drawing, "counted": counted, "tuple": tuple}
+    environment.filters |= {
+        "wrapped": wrapped,
+        "comment": in_comment,
+        "sqltext": sql_text,
+        "as_query": as_query,
+    }
     return environment
 
 

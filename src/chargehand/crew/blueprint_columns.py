@@ -322,7 +322,9 @@ class FieldView:
         match field.type:
             case FieldType.STRING | FieldType.TEXT if not field.pattern and longest >= len(field.name) + 8:
                 words = field.name.replace("_", " ").capitalize()
-                padding = f".ljust({field.min_length}, 'x')" if (field.min_length or 0) > len(words) + 2 else ""
+                padding = (
+                    f".ljust({field.min_length}, 'x')" if (field.min_length or 0) > len(words) + 2 else ""
+                )
                 return f'f"{words} {{number}}"{padding}'
             case FieldType.EMAIL:
                 return 'f"person{number}@example.org"'
@@ -348,7 +350,9 @@ class FieldView:
     @property
     def sort_key(self) -> str:
         """Python source of what makes JSON values comparable."""
-        return "decimal.Decimal" if self.field.type is FieldType.DECIMAL else ("float" if self.field.type in _NUMERIC else "str")
+        if self.field.type is FieldType.DECIMAL:
+            return "decimal.Decimal"
+        return "float" if self.field.type in _NUMERIC else "str"
 
     def stored(self, value: Value) -> str:
         """Python source of a JSON value as the model holds it."""

@@ -58,7 +58,8 @@ def _ruff(root: Path, *arguments: str) -> None:
 
 def _ruff_program() -> str:
     try:
-        from ruff import find_ruff_bin  # noqa: PLC0415  in the extra `crew`
+        # In the extra `crew`; it has no type stubs.
+        from ruff import find_ruff_bin  # noqa: PLC0415  # pyright: ignore[reportMissingTypeStubs]
 
         return find_ruff_bin()
     except (ImportError, FileNotFoundError):

@@ -50,11 +50,34 @@ _IN_FUNCTIONS = frozenset(
     }
 )
 _IN_SERVICES = frozenset(
-    {"enums", "hash_password", "list_page", "models", "now", "order_of", "page_of", "references", "sa", "today", "uuid"}
+    {
+        "enums",
+        "hash_password",
+        "list_page",
+        "models",
+        "now",
+        "order_of",
+        "page_of",
+        "references",
+        "sa",
+        "today",
+        "uuid",
+    }
     | {"version_conflict"}
 )
 _MODULES = frozenset(
-    {"access", "accounts", "api_keys", "base", "cli", "dependencies", "health", "migrations", "outbox", "permissions"}
+    {
+        "access",
+        "accounts",
+        "api_keys",
+        "base",
+        "cli",
+        "dependencies",
+        "health",
+        "migrations",
+        "outbox",
+        "permissions",
+    }
     | {"references", "service", "types"}
 )
 _IN_GIVEN = frozenset({"close", "found", "headers_for", "headers_of", "self", "settings", "stored"})

@@ -152,7 +152,11 @@ def _read_many_to_many(section: Section) -> tuple[ManyToMany, ...]:
         one = Section(entries, f"{outer.where}.{name}", section.findings, ("resource", "description"))
         target = one.text("resource") or singular_of(name)
         found.append(
-            ManyToMany(name=name, resource=target, description=one.text("description", max_length=500, multiline=True))
+            ManyToMany(
+                name=name,
+                resource=target,
+                description=one.text("description", max_length=500, multiline=True),
+            )
         )
     return tuple(found)
 
