@@ -54,7 +54,7 @@ def opened_or_skip(level: SandboxLevel) -> Sandbox:
     found = _open(level)
     if isinstance(found, Sandbox):
         return found
-    reason = f"no {level} here: {found}"
+    reason = f"no {level} here: {found[:160]}"
     if os.environ.get("CI") == "true" and sys.platform.startswith("linux"):
         pytest.fail(reason)
     pytest.skip(reason)

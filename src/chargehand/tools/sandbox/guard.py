@@ -13,7 +13,6 @@ from chargehand.tools.sandbox.cgroup import Group, GroupHome
 from chargehand.tools.sandbox.scratch import Scratch
 from chargehand.tools.sandbox.trees import Tree, new_tree
 
-_FIRST_TICK_SECONDS = 0.02
 _TICK_SECONDS = 0.1
 _MAX_JOIN_ROUNDS = 20
 
@@ -27,6 +26,7 @@ class Guard:
     scratch: Scratch | None = None
     """Folders whose size nothing else bounds."""
     root_pid: int = 0
+    first_look_seconds: float = 0.02
     spared: frozenset[int] = frozenset()
     tree: Tree = field(default_factory=new_tree)
     _group: Group | None = None
@@ -34,7 +34,7 @@ class Guard:
 
     async def overstepped(self) -> EndedBy:
         """Returns when a limit is overstepped, and not before."""
-        await asyncio.sleep(_FIRST_TICK_SECONDS)
+        await asyncio.sleep(self.first_look_seconds)
         while True:
             pids = self._tree()
             if self.tree.count_tasks(pids) > self.limits.processes:

@@ -27,6 +27,8 @@ from chargehand.tools.sandbox.runner.tree import tree_of
 _FOLDER = str(Path(__file__).parent)
 _START = "import sys; sys.path.append(sys.argv[1]); from runner.start import main; main()"
 _PATIENCE_SECONDS = 0.5
+_RUNNER_START_SECONDS = 0.02
+"""The runner is not the command yet; looking at it would be for nothing."""
 _NOT_EXECUTABLE, _NOT_FOUND, _SIGNAL_BASE = 126, 127, 128
 
 
@@ -57,6 +59,7 @@ async def run_by_runner(
     form = {**form, "names": [*form["names"], MARKER], "values": [*form["values"], marker]}
     with _started(command, form) as running:
         guard.root_pid = running.process.pid
+        guard.first_look_seconds += _RUNNER_START_SECONDS
         guard.spared = frozenset({running.process.pid})
         try:
             attended = await attend(
