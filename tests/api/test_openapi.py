@@ -5,10 +5,13 @@ import os
 import re
 import sys
 from pathlib import Path
+from typing import Any
 
 import httpx2
 from fastapi.routing import APIRoute
+from starlette.routing import Match
 
+from chargehand.serve.auth import PUBLIC_PATHS
 from tests.api.service import Service
 
 HERE = Path(__file__).parent
@@ -116,3 +119,33 @@ async def test_generated_requests_find_no_contradiction_and_no_server_error(
     found = re.search(rb"(\d+) generated", output)
     assert found is not None
     assert int(found[1]) > 500
+
+
+def test_the_reference_page_calls_every_route_and_no_other(service: Service) -> None:
+    page = (ROOT / "docs" / "reference" / "api.md").read_text(encoding="utf-8")
+    examples = [one.replace("\\\n", " ") for one in re.findall(r"^curl (?:.*\\\n)*.*$", page, re.MULTILINE)]
+    called: set[tuple[str, str]] = set()
+
+    for example in examples:
+        method = match[1] if (match := re.search(r"-X (\w+)", example)) else "GET"
+        path = re.findall(r"\$CHARGEHAND_URL(/[^\"?]*)", example)[0]
+        called.add((method, template_of(service, method, path)))
+
+    routes = {
+        (method, route.path)
+        for route in service.http.router.routes
+        if isinstance(route, APIRoute)
+        for method in route.methods or set[str]()
+    }
+    assert called == routes
+    for method, path in routes:
+        assert path in PUBLIC_PATHS | {"/whoami"} or f"`{method} {path.replace(':path', '')}`" in page
+
+
+def template_of(service: Service, method: str, path: str) -> str:
+    """The route that a call reaches."""
+    scope: dict[str, Any] = {"type": "http", "path": path, "method": method, "headers": []}
+    for route in service.http.router.routes:
+        if isinstance(route, APIRoute) and route.matches(scope)[0] is Match.FULL:
+            return route.path
+    raise AssertionError(f"the page calls {method} {path}, which is no route")

@@ -48,7 +48,7 @@ def problem(
 ) -> Response:
     """A problem body."""
     body = {
-        "type": f"urn:chargehand:problem:{code}",
+        "type": "about:blank",
         "title": _TITLES.get(status) or HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
