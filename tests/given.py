@@ -3,10 +3,12 @@
 import asyncio
 import json
 import sqlite3
+import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import SandboxUnavailable
 from chargehand.runtimes.playbook import Playbook, PlaybookContext
 from chargehand.settings import Settings
+from chargehand.store import migrate
 from chargehand.tools.sandbox.base import Ended, OnLine, Sandbox, SandboxCommand, SandboxLevel
 
 ME = LOCAL_OPERATOR
@@ -104,9 +107,11 @@ async def a_core(
 ) -> AsyncGenerator[Core, None]:
     """An opened core; each playbook and function has an agent of its name, who may delegate to all of them."""
     books = {name: _playbook(name, body) for name, body in (playbooks or {}).items()}
+    data = folder / "data"
+    _prepare(data)
     options: dict[str, Any] = {"slots": 4, "disk_reserve_bytes": 0, "shutdown_grace_seconds": 5, **settings}
     opened = open_core(
-        Settings(data_dir=folder / "data", **options),
+        Settings(data_dir=data, **options),
         clock=clock,
         registered=Registered(playbooks=books, functions=functions or {}),
         with_engine=with_engine,
@@ -119,6 +124,22 @@ async def a_core(
         for name in functions or {}:
             await an_agent(core, name, function=name)
         yield core
+
+
+def _prepare(data: Path) -> None:
+    """Spare each test the migration, which has tests of its own."""
+    database = data / "chargehand.db"
+    if not database.exists():
+        data.mkdir(mode=0o700, parents=True, exist_ok=True)
+        database.write_bytes(_migrated())
+
+
+@cache
+def _migrated() -> bytes:
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "chargehand.db"
+        migrate.upgrade(path)
+        return path.read_bytes()
 
 
 def _playbook(name: str, body: PlaybookBody | Playbook) -> Playbook:
