@@ -35,7 +35,9 @@ def test_the_demo_leaves_what_was_delivered_and_nothing_else(quick: Cli) -> None
     done = quick.run("demo")
 
     assert done.returncode == 0, done.stderr
-    assert (quick.folder / "delivered" / "you.txt").read_text(encoding="utf-8") == "Hello you!\n"
+    assert (quick.folder / "delivered" / "bookstore" / "you.txt").read_text(
+        encoding="utf-8"
+    ) == "Hello you!\n"
     assert [path.name for path in quick.folder.iterdir()] == ["delivered"]
 
 
@@ -95,17 +97,19 @@ def test_resume_without_a_demo_begins_one(quick: Cli) -> None:
 
 def test_a_resumed_demo_writes_over_what_it_had_written(quick: Cli) -> None:
     assert quick.run("demo", "--keep").returncode == 0
-    (quick.folder / "delivered" / "you.txt").write_text("half", encoding="utf-8")
+    (quick.folder / "delivered" / "bookstore" / "you.txt").write_text("half", encoding="utf-8")
 
     resumed = quick.run("demo", "--resume")
 
     assert resumed.returncode == 0, resumed.stderr
-    assert (quick.folder / "delivered" / "you.txt").read_text(encoding="utf-8") == "Hello you!\n"
+    assert (quick.folder / "delivered" / "bookstore" / "you.txt").read_text(
+        encoding="utf-8"
+    ) == "Hello you!\n"
 
 
 def test_a_folder_with_something_in_it_is_refused_before_anything_is_done(quick: Cli) -> None:
-    (quick.folder / "delivered").mkdir()
-    (quick.folder / "delivered" / "mine").write_text("x", encoding="utf-8")
+    (quick.folder / "delivered" / "bookstore").mkdir(parents=True)
+    (quick.folder / "delivered" / "bookstore" / "mine").write_text("x", encoding="utf-8")
 
     done = quick.run("demo")
 

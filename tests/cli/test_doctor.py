@@ -59,6 +59,15 @@ def test_a_key_that_others_can_read_fails_with_the_command_that_mends_it(alone: 
     assert checks["key"]["way_out"] == f"chmod 600 {key_file}"
 
 
+def test_a_damaged_database_fails_with_its_name(alone: Cli) -> None:
+    alone.data_dir.mkdir()
+    (alone.data_dir / "chargehand.db").write_bytes(b"this is no database" * 100)
+
+    checks = checks_of(alone.with_environment(CHARGEHAND_PORT="0"), 6)
+
+    assert "chargehand.db cannot be read as a database" in checks["database"]["message"]
+
+
 def test_a_data_folder_that_is_a_file_fails(alone: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     wrong = alone.with_environment(CHARGEHAND_PORT="0", CHARGEHAND_DATA_DIR=str(tmp_path / "file"))

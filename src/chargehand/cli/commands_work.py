@@ -92,7 +92,7 @@ async def run(
 async def demo(
     out: Annotated[
         Path, typer.Option("--out", metavar="DIR", help="Where the delivered service is written.")
-    ] = Path("delivered"),
+    ] = Path("delivered/bookstore"),
     resume: Annotated[
         bool, typer.Option("--resume", help="Go on with the demo that was stopped or killed.")
     ] = False,

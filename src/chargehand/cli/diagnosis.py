@@ -5,7 +5,6 @@ import os
 import platform
 import shutil
 import socket
-import sqlite3
 import stat
 import subprocess
 import sys
@@ -22,7 +21,7 @@ from chargehand.cli.lines import one_line, size_text
 from chargehand.cli.output import write, write_json
 from chargehand.errors import ChargehandError
 from chargehand.settings import Settings
-from chargehand.store import migrate
+from chargehand.store import inspection, migrate
 from chargehand.tools.sandbox import probe_levels
 
 CREW_MODULES = ("limits", "pygal", "jwt", "pytest", "pytest_cov", "ruff", "secure")
@@ -65,7 +64,7 @@ async def doctor(*, as_json: bool) -> ExitCode:
 def _careful(look: Callable[[Settings], Found], settings: Settings) -> Found:
     try:
         return look(settings)
-    except (OSError, sqlite3.Error, ChargehandError) as error:
+    except (OSError, ChargehandError) as error:
         name = look.__name__.removeprefix("_").replace("_", " ")
         return Found(name=name, state="fail", message=str(error))
 
@@ -75,7 +74,7 @@ def _python() -> Found:
         name="python",
         state="ok",
         message=f"{platform.python_version()} on {platform.system()} {platform.machine()}, "
-        f"SQLite {sqlite3.sqlite_version}, Chargehand {__version__}",
+        f"SQLite {inspection.sqlite_version()}, Chargehand {__version__}",
     )
 
 
@@ -134,7 +133,7 @@ def _database(settings: Settings) -> Found:
     path = settings.database_path
     if not path.exists():
         return Found(name="database", state="ok", message="none yet; made at the first start")
-    revision = migrate.current_revision(path)
+    revision = inspection.revision(path)
     if revision == migrate.HEAD:
         return Found(name="database", state="ok", message=f"{path} at revision {revision}")
     return Found(
