@@ -100,10 +100,9 @@ def find_group_home() -> GroupHome | None:
         )
     if "" in mounts and "" in own:
         here = mounts[""] / own[""]
-        # A group with members may not hand controllers on: then its parent, if that was delegated to us, can.
-        for folder in (here, here.parent):
-            if folder.is_relative_to(mounts[""]):
-                candidates.append(GroupHome(memory=folder, processes=folder, version=2))
+        # A group with members may not hand controllers on: then its parent can, where systemd gave it to us.
+        folders = [here, *([here.parent] if _is_delegated(here.parent) else [])]
+        candidates += [GroupHome(memory=folder, processes=folder, version=2) for folder in folders]
     for home in candidates:
         if _works(home):
             _remove_leftovers(home)
@@ -120,6 +119,15 @@ def _works(home: GroupHome) -> bool:
     except OSError:
         return False
     return os.access(home.memory / "cgroup.procs", os.W_OK)
+
+
+def _is_delegated(folder: Path) -> bool:
+    """Whether systemd marked the group as one that its service may arrange by itself."""
+    for attribute in ("user.delegate", "trusted.delegate"):
+        with contextlib.suppress(OSError):
+            if os.getxattr(folder, attribute) == b"1":
+                return True
+    return False
 
 
 def _own_groups() -> dict[str, str]:
