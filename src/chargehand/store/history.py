@@ -6,13 +6,14 @@ can neither leave a gap nor use a number twice.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import CursorResult, Row, bindparam, delete, insert, select, update
 
 from chargehand.domain.history import Event, EventKind, Step, StepKind, StepStatus
 from chargehand.domain.task import Status
 from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import IllegalMove
 from chargehand.store.database import Tx
 from chargehand.store.tables import AgentTask, TaskEvent, TaskStep
 
@@ -37,6 +38,15 @@ _STEPS = (
     .order_by(TaskStep.started_at, TaskStep.path)
 )
 _INSERT_EVENT = insert(TaskEvent)
+_FINISH_STEP = (
+    update(TaskStep)
+    .where(
+        TaskStep.task_id == bindparam("seen_id"),
+        TaskStep.path == bindparam("seen_path"),
+        TaskStep.status != "done",
+    )
+    .values(status="done", result=bindparam("result"), finished_at=bindparam("finished_at"))
+)
 
 
 def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) -> dict[str, Any]:
@@ -126,22 +136,17 @@ async def begin_steps(tx: Tx, begun: Sequence[Step]) -> None:
 
 
 async def finish_steps(tx: Tx, finished: Sequence[tuple[str, str, JsonValue]]) -> None:
-    """Write results (task id, path, result). A step that is done keeps what it has."""
-    statement = (
-        update(TaskStep)
-        .where(
-            TaskStep.task_id == bindparam("seen_id"),
-            TaskStep.path == bindparam("seen_path"),
-            TaskStep.status != "done",
-        )
-        .values(status="done", result=bindparam("result"), finished_at=bindparam("finished_at"))
-    )
+    """Write results (task id, path, result). IllegalMove when a step is done already, or was never begun."""
     rows = [
         {"seen_id": task_id, "seen_path": path, "result": result, "finished_at": tx.now}
         for task_id, path, result in finished
     ]
-    if rows:
-        await tx.connection.execute(statement, rows)
+    if not rows:
+        return
+    changed = cast("CursorResult[Any]", await tx.connection.execute(_FINISH_STEP, rows))
+    if changed.rowcount != len(rows):
+        paths = ", ".join(f"{path} of {task_id}" for task_id, path, _ in finished[:5])
+        raise IllegalMove(f"only {changed.rowcount} of {len(rows)} steps could be finished: {paths}")
 
 
 async def discard_failed(tx: Tx, task_id: str) -> None:
