@@ -136,7 +136,9 @@ async def test_writers_canceled_at_any_moment_leave_whole_transactions_and_one_h
 
     for author in range(300):
         writer = asyncio.create_task(write(author))
-        await asyncio.sleep(chance.random() * 0.003)
+        # Most statements suspend nobody, so a cancel falls before the first, into the commit, or after it all.
+        if chance.random() > 0.2:
+            await asyncio.sleep(chance.random() * 0.003)
         writer.cancel()
         await asyncio.wait([writer])
 

@@ -36,6 +36,7 @@ async def _review(ctx: PlaybookContext) -> None:
 async def _environment(ctx: PlaybookContext) -> None:
     await todo(ctx, STEPS, 1)
     await write_part(ctx, "service", of=lambda path: not is_code(path))
+    await write_part(ctx, "workbench")
     await run(ctx, "python --version && python -c 'import fastapi, sqlalchemy, alembic, uvicorn, pytest'")
 
 

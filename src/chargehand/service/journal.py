@@ -163,7 +163,7 @@ class Journal:
     async def ended_children(self, step: Step) -> list[JsonValue] | None:
         """What the children of an open delegation came to, in order; None while one is still open."""
         ids = [str(one) for one in step.result] if isinstance(step.result, list) else []
-        async with self._db.read() as tx:
+        async with self._db.glance() as tx:
             found = await tasks.get(tx, ids)
         if any(found[task_id].status not in FINAL for task_id in ids):
             return None

@@ -33,7 +33,7 @@ class Upkeep:
         just taken the data folder and so knows that no worker is alive. `but_not`: attempts that the caller
         itself carries, which live however its clock was set.
         """
-        async with self._db.read() as tx:
+        async with self._db.glance() as tx:
             lost = await self._lost(tx, of_any_worker, but_not)
             nothing = not (lost or await tasks.due_timers(tx) or await tasks.past_deadline(tx))
             due = await tasks.next_due(tx)

@@ -58,7 +58,7 @@ class Watch:
         return task
 
     async def _get_group(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
-        async with self._db.read() as tx:
+        async with self._db.glance() as tx:
             found = await tasks.get(tx, set(task_ids))
         return [found.get(task_id) for task_id in task_ids]
 
@@ -111,7 +111,7 @@ class Watch:
         return await self._events(task_id, after, limit)
 
     async def _events(self, task_id: str, after: int, limit: int = EVENT_BATCH) -> list[Event]:
-        async with self._db.read() as tx:
+        async with self._db.glance() as tx:
             return await history.events_after(tx, task_id, after, limit=limit)
 
     async def follow(

@@ -4,9 +4,9 @@ aiosqlite hands each call to a thread and back; a caller that is canceled in bet
 running on a connection that nobody waits for. Here the cancel stays noted on the caller's task, and
 store/database.py raises it when the transaction is over.
 
-The writer's statements, all short, run where they are awaited; only what can block goes to its thread: BEGIN
-(it may wait for another process's lock) and COMMIT (it waits for the disk). A write transaction of the hot path
-would else make some fifty hand-overs, each dearer than its statement. Measured: see
+Short statements, the writer's and those that read by a key, run where they are awaited; only what can block goes
+to the thread: COMMIT (it waits for the disk), and whatever finds another process writing. A write transaction of
+the hot path would else make some fifty hand-overs, each dearer than its statement. Measured: see
 docs/decisions/0003-sqlite-write-path.md.
 """
 
@@ -22,7 +22,10 @@ import aiosqlite
 Result = TypeVar("Result")
 Steady = TypeVar("Steady", bound="SteadyConnection")
 
-_BLOCKING_CALLS = frozenset({"commit", "close"})
+_BLOCKING_CALLS = frozenset({"commit"})
+
+BUSY_SECONDS = 10
+"""How long a statement waits for another process that writes."""
 
 
 class SteadyConnection(aiosqlite.Connection):
@@ -66,11 +69,22 @@ class InlineConnection(SteadyConnection):
     """A connection for short statements."""
 
     async def _execute(self, fn: Callable[..., Result], *args: Any, **kwargs: Any) -> Any:
-        sql = args[0] if args else None
-        blocks = fn.__name__ in _BLOCKING_CALLS or (isinstance(sql, str) and sql.startswith("BEGIN"))
-        if blocks or not self._connection:
+        if fn.__name__ in _BLOCKING_CALLS or not self._connection:
             return await super()._execute(fn, *args, **kwargs)
-        return fn(*args, **kwargs)
+        try:
+            return fn(*args, **kwargs)
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+        return await super()._execute(self._patiently, partial(fn, *args, **kwargs))
+
+    def _patiently(self, call: Callable[[], Result]) -> Result:
+        """Another process writes: wait for it, in the thread."""
+        self._conn.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        try:
+            return call()
+        finally:
+            self._conn.execute("PRAGMA busy_timeout=0")
 
 
 async def connect(kind: type[Steady], path: Path) -> Steady:
