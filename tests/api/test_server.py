@@ -69,7 +69,7 @@ async def test_a_stop_while_a_client_keeps_its_connection_open_takes_no_longer_t
         await client.get("/health")
         async with asyncio.timeout(5):
             stopping.set()
-            with pytest.raises(httpx2.ConnectError):
+            with pytest.raises(httpx2.TransportError):
                 await _until_refused(url)
 
 

@@ -82,8 +82,13 @@ def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
         elif name == b"host":
             host = value
     if not _REQUEST_ID.fullmatch(request_id):
-        return os.urandom(12).hex(), host.decode("latin-1")
+        return new_request_id(), host.decode("latin-1")
     return request_id.decode(), host.decode("latin-1")
+
+
+def new_request_id() -> str:
+    """An id that no other request has."""
+    return os.urandom(12).hex()
 
 
 def dressed(headers: Collection[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:

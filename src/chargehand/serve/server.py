@@ -11,6 +11,7 @@ import socket
 import sys
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
+from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
@@ -41,6 +42,8 @@ async def run_server(
     with listener:
         config = uvicorn.Config(
             app,
+            http=_http_protocol(),
+            ws="none",
             log_config=None,
             access_log=False,
             lifespan="off",
@@ -76,6 +79,14 @@ class _Server(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         self.on_started()
+
+
+def _http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+    try:
+        from chargehand.serve.protocol import LimitedHttpProtocol  # noqa: PLC0415 - needs httptools
+    except ImportError:
+        return "h11"
+    return LimitedHttpProtocol
 
 
 def bind(host: str, port: int) -> socket.socket:
