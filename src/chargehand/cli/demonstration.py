@@ -14,6 +14,7 @@ from pathlib import Path
 
 import chargehand
 from chargehand.cli.connection import Connection, connect, load_settings
+from chargehand.cli.endings import Advice
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.running import Order, see_through, submit
 from chargehand.cli.unpacking import check_target
@@ -63,13 +64,13 @@ async def demo(out: Path, *, resume: bool, keep: bool, force: bool, as_json: boo
         labels={"demo": "bookstore"},
         idempotency_key=state.key,
     )
+    where = "" if os.environ.get("CHARGEHAND_DATA_DIR") else f" (CHARGEHAND_DATA_DIR={settings.data_dir})"
+    advice = Advice(go_on="chargehand demo --resume", where=where)
     async with connect(None, engine=True, settings=settings) as connection:
         task = await _reopened(connection, await submit(connection, order))
         if not as_json:
             say(f"The backend crew builds {EXAMPLE} (task {task.id})")
-        code = await see_through(
-            connection, task, out=target, force=force, as_json=as_json, go_on="chargehand demo --resume"
-        )
+        code = await see_through(connection, task, out=target, force=force, as_json=as_json, advice=advice)
     if code is ExitCode.OK:
         _finish(settings.data_dir, state, keep=keep)
         if not as_json:

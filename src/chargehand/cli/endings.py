@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from chargehand.cli.exits import ExitCode, say
@@ -16,6 +17,15 @@ OUTPUT_LINES = 25
 """Of a failed check's output, the last."""
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Advice:
+    """How a task is gone on with, where that is not by its id."""
+
+    go_on: str | None = None
+    where: str = ""
+    """What has to be set for other commands to find the task."""
+
+
 async def conclude(
     client: AsyncClient,
     task: TaskBody,
@@ -23,6 +33,7 @@ async def conclude(
     *,
     folder: Path | None,
     as_json: bool,
+    advice: Advice,
 ) -> ExitCode:
     """Tell how an ended task came out; `folder` is where its deliverables were put."""
     code = CODES.get(task.status, ExitCode.FAILED)
@@ -37,7 +48,7 @@ async def conclude(
     elif task.status is Status.COMPLETED:
         _tell_completed(task, delivered, folder)
     else:
-        await _tell_failed(client, task)
+        await _tell_failed(client, task, advice)
     return code
 
 
@@ -56,17 +67,25 @@ def _tell_completed(task: TaskBody, delivered: Sequence[DeliverableBody], folder
         write(f"fetch it: chargehand deliverables get {task.id} --out DIR")
 
 
-async def _tell_failed(client: AsyncClient, task: TaskBody) -> None:
-    why = f": {task.error.message}" if task.error else ""
-    say(f"{task.status} ({task.reason}){why}")
+async def _tell_failed(client: AsyncClient, task: TaskBody, advice: Advice) -> None:
+    first, *more = (task.error.message if task.error else "").splitlines() or [""]
+    say(f"{task.status} ({task.reason})" + (f": {one_line(first)}" if first else ""))
+    _say_last(more)
     for event in await _last_failed_checks(client, task):
         data = event.data
         say(f"\ncheck failed: {data.get('deliverable')}: {one_line(str(data.get('check')))}")
-        for line in str(data.get("output") or "").strip().splitlines()[-OUTPUT_LINES:]:
-            say(f"  {one_line(line)}")
-    say(f"look into it: chargehand tasks show {task.id} --steps")
+        _say_last(str(data.get("output") or "").strip().splitlines())
+    say(f"look into it{advice.where}: chargehand tasks show {task.id} --steps")
     if task.parent_id is None:
-        say(f"try again from its journal: chargehand tasks retry {task.id} --watch")
+        again = advice.go_on or f"chargehand tasks retry {task.id} --watch"
+        say(f"try again from its journal: {again}")
+
+
+def _say_last(lines: Sequence[str]) -> None:
+    """The end of what a program printed; its indentation stays, whatever would steer the terminal goes."""
+    for line in lines[-OUTPUT_LINES:]:
+        indent = len(line) - len(line.lstrip(" "))
+        say("  " + " " * min(indent, 40) + one_line(line))
 
 
 async def _last_failed_checks(client: AsyncClient, task: TaskBody) -> list[EventBody]:

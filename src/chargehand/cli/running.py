@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from chargehand.app.loop import stop_signals
 from chargehand.cli.connection import Connection, connect
-from chargehand.cli.endings import conclude
+from chargehand.cli.endings import Advice, conclude
 from chargehand.cli.exits import ExitCode, Stopped, say
 from chargehand.cli.inputs import labels_of, task_data_of
 from chargehand.cli.output import write, write_json
@@ -19,6 +19,7 @@ from chargehand.domain.task import Status
 from chargehand.domain.values import JsonObject
 from chargehand.wire.rest import DeliverableBody, TaskBody
 
+NO_ADVICE = Advice()
 _Result = TypeVar("_Result")
 
 
@@ -98,19 +99,19 @@ async def see_through(
     out: Path | None,
     force: bool,
     as_json: bool,
-    go_on: str | None = None,
+    advice: Advice = NO_ADVICE,
 ) -> ExitCode:
     """Watch a task to its end, fetch what it delivered, tell how it came out."""
     client = connection.client
-    advice = _advice(connection, task, go_on)
-    ended = await until_stopped(watch(client, task, as_json=as_json), advice)
+    farewell = _farewell(connection, task, advice)
+    ended = await until_stopped(watch(client, task, as_json=as_json), farewell)
     delivered: list[DeliverableBody] = []
     if ended.status is Status.COMPLETED:
         delivered = await client.deliverables(task.id)
         if out is not None and delivered:
-            await until_stopped(deliver(client, task.id, delivered, out, force=force), advice)
+            await until_stopped(deliver(client, task.id, delivered, out, force=force), farewell)
     folder = out if delivered else None
-    return await conclude(client, ended, delivered, folder=folder, as_json=as_json)
+    return await conclude(client, ended, delivered, folder=folder, as_json=as_json, advice=advice)
 
 
 def _leave(connection: Connection, task: TaskBody, *, as_json: bool) -> ExitCode:
@@ -128,22 +129,22 @@ def _place(connection: Connection) -> str:
     return "a service in this process" if connection.is_own else connection.client.url
 
 
-def _advice(connection: Connection, task: TaskBody, go_on: str | None) -> str:
-    command = go_on or f"chargehand tasks watch {task.id}"
+def _farewell(connection: Connection, task: TaskBody, advice: Advice) -> str:
+    command = advice.go_on or f"chargehand tasks watch {task.id}"
     if connection.is_own:
         return f"stopped; the task keeps its journal and goes on from it with: {command}"
     return f"stopped watching; the task goes on. Watch it again with: {command}"
 
 
-async def until_stopped(work: Coroutine[Any, Any, _Result], advice: str) -> _Result:
-    """The work's result; Stopped with the advice when Ctrl-C or SIGTERM came first."""
+async def until_stopped(work: Coroutine[Any, Any, _Result], farewell: str) -> _Result:
+    """The work's result; Stopped with the farewell when Ctrl-C or SIGTERM came first."""
     with stop_signals() as stopping:
         working = asyncio.ensure_future(work)
         stopped = asyncio.ensure_future(stopping.wait())
         try:
             await asyncio.wait((working, stopped), return_when=asyncio.FIRST_COMPLETED)
             if not working.done():
-                raise Stopped(advice)
+                raise Stopped(farewell)
             return working.result()
         finally:
             stopped.cancel()

@@ -17,7 +17,7 @@ from chargehand.cli.progress import Progress, TaskView
 from chargehand.cli.tree import draw, marks_for
 from chargehand.wire.rest import EventBody
 
-REFRESH_SECONDS = 0.125
+REFRESH_SECONDS = 0.25
 QUIET_SECONDS = 20.0
 """A log that says nothing for so long is told what is under way."""
 

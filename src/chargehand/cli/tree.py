@@ -133,6 +133,8 @@ def _step(progress: Progress, step: StepView, now: datetime) -> str:
     seconds = (progress.service_time(now) - step.started_at).total_seconds()
     # A short step's time would only flicker.
     lasted = f" ({seconds_text(seconds)})" if seconds >= 2 else ""
+    if step.kind == "check":
+        return one_line(f"checks {step.name.removeprefix('check:')}") + lasted
     return one_line(f"{step.name} {step.summary}") + lasted
 
 
