@@ -67,7 +67,7 @@ def test_nothing_is_left_beside_the_results(measured: Path) -> None:
 
 def test_a_missed_target_is_told_and_fails_only_when_enforced(tmp_path: Path) -> None:
     needs = "note.list: {p95_ms: 0.1}, note.delete: {requests_per_second: 20}"
-    impossible = f"{TINY}performance: {{volume: {{note: 50}}, operations: {{{needs}}}}}\n"
+    impossible = f"{TINY}performance: {{volume: {{note: 3}}, operations: {{{needs}}}}}\n"
     project = write(parse_specification(impossible), tmp_path, *PARTS)
 
     told = run(project, "benchmarks/run.py", "--seconds", "0.2")

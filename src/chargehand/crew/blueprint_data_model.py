@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from chargehand.crew.blueprint_columns import FieldView, enum_width
-from chargehand.crew.blueprint_views import IndexView, LinkView, ResourceView, ServiceView
+from chargehand.crew.blueprint_view_relations import IndexView, LinkView
+from chargehand.crew.blueprint_view_resource import ResourceView
+from chargehand.crew.blueprint_views import ServiceView
 from chargehand.crew.specification_model import Field, FieldType
 
 
