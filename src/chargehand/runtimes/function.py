@@ -1,4 +1,4 @@
-"""Functions: any Python callable that the operator registered, run as one journaled step.
+"""Functions: any Python callable that the operator registered, run as one unit of work.
 
 A callable takes the task's data and, if it has a second argument, a FunctionContext. Async ones run on the
 event loop, others in a thread. A function in flight when its worker dies is run again.
@@ -38,7 +38,7 @@ class FunctionRuntime:
     functions: Mapping[str, Callable[..., Any]]
 
     async def run(self, hands: Hands) -> JsonValue:
-        """Call the function once; the journal keeps what it returned."""
+        """Call the function; what it returned is recorded before its deliverables are checked."""
         name = hands.definition.block.entry or ""
         function = self.function(name)
 
@@ -50,6 +50,9 @@ class FunctionRuntime:
                 raise AgentFailure(f"function {name!r} returned what is not JSON: {error.message}") from error
             return result  # pyright: ignore[reportReturnType] - check_json has just shown it to be JSON
 
+        if not hands.definition.block.deliverables:
+            # What it returned is recorded by the commit that completes the task; a step would say it twice.
+            return await work()
         return await hands.steps.run(f"{hands.task.round}/0", StepKind.TOOL, f"function:{name}", {}, work)
 
     def function(self, name: str | None) -> Callable[..., Any]:
