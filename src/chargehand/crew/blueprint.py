@@ -97,18 +97,22 @@ def _environment() -> Environment:
 
 def in_docstring(text: str) -> str:
     """Text that stands between triple quotes and stays text there."""
-    return " ".join(text.split()).replace("\\", "\\\\").replace('"', '\\"')
+    return _in_one_line(text).replace("\\", "\\\\").replace('"', '\\"')
 
 
 def in_comment(text: str) -> str:
     """Text that stands behind a `#`: one line."""
-    return " ".join(text.split())
+    return _in_one_line(text)
+
+
+def _in_one_line(text: str) -> str:
+    # What cannot be seen could make code read otherwise than it runs: marks of direction, for one.
+    return "".join(each for each in " ".join(text.split()) if each.isprintable())
 
 
 def in_markdown(text: str) -> str:
     """Text that Markdown shows as it is, in one line."""
-    line = " ".join(text.split())
-    return "".join(f"\\{each}" if each in "\\`*_{}[]<>()#+!|~$&" else each for each in line)
+    return "".join(f"\\{each}" if each in "\\`*_{}[]<>()#+!|~$&" else each for each in _in_one_line(text))
 
 
 def in_toml(text: str) -> str:

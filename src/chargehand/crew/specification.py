@@ -178,7 +178,7 @@ def _read_resources(section: Section, authentication: model.Authentication) -> t
         if not isinstance(node, Entries):
             outer.report(name, "a resource is a mapping", f"{name}: {{fields: {{name: string}}}}")
             continue
-        one = Section(node, f"{outer.where}.{name}", section.findings, RESOURCE_KEYS)
+        one = Section(node, f"{outer.where}.{name}", section.findings, RESOURCE_KEYS, outer.line(name))
         resource = read_resource(name, one)
         check_permission_words(resource.permissions, authentication, one, "permissions")
         found.append(with_permissions(resource, usual, authentication, one))

@@ -48,6 +48,8 @@ def read_resource(name: str, section: Section) -> Resource:
     if section.has("operations") and not operations:
         section.report("operations", "no operation is left", "name at least one, or drop the resource")
     columns = _columns(section, fields, belongs_to, states)
+    # A field that could not be read has been reported; lists and indexes that name it are no further fault.
+    unread = tuple(set(section.section("fields").entries.nodes) - {each.name for each in fields})
     return Resource(
         name=name,
         plural=_read_plural(name, section),
@@ -55,12 +57,14 @@ def read_resource(name: str, section: Section) -> Resource:
         fields=fields,
         belongs_to=belongs_to,
         many_to_many=_read_many_to_many(section),
-        indexes=_read_indexes(section, columns),
+        indexes=_read_indexes(section, columns, unread),
         operations=tuple(each for each in CRUD_OPERATIONS if not operations or each in operations),
-        filters=section.words("filter", of=_usable(columns, _FILTERABLE), what="field to filter by"),
-        sorts=section.words("sort", of=_usable(columns, _SORTABLE, relations=False), what="field to sort by"),
+        filters=section.words("filter", of=_usable(columns, _FILTERABLE) + unread, what="field to filter by"),
+        sorts=section.words(
+            "sort", of=_usable(columns, _SORTABLE, relations=False) + unread, what="field to sort by"
+        ),
         searches=section.words(
-            "search", of=_usable(columns, _SEARCHABLE, relations=False), what="field to search in"
+            "search", of=_usable(columns, _SEARCHABLE, relations=False) + unread, what="field to search in"
         ),
         states=states,
         owned_by=section.text("owned_by") or None,
@@ -231,7 +235,7 @@ def _read_transitions(
         )
     reached = {states.text("initial"), *(each.target for each in found)}
     for value in values:
-        if found and value not in reached:
+        if found and "" not in reached and value not in reached:
             states.report("values", f"no transition leads to {value!r}", "add one, or drop the state")
     return found
 
@@ -305,9 +309,11 @@ def _usable(
     return tuple(name for name, kind in columns.items() if (relations if kind is None else kind in types))
 
 
-def _read_indexes(section: Section, columns: dict[str, FieldType | None]) -> tuple[Index, ...]:
+def _read_indexes(
+    section: Section, columns: dict[str, FieldType | None], unread: tuple[str, ...]
+) -> tuple[Index, ...]:
     found: list[Index] = []
-    known = tuple(name for name, kind in columns.items() if kind is not FieldType.TEXT)
+    known = tuple(name for name, kind in columns.items() if kind is not FieldType.TEXT) + unread
     for position, node in enumerate(section.items("indexes")):
         if not isinstance(node, Entries):
             section.report(

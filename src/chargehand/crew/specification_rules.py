@@ -12,6 +12,7 @@ from types import MappingProxyType
 from chargehand.crew.specification_model import (
     ACCOUNT,
     AUTHENTICATED,
+    CRUD_OPERATIONS,
     OWNER,
     PUBLIC,
     Authentication,
@@ -101,7 +102,7 @@ def check_names(resources: Sequence[Resource], section: Section) -> None:
 
 
 def _check_columns(resource: Resource, section: Section) -> None:
-    if not resource.fields and not resource.belongs_to:
+    if not resource.fields and not resource.belongs_to and not section.has("fields"):
         section.report("fields", "a resource needs a field", "fields: {name: string}")
     relations = {each.column: each.name for each in resource.belongs_to}
     links = {each.name for each in resource.many_to_many}
@@ -253,14 +254,14 @@ def with_permissions(
             who = (PUBLIC,)
         elif not who and not authentication.roles:
             who = (AUTHENTICATED,)
-        elif not who:
-            section.report(
-                "permissions", f"nobody may {operation} a {resource.name}", "say who: read and write, or each"
-            )
         _check_creator(resource, operation, who or (), section)
         found[operation] = who or ()
-    for operation in resource.permissions:
-        if operation not in found and operation in ("list", "get", "create", "update", "delete"):
+    undecided = [operation for operation, who in found.items() if not who]
+    if undecided:
+        message = f"nobody may {', '.join(undecided)}"
+        section.report("permissions", message, "say who: by read and write, or by each operation")
+    for operation in section.section("permissions").entries.nodes:
+        if operation in CRUD_OPERATIONS and operation not in found:
             section.report("permissions", f"{operation!r} is not among the operations", "drop the permission")
     return replace(resource, permissions=MappingProxyType(found))
 

@@ -29,12 +29,13 @@ def did_you_mean(word: str, known: Sequence[str]) -> str:
 
 @dataclass(slots=True)
 class Section:
-    """One mapping with its place in the file. `keys` are the keys that the format knows here."""
+    """One mapping with its place in the file: `start` is the line of its own key, `keys` what the format knows."""
 
     entries: Entries
     where: str
     findings: list[Finding]
     keys: tuple[str, ...] = field(default=())
+    start: int | None = None
 
     def __post_init__(self) -> None:
         if not self.keys:
@@ -46,7 +47,7 @@ class Section:
     def report(self, key: str | None, message: str, hint: str = "", *, line: int | None = None) -> None:
         """Add a finding at `key` of this section, or at the section itself."""
         where = f"{self.where}.{key}" if key and self.where else key or self.where
-        place = line or (self.entries.lines.get(key) if key else None) or self.entries.line
+        place = line or (self.entries.lines.get(key) if key else None) or self.start or self.entries.line
         self.findings.append(Finding(where=where, message=message, hint=hint, line=place))
 
     def line(self, key: str) -> int | None:
@@ -66,7 +67,8 @@ class Section:
         if node is not None and not isinstance(node, Entries):
             self.report(key, "must be a mapping", self._example_of(keys))
         entries = node if isinstance(node, Entries) else Entries({}, {}, self.line(key))
-        return Section(entries, f"{self.where}.{key}" if self.where else key, self.findings, keys)
+        where = f"{self.where}.{key}" if self.where else key
+        return Section(entries, where, self.findings, keys, self.line(key))
 
     @staticmethod
     def _example_of(keys: tuple[str, ...]) -> str:
