@@ -1,12 +1,15 @@
 """Keys: made, verified, revoked, expired; and what a start does with what it finds in the data folder."""
 
+import os
 import sqlite3
 import stat
 import sys
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager, closing
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -297,11 +300,30 @@ def test_a_secret_file_that_cannot_be_read_or_written_is_told(tmp_path: Path) ->
 
     with pytest.raises(Unavailable, match="folder"):
         read_secret(tmp_path / "folder")
-    with pytest.raises(StorageFull, match=r"admin\.key"):
+    with pytest.raises(Unavailable, match=r"admin\.key"):
         write_secret(tmp_path / "file" / "admin.key", b"x")
-    with pytest.raises(StorageFull, match="folder"):
+    with pytest.raises(Unavailable, match="folder"):
         write_secret(tmp_path / "folder", b"x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["file", "folder"]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a device that is always full")
+def test_a_full_disk_leaves_the_old_secret_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_secret(tmp_path / "pepper", b"old")
+    monkeypatch.setattr(os, "fdopen", partial(_on_a_full_disk, os.fdopen))
+
+    with pytest.raises(StorageFull, match="disk is full"):
+        write_secret(tmp_path / "pepper", b"new")
+
+    assert read_secret(tmp_path / "pepper") == b"old"
+    assert [path.name for path in tmp_path.iterdir()] == ["pepper"]
+
+
+def _on_a_full_disk(really: Callable[[int, str], IO[bytes]], descriptor: int, mode: str) -> IO[bytes]:
+    full = os.open("/dev/full", os.O_WRONLY)
+    os.dup2(full, descriptor)
+    os.close(full)
+    return really(descriptor, mode)
 
 
 def test_the_windows_command_leaves_the_rights_of_the_owner_only() -> None:

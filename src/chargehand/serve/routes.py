@@ -5,7 +5,7 @@ response machinery would double the cost of the two calls that everyone makes mo
 from signatures is declared here, and a test compares the declarations with what the service does.
 """
 
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 from functools import wraps
 from inspect import cleandoc
@@ -16,6 +16,8 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.types import Receive, Send
+from starlette.types import Scope as AsgiScope
 
 from chargehand.domain.access import Scope
 from chargehand.serve.auth import PUBLIC_PATHS, principal_of
@@ -83,8 +85,15 @@ class JsonResponse(Response):
 class DirectRoute(APIRoute):
     """Hands the request to the endpoint itself: there is nothing to read from signatures, see above."""
 
-    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
-        return self.endpoint
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        endpoint: Endpoint = self.endpoint
+
+        async def direct(scope: AsgiScope, receive: Receive, send: Send) -> None:
+            response = await endpoint(Request(scope, receive, send))
+            await response(scope, receive, send)
+
+        self.app = direct
 
 
 _PROBLEM_MEANINGS = {

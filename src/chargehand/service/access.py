@@ -89,13 +89,13 @@ class Access:
 
     async def verify(self, token: str) -> Principal:
         """Who holds this key. Unauthorized when it is none of ours, revoked or expired."""
-        parts = _KEY.fullmatch(token)
-        if parts is None or _checksum(token[:-6]) != parts[3]:
-            raise Unauthorized("this is not a key of this service; compare it with the one that was issued")
-        fingerprint = hashlib.sha256(token.encode()).digest()
+        fingerprint = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         known = self._cache.get(fingerprint)
         if known is not None and self._is_fresh(known):
             return known.principal
+        parts = _KEY.fullmatch(token)
+        if parts is None or _checksum(token[:-6]) != parts[3]:
+            raise Unauthorized("this is not a key of this service; compare it with the one that was issued")
         record = await self._find(parts[1], token)
         principal = Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
         if len(self._cache) >= MOST_CACHED:

@@ -3,6 +3,7 @@
 Rule: such a file is never readable by others, not even for a moment, and appears whole or not at all.
 """
 
+import errno
 import getpass
 import os
 import subprocess
@@ -24,7 +25,7 @@ def read_secret(path: Path) -> bytes | None:
 
 
 def write_secret(path: Path, content: bytes) -> None:
-    """Put the file there, or in the place of the one that was there."""
+    """Put the file there, or in the place of the one that was there. StorageFull, Unavailable."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         # mkstemp makes the file with mode 0600, whatever the umask.
@@ -42,8 +43,10 @@ def write_secret(path: Path, content: bytes) -> None:
             temporary.unlink(missing_ok=True)
             raise
     except OSError as error:
-        raise StorageFull(
-            f"{path} cannot be written ({error.strerror}); free or unlock the folder"
+        if error.errno == errno.ENOSPC:
+            raise StorageFull(f"{path} cannot be written: the disk is full; free space") from error
+        raise Unavailable(
+            f"{path} cannot be written ({error.strerror}); give its owner access to the folder"
         ) from error
 
 
