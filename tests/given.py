@@ -200,6 +200,13 @@ async def event(core: Core, task: Task | str, kind: EventKind, *, count: int = 1
     raise AssertionError(f"the task ended with {seen} {kind}")
 
 
+async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+    """Return when it holds; for what another task brings about at its own pace, without telling."""
+    async with asyncio.timeout(LIMIT_SECONDS):
+        while not await holds():  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.02)
+
+
 async def kinds(core: Core, task: Task | str) -> list[str]:
     """The kinds of a task's events, in order."""
     task_id = task if isinstance(task, str) else task.id

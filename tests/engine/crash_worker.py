@@ -87,7 +87,7 @@ async def deliverer(ctx: PlaybookContext) -> JsonValue:
 
 async def shell(ctx: PlaybookContext) -> JsonValue:
     """Bash is never repeated: after a crash in the middle the playbook is told so and goes on."""
-    result = await ctx.tool("Bash", command=f"echo done >> bash.txt")
+    result = await ctx.tool("Bash", command="echo done >> bash.txt")
     if result.is_error and result.details.get("code") != "outcome_unknown":
         raise AgentFailure(result.content)
     return result.details.get("code")
