@@ -28,7 +28,7 @@ __all__ = ["ServiceSpecification", "as_data", "parse_specification", "specificat
 
 MAX_RESOURCES = 40
 MAX_FINDINGS = 100
-_KEYS = (
+KEYS = (
     "service", "authentication", "rate_limit", "pagination", "permissions", "resources", "performance",
     "integrations",
 )  # fmt: skip
@@ -53,7 +53,7 @@ def _read(root: Node, name: str, findings: list[Finding]) -> ServiceSpecificatio
         )
         raise _invalid(name, findings)
     # The root's own path is empty, so that findings read `resources.book.fields.title`.
-    section = Section(root, "", findings, _KEYS)
+    section = Section(root, "", findings, KEYS)
     authentication = _read_authentication(section)
     resources = _read_resources(section, authentication)
     specification = replace(

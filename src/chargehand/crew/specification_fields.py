@@ -49,6 +49,7 @@ _ALL_CONSTRAINTS = (
     "scale",
     "values",
 )
+FIELD_KEYS = (*_COMMON, *_ALL_CONSTRAINTS)
 _TYPES = tuple(each.value for each in FieldType)
 _OTHER_NAMES = {
     "str": "string", "varchar": "string", "char": "string", "int": "integer", "bigint": "integer",
@@ -75,7 +76,7 @@ def read_fields(section: Section) -> tuple[Field, ...]:
                 f"write `{name}: string` or `{name}: {{type: string}}`",
             )
             continue
-        one = Section(node, f"{outer.where}.{name}", section.findings, (*_COMMON, *_ALL_CONSTRAINTS))
+        one = Section(node, f"{outer.where}.{name}", section.findings, FIELD_KEYS)
         field = _read_field(name, one)
         if field is not None:
             fields.append(field)
