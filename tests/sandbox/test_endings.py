@@ -21,7 +21,8 @@ from tests.sandbox.conftest import run_python
 ALIVE_SECONDS = 1.0
 
 DAEMON = """
-import os, signal, sys, time
+import os, signal
+heard, told = os.pipe()
 def daemon():
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
@@ -30,11 +31,14 @@ def daemon():
         os._exit(0)
     held = os.open("alive", os.O_WRONLY)
     os.write(held, b"up")
+    os.write(told, b"!")
     {close}
     while True:
         signal.pause()
 if os.fork() == 0:
     daemon()
+os.read(heard, 1)  # from here on the daemon is there
+os.wait()
 """
 
 CLOSES_ITS_PIPES = "os.closerange(0, held)"
@@ -84,7 +88,7 @@ def alive(workspace: Path) -> Iterator[Alive]:
 async def test_a_daemon_is_dead_when_its_command_has_ended(
     sandbox: Sandbox, workspace: Path, alive: Alive, pipes: str
 ) -> None:
-    script = DAEMON.format(close=pipes) + "\nos.wait()\nprint('ended')\n"
+    script = DAEMON.format(close=pipes) + "\nprint('ended')\n"
     waiting = asyncio.create_task(alive.wait_until_up())
 
     ended = await run_python(sandbox, workspace, script)
@@ -152,7 +156,6 @@ async def test_an_overstepped_limit_ends_the_whole_tree(
         DAEMON.format(close=KEEPS_ITS_PIPES)
         + """
 import mmap
-os.wait()
 shared = mmap.mmap(-1, 1 << 30)
 for page in range(0, 1 << 30, 4096):
     shared[page] = 1
@@ -199,9 +202,7 @@ async def test_a_runner_that_is_killed_is_an_error_and_leaves_nothing(
 ) -> None:
     before = children()
     running = asyncio.create_task(
-        run_python(
-            restricted, workspace, DAEMON.format(close=CLOSES_ITS_PIPES) + "\nos.wait()\nsignal.pause()"
-        )
+        run_python(restricted, workspace, DAEMON.format(close=CLOSES_ITS_PIPES) + "\nsignal.pause()")
     )
     await alive.wait_until_up()
 

@@ -71,6 +71,22 @@ except ConnectionRefusedError:
     assert output_of(await run_python(networked, workspace, script)) == "refused\n"
 
 
+async def test_a_listener_of_its_own_opens_no_way_out_on_the_same_port(
+    networked: Sandbox, workspace: Path
+) -> None:
+    script = """
+import socket
+mine = socket.socket(); mine.bind(("127.0.0.1", 0)); mine.listen()
+for host in ("192.0.2.1", "169.254.169.254"):
+    try:
+        socket.create_connection((host, mine.getsockname()[1]), 1)
+    except OSError as error:
+        print(error.errno)
+"""
+
+    assert output_of(await run_python(networked, workspace, script)).split() == ["101", "101"]
+
+
 async def test_an_event_loop_with_its_server_works(networked: Sandbox, workspace: Path) -> None:
     script = """
 import asyncio
