@@ -10,8 +10,6 @@ from chargehand.crew.work import run, specification_of, write_part
 from chargehand.domain.values import JsonValue
 from chargehand.runtimes.playbook import PlaybookContext
 
-COVERAGE_FILE = "reports/coverage.json"
-
 
 class Coverage(BaseModel):
     """What coverage.py measured of the generated code."""
@@ -42,12 +40,8 @@ async def database_designer(ctx: PlaybookContext) -> JsonValue:
 async def test_automator(ctx: PlaybookContext) -> JsonValue:
     """Write the tests, run them, and report what they cover."""
     files = await write_part(ctx, "tests")
-    await run(
-        ctx,
-        f"python -m pytest -q -p no:cacheprovider --cov --cov-report=json:{COVERAGE_FILE}",
-        seconds=300,
-    )
-    report = await ctx.must("Bash", command=f"python -c {_SUMMARY!r} {COVERAGE_FILE}")
+    command = f"python -m pytest -q -p no:cacheprovider --cov --cov-report=json:{_REPORT} && python -c {_SUMMARY!r} {_REPORT}"
+    report = await run(ctx, command, seconds=300)
     measured = Coverage.model_validate_json(report.content.strip().splitlines()[-1])
     await ctx.must("Write", file_path="docs/testing.md", content=_testing(ctx, len(files), measured))
     return {"files": len(files), "coverage_percent": measured.percent, "document": "docs/testing.md"}
@@ -80,6 +74,7 @@ async def deployment_specialist(ctx: PlaybookContext) -> JsonValue:
     return {"files": len(files), "document": "deploy/README.md"}
 
 
+_REPORT = '"$TMPDIR/coverage.json"'
 _SUMMARY = (
     "import json,sys; r=json.load(open(sys.argv[1])); t=r['totals'];"
     " print(json.dumps({'percent': round(t['percent_covered'],1), 'statements': t['num_statements'],"

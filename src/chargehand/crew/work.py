@@ -8,7 +8,8 @@ from chargehand.crew.blueprint import render
 from chargehand.crew.specification import ServiceSpecification, parse_specification
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import Finding, InvalidInput
-from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.runtimes.base import AgentFailure
+from chargehand.runtimes.playbook import OUTCOME_UNKNOWN, PlaybookContext
 from chargehand.service.journal import Delegation
 from chargehand.tools.base import ToolResult
 
@@ -70,8 +71,17 @@ async def write_part(
 
 
 async def run(ctx: PlaybookContext, command: str, *, seconds: float = 120) -> ToolResult:
-    """Run a command in the workspace; a failure fails the task with what the command said."""
-    return await ctx.must("Bash", command=command, timeout=int(seconds * SECOND_MS))
+    """Run a command in the workspace; a failure fails the task with what the command said.
+
+    For commands that may be run twice, as all of the crew's may: one that was in flight when its worker died is
+    run again.
+    """
+    result = await ctx.tool("Bash", command=command, timeout=int(seconds * SECOND_MS))
+    while result.details.get("code") == OUTCOME_UNKNOWN:
+        result = await ctx.tool("Bash", command=command, timeout=int(seconds * SECOND_MS))
+    if result.is_error:
+        raise AgentFailure(f"{command} failed: {result.content[-2000:]}", details=result.details)
+    return result
 
 
 async def todo(ctx: PlaybookContext, steps: list[str], current: int) -> None:

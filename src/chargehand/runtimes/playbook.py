@@ -24,6 +24,9 @@ Branch = TypeVar("Branch")
 
 MAX_RESULT_NODES = 200_000
 
+OUTCOME_UNKNOWN = "outcome_unknown"
+"""The code of a call that was in flight when its worker died, of a tool that is never run twice."""
+
 
 def _takes_anything(task_data: JsonObject) -> None:
     del task_data
@@ -258,7 +261,7 @@ class PlaybookRuntime:
 def _outcome_unknown(name: str) -> ToolResult:
     return ToolResult(
         content=f"The worker died while {name} was running. Whether it took effect is unknown: look first.",
-        details={"code": "outcome_unknown"},
+        details={"code": OUTCOME_UNKNOWN},
         is_error=True,
     )
 
