@@ -40,8 +40,8 @@ async def database_designer(ctx: PlaybookContext) -> JsonValue:
 async def test_automator(ctx: PlaybookContext) -> JsonValue:
     """Write the tests, run them, and report what they cover."""
     files = await write_part(ctx, "tests")
-    command = f"python -m pytest -q -p no:cacheprovider --cov --cov-report=json:{_REPORT} && python -c {_SUMMARY!r} {_REPORT}"
-    report = await run(ctx, command, seconds=300)
+    tested = f"python -m pytest -q -p no:cacheprovider --cov --cov-report=json:{_REPORT}"
+    report = await run(ctx, f"{tested} && python -c {_SUMMARY!r} {_REPORT}", seconds=300)
     measured = Coverage.model_validate_json(report.content.strip().splitlines()[-1])
     await ctx.must("Write", file_path="docs/testing.md", content=_testing(ctx, len(files), measured))
     return {"files": len(files), "coverage_percent": measured.percent, "document": "docs/testing.md"}
