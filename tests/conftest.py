@@ -8,6 +8,7 @@ import sys
 from typing import Any
 
 import pytest
+import structlog
 
 from tests.network import refuse_other_than_loopback
 from tests.servers import server_or_skip
@@ -15,6 +16,14 @@ from tests.servers import server_or_skip
 
 def pytest_configure() -> None:
     sys.addaudithook(_watch_network)
+    # The default draws tracebacks with every local variable, which takes longer than most tests.
+    structlog.configure(
+        processors=[
+            structlog.processors.add_log_level,
+            structlog.processors.format_exc_info,
+            structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+        ]
+    )
 
 
 def _watch_network(event: str, arguments: tuple[Any, ...]) -> None:

@@ -162,6 +162,7 @@ class Runner:
             hands = hands.for_round(task, await failures_before(hands))
             while True:
                 result = await runtime.run(hands)
+                hands.steps.require_same_way()
                 if not definition.block.deliverables:
                     return Completed(result=result)
                 verdict = await check_all(hands)

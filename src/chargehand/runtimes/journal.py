@@ -5,7 +5,7 @@ name and arguments; anything else is a JournalMismatch that names both.
 """
 
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.task import Task
@@ -23,10 +23,16 @@ class DurableSteps:
     journal: Journal
     recorded: dict[str, Step]
     before_new: Callable[[], None]
+    mismatches: list[JournalMismatch] = field(default_factory=list[JournalMismatch])
 
     def for_task(self, task: Task) -> "DurableSteps":
         """The same journal with the task as it now stands."""
-        return DurableSteps(task, self.journal, self.recorded, self.before_new)
+        return replace(self, task=task)
+
+    def require_same_way(self) -> None:
+        """Raise the mismatch that an agent may have caught and passed over."""
+        if self.mismatches:
+            raise self.mismatches[0]
 
     async def run(
         self,
@@ -119,10 +125,12 @@ class DurableSteps:
         held = f"{step.kind.value} {step.name} {_short(step.arguments)}"
         same = step.kind is kind and step.name == name and canonical(step.arguments) == canonical(arguments)
         if not same:
-            raise JournalMismatch(
+            mismatch = JournalMismatch(
                 f"step {path} of task {self.task.id}: the journal holds {held}, the replay asks for {asked};"
                 " a playbook takes the same way each time (its context gives it time, chance and input)"
             )
+            self.mismatches.append(mismatch)
+            raise mismatch
         return step
 
     def _remember(self, step: Step, result: JsonValue) -> JsonValue:

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.task import FOREVER, Reason, Task
-from chargehand.domain.values import JsonObject, JsonValue, check_json
+from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.errors import RuntimeMissing, ToolError
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension
 from chargehand.service.journal import Delegation
@@ -184,6 +184,7 @@ class PlaybookContext:
 
     async def report(self, message: str, **data: JsonValue) -> None:
         """Tell whoever watches how the work goes on; told once, also over replays."""
+        message = plain_text(message)
 
         async def work() -> JsonValue:
             await self._hands.report(message, **data)
