@@ -19,6 +19,19 @@ if TYPE_CHECKING:
     from chargehand.crew.blueprint_view_resource import ResourceView
 
 
+def limit_of(target: "ResourceView", holder: "ResourceView") -> str | None:
+    """Python source of whether a caller may refer to none but their own rows of the target; None: to every row."""
+    if not (target.is_owned and holder.is_owned and holder.service.is_guarded):
+        return None
+    name = next((each for each in ("get", "list") if target.allows(each)), None)
+    if name is None:
+        return "caller.own_only"
+    seeing = target.operation(name)
+    if seeing.is_public or AUTHENTICATED in seeing.who:
+        return None
+    return f"not PERMISSIONS[{seeing.key!r}].sees_all(caller)"
+
+
 @dataclass(frozen=True)
 class RelationView:
     """A belongs_to relation."""
@@ -55,6 +68,12 @@ class RelationView:
         return f"{self.column}: orm.Mapped[{annotation}] = orm.mapped_column({key})"
 
     @property
+    def limit(self) -> str | None:
+        """When only the caller's own parents may be referred to; the one through which a row is owned is one's own."""
+        owner = self.child.owner_relation
+        return "caller.own_only" if owner and owner.name == self.name else limit_of(self.parent, self.child)
+
+    @property
     def parent_caller(self) -> bool:
         """Whether the nested list needs the caller as the parent's `get` sees them."""
         parent = self.parent
@@ -63,7 +82,8 @@ class RelationView:
     @property
     def parent_scoped(self) -> bool:
         """Whether only the caller's own parents are there for some callers."""
-        return self.parent.is_owned and (self.parent_caller or self.child.is_owned)
+        is_open = self.parent.allows("get") and not self.parent.is_guarded("get")
+        return self.parent.is_owned and not is_open and (self.parent_caller or self.child.is_owned)
 
     @property
     def dependencies(self) -> list[str]:
@@ -151,6 +171,11 @@ class LinkView:
     @property
     def near_column(self) -> str:
         return f"{self.owner.name}_id"
+
+    @property
+    def limit(self) -> str | None:
+        """When only the caller's own rows may be referred to."""
+        return limit_of(self.target, self.owner)
 
     @property
     def far_column(self) -> str:

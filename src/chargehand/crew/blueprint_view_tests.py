@@ -27,6 +27,11 @@ class ResourceTests:
     def has_varied(self) -> bool:
         return any(self.of.is_varied(each) for each in self.of.writable)
 
+    @property
+    def shares_owner(self) -> bool:
+        """Whether what a row refers to has to have the same owner."""
+        return self.of.is_owned and any(each.parent.is_owned for each in self.of.relations)
+
     @cached_property
     def required_names(self) -> list[str]:
         found = [each.name for each in self.of.writable if each.field.required]

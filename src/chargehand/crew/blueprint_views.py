@@ -142,6 +142,20 @@ class ServiceView:
         return any(each.links for each in self.resources)
 
     @property
+    def has_limited_references(self) -> bool:
+        limits = [
+            each.limit for resource in self.resources for each in [*resource.relations, *resource.links]
+        ]
+        return any(each and "sees_all" in each for each in limits)
+
+    @property
+    def has_open_owned(self) -> bool:
+        """Whether something that has owners is open to everybody."""
+        return any(
+            operation.is_public for each in self.resources if each.is_owned for operation in each.operations
+        )
+
+    @property
     def needs_today(self) -> bool:
         defaults = [each.field.default for resource in self.resources for each in resource.fields]
         sets = [

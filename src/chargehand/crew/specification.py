@@ -16,6 +16,7 @@ from chargehand.crew.specification_rules import (
     check_names,
     check_ownership,
     check_permission_words,
+    check_references,
     check_relations,
     package_is_taken,
     with_permissions,
@@ -189,6 +190,7 @@ def _read_resources(section: Section, authentication: model.Authentication) -> t
     check_names(found, outer)
     check_relations(found, outer)
     check_ownership(found, authentication, outer)
+    check_references(found, outer)
     return tuple(found)
 
 

@@ -8,6 +8,7 @@ import re
 from dataclasses import replace
 from decimal import Decimal
 
+from chargehand.crew.blueprint_patterns import text_matching
 from chargehand.crew.specification_model import Field, FieldType, Value
 from chargehand.crew.specification_section import Section, did_you_mean
 from chargehand.crew.specification_tree import Entries, Scalar
@@ -111,9 +112,26 @@ def _read_field(name: str, section: Section) -> Field | None:
     )
     field = _with_constraints(field, section)
     _check_modes(field, section, has_default=has_default)
+    _check_samples(field, section)
     return replace(
         field, default=_read_value(field, section, "default"), example=_read_value(field, section, "example")
     )
+
+
+def _check_samples(field: Field, section: Section) -> None:
+    """A pattern must let values be made for the documents and the tests, or come with an example."""
+    if field.pattern is None or (section.has("example") and not field.unique):
+        return
+    lengths = {"min_length": field.min_length or 0, "max_length": field.max_length or DEFAULT_STRING_LENGTH}
+    made = {text_matching(field.pattern, number, **lengths) for number in range(2 if field.unique else 1)}
+    if None in made:
+        section.report(
+            "pattern", "no value could be made that matches it", "add an `example:`, or simplify it"
+        )
+    elif field.unique and len(made) < 2:
+        section.report(
+            "pattern", "hardly two values match it, and the field is unique", "widen it, or drop `unique`"
+        )
 
 
 def _read_type(section: Section) -> FieldType | None:

@@ -29,6 +29,8 @@ def plural_of(name: str) -> str:
 
 def singular_of(name: str) -> str:
     """The singular, by the same rules; a word that is none of their plurals stays as it is."""
+    if name.endswith(("series", "species")):
+        return name
     if name.endswith("ies") and len(name) > 4:
         return name[:-3] + "y"
     if name.endswith(("sses", "xes", "zes", "ches", "shes")):

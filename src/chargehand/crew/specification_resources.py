@@ -32,6 +32,7 @@ RESOURCE_KEYS = (
 _GROUPS = {"read": ("list", "get"), "write": ("create", "update", "delete")}
 _FILTERABLE = frozenset(FieldType) - {FieldType.TEXT, FieldType.PASSWORD}
 _SORTABLE = frozenset(FieldType) - {FieldType.TEXT, FieldType.PASSWORD, FieldType.UUID, FieldType.BOOLEAN}
+_FEW_VALUES = frozenset({FieldType.ENUM, FieldType.BOOLEAN})
 _SEARCHABLE = frozenset({FieldType.STRING, FieldType.TEXT, FieldType.EMAIL, FieldType.URL})
 
 
@@ -326,6 +327,12 @@ def _read_indexes(
             one.report("on", "names no column", "on: [title, author]")
         elif any(each.on == index.on for each in found):
             one.report("on", "this index is there already", "drop one of them")
+        elif index.unique and all(columns.get(each) in _FEW_VALUES for each in index.on):
+            one.report(
+                "on",
+                "unique over enums and booleans alone: only a few rows fit",
+                "add a field, or a relation",
+            )
         elif index.on:
             found.append(index)
     return tuple(found)

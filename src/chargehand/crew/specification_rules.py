@@ -241,6 +241,29 @@ def check_ownership(resources: Sequence[Resource], authentication: Authenticatio
             each = parent
 
 
+def check_references(resources: Sequence[Resource], section: Section) -> None:
+    """Who may write what nobody owns can see every row that it may refer to.
+
+    Else a caller could hang something on another's row by its id alone.
+    """
+    known = {each.name: each for each in resources}
+    for resource in resources:
+        if resource.owned_by is not None:
+            continue
+        writers = {word for each in ("create", "update") for word in resource.permissions.get(each, ())}
+        for relation in [*resource.belongs_to, *resource.many_to_many]:
+            target = known.get(relation.resource)
+            if target is None or target.owned_by is None:
+                continue
+            readers = set(target.permissions.get("get") or target.permissions.get("list") or ())
+            if not readers & {PUBLIC, AUTHENTICATED} and not writers <= readers:
+                section.section(resource.name).report(
+                    "belongs_to" if relation in resource.belongs_to else "many_to_many",
+                    f"{relation.name!r}: not everybody who writes a {resource.name} may see every {target.name}",
+                    f"let them get a {target.name}, or give the {resource.name} an owner (`owned_by:`)",
+                )
+
+
 def with_permissions(
     resource: Resource, usual: Mapping[str, tuple[str, ...]], authentication: Authentication, section: Section
 ) -> Resource:
