@@ -11,7 +11,7 @@ from tests.sandbox.conftest import MIB, report_of, run_bash, run_python
 
 async def test_a_fork_bomb_stops_at_the_limit(confining: Sandbox, workspace: Path) -> None:
     script = """
-import json, os, signal
+import json, os, signal, time
 born = []
 for _ in range(5000):
     try:
@@ -21,6 +21,7 @@ for _ in range(5000):
     if pid == 0:
         signal.pause()
     born.append(pid)
+time.sleep(0.5)  # more than the limit may be there for a moment, not for longer
 print(json.dumps(len(born)), flush=True)
 """
 

@@ -2,6 +2,7 @@
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 import pytest
@@ -150,3 +151,30 @@ async def test_plain_runs_without_a_boundary_because_it_was_asked_for_by_name(
     ended = await plain.run(SandboxCommand(argv=("/bin/cat", "../beside"), workspace=workspace))
 
     assert ended.stdout == b"seen"
+
+
+CONFINES_NOTHING = """#!{python}
+import json, os, subprocess, sys
+descriptor = int(sys.argv[sys.argv.index("--args") + 1])
+options = os.read(descriptor, 1 << 20).decode().split("\\0")
+def value_of(name):
+    return int(options[options.index(name) + 1])
+status, start = value_of("--json-status-fd"), value_of("--block-fd")
+os.write(status, json.dumps({{"child-pid": os.getpid()}}).encode() + b"\\n")
+os.read(start, 1)
+os.fchdir(os.open(f"/proc/self/fd/{{value_of('--bind-fd')}}", os.O_RDONLY))
+code = subprocess.call(sys.argv[sys.argv.index("--") + 1:], env={{"PATH": "/usr/bin:/bin"}})
+os.write(status, json.dumps({{"exit-code": code}}).encode() + b"\\n")
+"""
+
+
+async def test_a_launcher_that_runs_its_child_without_confinement_is_found_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = fake_program(tmp_path, "")
+    program.write_text(CONFINES_NOTHING.format(python=sys.executable))
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("importlib.util.find_spec", absent)
+
+    with pytest.raises(SandboxUnavailable, match="read a file outside its workspace"):
+        await open_sandbox(SandboxLevel.STRICT)

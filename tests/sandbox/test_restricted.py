@@ -277,6 +277,28 @@ async def test_on_older_kernels_files_are_made_moved_and_removed_inside(
     assert output_of(await run_bash(older, workspace, script)) == "x\n"
 
 
+async def test_the_last_process_that_fits_is_born_and_the_next_is_not(
+    restricted: Sandbox, workspace: Path
+) -> None:
+    assert isinstance(restricted, RestrictedSandbox)
+    by_the_supervisor_alone = replace(restricted, groups=None)
+    script = """
+import os, signal
+born = 0
+try:
+    while True:
+        if os.fork() == 0:
+            signal.pause()
+        born += 1
+except BlockingIOError:
+    print(born)
+"""
+
+    ended = await run_python(by_the_supervisor_alone, workspace, script, processes=20)
+
+    assert (ended.ended_by, ended.stdout) == (EndedBy.EXIT, b"19\n")
+
+
 async def test_short_lived_processes_do_not_use_the_limit_up(restricted: Sandbox, workspace: Path) -> None:
     ended = await run_bash(
         restricted, workspace, "for n in $(seq 200); do /bin/true || exit 1; done; echo all", processes=8

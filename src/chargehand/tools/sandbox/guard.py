@@ -46,6 +46,7 @@ class Guard:
             if self.groups is not None and self._joining is None:
                 self._joining = asyncio.create_task(asyncio.to_thread(self._join))
                 await asyncio.shield(self._joining)
+                continue  # what was born while the kernel was busy counts at once
             await asyncio.sleep(_TICK_SECONDS)
 
     def ran_out_of_memory(self) -> bool:
