@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from chargehand.domain.history import StepKind
@@ -29,6 +30,9 @@ class FunctionContext:
     labels: Mapping[str, str]
     round: int
     failures: tuple[JsonObject, ...]
+    """In a repair round: what the checks of the round before found wrong."""
+    workspace: Path
+    """Where deliverables are written. What stands there may come from an agent: read it, never run it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +73,12 @@ class FunctionRuntime:
 async def _call(function: Callable[..., Any], hands: Hands) -> object:
     task = hands.task
     context = FunctionContext(
-        task.id, task.context_id, task.labels, task.round, tuple(one.as_data() for one in hands.failures)
+        task_id=task.id,
+        context_id=task.context_id,
+        labels=task.labels,
+        round=task.round,
+        failures=tuple(one.as_data() for one in hands.failures),
+        workspace=hands.tools.workspace.folder,
     )
     arguments: list[object] = [task.task_data]
     positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
