@@ -50,7 +50,7 @@ def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
 
 def put(connection: sqlite3.Connection, table: str, row: Mapping[str, object]) -> None:
     names, marks = ", ".join(row), ", ".join("?" * len(row))
-    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))  # noqa: S608 - ours
+    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))  # noqa: S608 - names of our own
 
 
 def test_a_good_row_is_taken(connection: sqlite3.Connection) -> None:

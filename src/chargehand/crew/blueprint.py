@@ -73,7 +73,7 @@ def _environment() -> Environment:
     environment = Environment(
         loader=FileSystemLoader(BLUEPRINTS),
         # What is rendered is Python, TOML, Markdown: each has its own filter below, and none is HTML.
-        autoescape=False,  # noqa: S701
+        autoescape=False,  # noqa: S701 - no HTML is rendered; see above
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,

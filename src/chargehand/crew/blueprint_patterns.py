@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
 # The standard library has no public parser of its own patterns; `re._parser` is there in every version we support.
-from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType]
+from re import _parser as parser  # pyright: ignore[reportAttributeAccessIssue, reportUnknownVariableType] - no stubs
 from typing import Any
 
 from chargehand.crew.specification_values import matches

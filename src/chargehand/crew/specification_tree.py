@@ -187,7 +187,7 @@ class _YamlReader:
             return Scalar(text, text, line)
         try:
             # The stub leaves the node untyped.
-            value: Any = self.constructor.construct_object(node)  # pyright: ignore[reportUnknownMemberType]
+            value: Any = self.constructor.construct_object(node)  # pyright: ignore[reportUnknownMemberType] - untyped there
         except (ValueError, yaml.YAMLError):
             return Scalar(text, text, line)
         if kind == "int" and node.value.lower().lstrip("+-").startswith("0") and text.strip("+-0"):

@@ -4,6 +4,7 @@ Unknown keys are refused here (unlike in the rest of the front matter, which oth
 `deliverables` would otherwise promise nothing.
 """
 
+import re
 from dataclasses import dataclass, field
 from difflib import get_close_matches
 from typing import TypeVar, cast
@@ -14,6 +15,9 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import Finding, InvalidInput
 
 _Default = TypeVar("_Default", float, None)
+
+DELIVERABLE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,126}[A-Za-z0-9])?")
+"""It is a part of a URL and of a path in an archive."""
 
 RUNTIMES = ("model", "playbook", "function", "command")
 
@@ -153,6 +157,8 @@ class _Reader:
             return None
         reader.refuse_unknown("name", "path", "description", "checks")
         name, path = reader.text("name"), reader.inside("path")
+        if name and not DELIVERABLE_NAME.fullmatch(name):
+            reader.note("name", f"cannot be {name[:64]!r}", "1 to 128 letters, digits, spaces, . _ -")
         checks = reader.fields.get("checks", [])
         if not isinstance(checks, list):
             reader.note("checks", "is not a list")

@@ -95,4 +95,4 @@ def read_holder(path: Path) -> dict[str, object]:
         loaded: object = json.loads((path / "lock").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return loaded if isinstance(loaded, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON
+    return loaded if isinstance(loaded, dict) else {}  # pyright: ignore[reportUnknownVariableType] - any JSON object
