@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from chargehand.errors import SandboxUnavailable
-from chargehand.tools.sandbox import EndedBy, Sandbox
+from chargehand.tools.sandbox import EndedBy, Sandbox, SandboxLevel, open_sandbox
 from tests.sandbox.conftest import run_python
 
 ALIVE_SECONDS = 1.0
@@ -182,8 +182,10 @@ asyncio.run(main())
 
 
 async def test_a_killed_service_takes_its_commands_along(
-    sandbox: Sandbox, workspace: Path, alive: Alive
+    sandbox: Sandbox, workspace: Path, alive: Alive, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)  # looked up anew
     script = DAEMON.format(close=CLOSES_ITS_PIPES) + "\nwhile True: signal.pause()\n"
     service = await asyncio.create_subprocess_exec(
         sys.executable, "-c", SERVICE, sandbox.level.value, str(workspace), script
@@ -195,6 +197,9 @@ async def test_a_killed_service_takes_its_commands_along(
         await service.wait()
 
     assert await alive.wait_until_dead() < ALIVE_SECONDS
+    # What it could not remove any more, the next service removes.
+    await open_sandbox(SandboxLevel.NONE)
+    assert sorted(os.listdir(tmp_path)) == ["workspace"]  # noqa: PTH208 - the names alone
 
 
 async def test_a_runner_that_is_killed_is_an_error_and_leaves_nothing(

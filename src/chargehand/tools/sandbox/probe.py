@@ -4,9 +4,9 @@ Rule: never `none` unless the operator asked for it by name, and never a level w
 must not see.
 """
 
+import asyncio
 import os
 import sys
-import tempfile
 from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from chargehand.tools.sandbox.job import JobSandbox
 from chargehand.tools.sandbox.landlock import landlock_abi
 from chargehand.tools.sandbox.plain import PlainSandbox
 from chargehand.tools.sandbox.restricted import RestrictedSandbox
+from chargehand.tools.sandbox.scratch import private_folder, remove_leftovers
 from chargehand.tools.sandbox.seatbelt import SeatbeltSandbox
 
 _CONFINING = (SandboxLevel.STRICT, SandboxLevel.RESTRICTED, SandboxLevel.SEATBELT, SandboxLevel.JOB)
@@ -47,6 +48,7 @@ async def open_sandbox(wanted: SandboxLevel | None = None, *, toolchains: Sequen
 
     Raises `SandboxUnavailable` with what was tried and the way out.
     """
+    await asyncio.to_thread(remove_leftovers)
     found = find_toolchains(toolchains)
     failures: list[str] = []
     for level in (wanted,) if wanted is not None else _CONFINING:
@@ -150,8 +152,8 @@ def _trial(secret: Path) -> tuple[str, ...]:
 @contextmanager
 def _probe_folder() -> Generator[tuple[Path, Path]]:
     """A workspace, and beside it a file that no confined child may read."""
-    with tempfile.TemporaryDirectory(prefix="chargehand-probe-") as folder:
-        secret, workspace = Path(folder, "secret"), Path(folder, "workspace")
+    with private_folder() as folder:
+        secret, workspace = folder / "secret", folder / "workspace"
         secret.write_bytes(_LEAKED)
         workspace.mkdir()
         yield workspace, secret

@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scratch:
@@ -33,19 +35,46 @@ class Scratch:
 
 
 @contextmanager
+def private_folder() -> Generator[Path]:
+    """A folder of one's own among the system's temporary ones, for as long as it is used."""
+    folder = Path(tempfile.mkdtemp(prefix=f"{_prefix()}{os.getpid()}-"))
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+@contextmanager
 def scratch_folders() -> Generator[Scratch]:
     """Make the folders; remove them at the end, when no process of the command is left."""
-    folder = Path(tempfile.mkdtemp(prefix="chargehand-"))
-    try:
+    with private_folder() as folder:
         scratch = Scratch(home=folder / "home", temporary=folder / "tmp")
         scratch.home.mkdir()
         scratch.temporary.mkdir()
         yield scratch
-    finally:
+
+
+def remove_leftovers() -> None:
+    """Remove the folders of services that were killed."""
+    prefix = _prefix()
+    for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
+        owner = folder.name.removeprefix(prefix).split("-")[0]
+        if owner.isdigit() and not psutil.pid_exists(int(owner)):
+            _remove(folder)
+
+
+def _prefix() -> str:
+    """Process ids mean something in one process namespace only, and containers may share a folder."""
+    with contextlib.suppress(OSError):
+        return f"chargehand-run-{Path('/proc/self/ns/pid').stat().st_ino}-"
+    return "chargehand-run-"
+
+
+def _remove(folder: Path) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    if folder.exists():
+        _open_up(folder)
         shutil.rmtree(folder, ignore_errors=True)
-        if folder.exists():
-            _open_up(folder)
-            shutil.rmtree(folder, ignore_errors=True)
 
 
 def _open_up(top: Path) -> None:
