@@ -27,9 +27,12 @@ def model_of(spec: ServiceSpecification) -> DataModel:
 
 def migrated(spec: ServiceSpecification, folder: Path) -> sa.Engine:
     project = write(spec, folder, *RUNNING)
-    for command in ("init", "migrate"):
-        done = run(project, "manage.py", command)
-        assert done.returncode == 0, done.stderr
+    url = f"sqlite+aiosqlite:///{project / f'{spec.package}.db'}"
+    program = (
+        f"import sys; sys.path.insert(0, 'src'); from {spec.package}.cli import migrate; migrate({url!r})"
+    )
+    done = run(project, "-c", program)
+    assert done.returncode == 0, done.stderr
     return sa.create_engine(f"sqlite:///{project / f'{spec.package}.db'}")
 
 
