@@ -77,6 +77,12 @@ def shop() -> ServiceSpecification:
     return parse_specification(SHOP)
 
 
+def tool_shed() -> ServiceSpecification:
+    """Every odd thing that the format allows."""
+    path = ROOT / "tests" / "crew" / "specifications" / "tool_shed.yaml"
+    return parse_specification(path.read_text(encoding="utf-8"))
+
+
 def tiny() -> ServiceSpecification:
     return parse_specification(TINY)
 

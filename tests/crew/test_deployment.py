@@ -11,11 +11,10 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-import tree_sitter
-import tree_sitter_powershell
 
 from chargehand.crew.blueprint import render
 from chargehand.crew.specification import ServiceSpecification
+from tests.crew.languages import powershell_errors
 from tests.crew.projects import RUNNING, bookstore, run, shop, tiny, write
 
 _all = pytest.mark.parametrize("spec", [bookstore(), shop(), tiny()], ids=lambda spec: spec.name)
@@ -43,21 +42,6 @@ def test_shell_scripts_are_clean_under_shellcheck(spec: ServiceSpecification, tm
 
     assert len(scripts) == 3
     assert done.returncode == 0, done.stdout
-
-
-def powershell_errors(source: bytes) -> list[str]:
-    tree = tree_sitter.Parser(tree_sitter.Language(tree_sitter_powershell.language())).parse(source)
-    return [
-        f"line {node.start_point[0] + 1}"
-        for node in nodes(tree.root_node)
-        if node.is_error or node.is_missing
-    ]
-
-
-def nodes(node: tree_sitter.Node) -> Iterator[tree_sitter.Node]:
-    yield node
-    for child in node.children:
-        yield from nodes(child)
 
 
 @_all

@@ -1,18 +1,23 @@
 """The part `docs`: every operation of the running service is called, and what came back is what is documented."""
 
 import json
+import re
+import shutil
+import subprocess
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from chargehand.crew.specification import ServiceSpecification
-from tests.crew.projects import RUNNING, bookstore, run, shop, tiny, write
+from tests.crew.languages import powershell_errors
+from tests.crew.projects import RUNNING, bookstore, run, tiny, tool_shed, write
 
+_BASH = shutil.which("bash") or ""
 PARTS = (*RUNNING, "docs")
 
 
-@pytest.fixture(scope="module", params=[bookstore, shop], ids=["bookstore", "shop"])
+@pytest.fixture(scope="module", params=[bookstore, tool_shed], ids=["bookstore", "tool-shed"])
 def documented(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Path:
     spec: ServiceSpecification = request.param()
     project = write(spec, tmp_path_factory.mktemp(spec.name), *PARTS)
@@ -30,17 +35,41 @@ def examples_of(project: Path) -> list[dict[str, Any]]:
     return json.loads((project / "docs/examples.json").read_text(encoding="utf-8"))
 
 
+def worked(project: Path) -> list[dict[str, Any]]:
+    return [each for each in examples_of(project) if each["response"]["status"] < 300]
+
+
 def test_every_operation_has_an_example_that_worked_in_the_page(documented: Path) -> None:
     document = json.loads((documented / "docs/openapi.json").read_text(encoding="utf-8"))
     page = (documented / "docs/api.md").read_text(encoding="utf-8")
     operations = {f"{method.upper()} {path}" for path, item in document["paths"].items() for method in item}
 
-    worked = {each["operation"] for each in examples_of(documented) if each["response"]["status"] < 300}
-
-    assert worked == operations
+    assert {each["operation"] for each in worked(documented)} == operations
     for operation in operations:
         assert f"### {operation}\n" in page
     assert page.count("```bash") == page.count("```powershell") >= len(operations)
+
+
+def test_the_powershell_examples_parse(documented: Path) -> None:
+    page = (documented / "docs/api.md").read_text(encoding="utf-8")
+    examples = re.findall(r"```powershell\n(.*?)```", page, re.DOTALL)
+
+    broken = [example for example in examples if powershell_errors(example.encode())]
+
+    assert broken == []
+
+
+@pytest.mark.skipif(not _BASH, reason="bash is not installed")
+def test_the_bash_examples_are_understood_by_bash(documented: Path) -> None:
+    page = (documented / "docs/api.md").read_text(encoding="utf-8")
+    examples = "\n".join(re.findall(r"```bash\n(.*?)```", page, re.DOTALL))
+    # In place of curl: what bash makes of its arguments, the body last.
+    program = "curl() { printf '%s\\0' \"${@: -1}\"; }\n" + examples
+
+    done = subprocess.run([_BASH, "-c", program], capture_output=True, check=True, timeout=60)
+
+    bodies = [json.dumps(each["request"]["body"]) for each in worked(documented) if each["request"]["body"]]
+    assert set(bodies) <= set(done.stdout.decode().split("\0"))
 
 
 def test_refusals_are_shown_beside_what_works(documented: Path) -> None:
