@@ -318,6 +318,13 @@ class ResourceView:
         return bool(self.transitions) or any(self.allows(each) for each in ("get", "update", "delete"))
 
     @property
+    def create_conflicts(self) -> str:
+        """What a create can collide with, in words."""
+        reasons = ["a missing reference"] if self.relations or self.links else []
+        reasons += ["a value that must be unique"] if self.uniques else []
+        return f"; raises Conflict for {' or '.join(reasons)}" if reasons else ""
+
+    @property
     def checks_references(self) -> bool:
         return bool(self.relations) or self.is_owned_directly
 
