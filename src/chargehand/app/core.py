@@ -6,11 +6,13 @@
 import importlib
 import os
 import socket
+import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
+from pathlib import Path
 from typing import Any
 
 from chargehand.clock import Clock, SystemClock
@@ -101,6 +103,7 @@ async def open_core(
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
     clock = clock or SystemClock()
+    _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
     folder.open()
     try:
@@ -119,6 +122,17 @@ async def open_core(
             await db.stop()
     finally:
         folder.close()
+
+
+def _refuse_shown_folder(data_dir: Path) -> None:
+    """Agents' commands may read the interpreter's folders; keys and other tasks' files must not lie there."""
+    data = data_dir.resolve()
+    for shown in {Path(sys.prefix).resolve(), Path(sys.base_prefix).resolve(), Path("/usr")}:
+        if data.is_relative_to(shown):
+            raise InvalidInput(
+                f"the data folder {data_dir} lies below {shown}, which sandboxed commands may read; set"
+                " CHARGEHAND_DATA_DIR to a folder elsewhere"
+            )
 
 
 async def _build(

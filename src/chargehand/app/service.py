@@ -47,8 +47,10 @@ async def open_app(
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
         access = Access(core.db, core.clock, settings.data_dir / "pepper")
         created = await access.bootstrap(settings.key_file)
-        texts = await asyncio.to_thread(_definitions, settings)
-        await core.agents.publish_all(LOCAL_OPERATOR, texts)
+        await core.agents.publish_all(LOCAL_OPERATOR, await asyncio.to_thread(_crew), only_new=True)
+        if settings.agents_dir is not None:
+            texts = await asyncio.to_thread(_texts_of, settings.agents_dir)
+            await core.agents.publish_all(LOCAL_OPERATOR, texts)
         yield App(settings=settings, core=core, services=_services(core, access), admin_key_created=created)
 
 
@@ -98,17 +100,14 @@ def _services(core: Core, access: Access) -> Services:
     return Services(agents=core.agents, tasks=core.tasks, watch=core.watch, access=access, health=health)
 
 
-def _definitions(settings: Settings) -> Mapping[str, str]:
-    """The crew's definitions, then those of `agents_dir`, by file name."""
+def _crew() -> Mapping[str, str]:
+    """The definitions that ship, by file name."""
     shipped = resources.files("chargehand.crew") / "definitions"
-    texts = {
+    return {
         one.name: one.read_text(encoding="utf-8")
         for one in sorted(shipped.iterdir(), key=lambda one: one.name)
         if one.name.endswith(".md")
     }
-    if settings.agents_dir is not None:
-        texts |= _texts_of(settings.agents_dir)
-    return texts
 
 
 def _texts_of(folder: Path) -> dict[str, str]:

@@ -108,6 +108,9 @@ class EmbeddedEngine:
             self._is_full = len(claimed) >= free
             for task in claimed:
                 self._carry(task)
+            if self._is_full and len(self._carried) < self.slots:
+                # Slots came free while the claim waited for the writer.
+                self._ready.set()
 
     async def _claim(self, free: int) -> list[Task]:
         try:

@@ -17,6 +17,11 @@ from chargehand.tools.sandbox.base import Ended, EndedBy, SandboxCommand
 
 MAX_LINE_BYTES = 256 * 1024
 MAX_TOLD_LINES = 1000
+MAX_RESULT_NODES = 200_000
+_TOO_LARGE = (
+    f"the result is no JSON, or larger than {MAX_LINE_BYTES // 1024} KiB or {MAX_RESULT_NODES} values;"
+    " write it to a file and promise that as a deliverable"
+)
 WALL_SECONDS = 3600.0
 
 
@@ -72,8 +77,14 @@ async def _hear(hands: Hands, heard: _Heard, line: bytes) -> None:
     text = line[:MAX_LINE_BYTES].decode("utf-8", "replace").replace("\x00", "").strip()
     if not text:
         return
+    if len(line) > MAX_LINE_BYTES and text.startswith("{"):
+        # Told as progress, a result would be lost and the task would complete without it.
+        heard.error = {"message": _TOO_LARGE}
+        return
     said = _parsed(text)
     match said.get("type"):
+        case "result" | "error" if not _is_sound(said):
+            heard.error = {"message": _TOO_LARGE}
         case "result":
             heard.result = said.get("result")
         case "error":
@@ -93,10 +104,17 @@ async def _tell(hands: Hands, heard: _Heard, message: str) -> None:
 def _parsed(text: str) -> JsonObject:
     try:
         said: object = json.loads(text)
-        check_json(said)
-    except (ValueError, RecursionError, ChargehandError):
+    except (ValueError, RecursionError):
         return {}
-    return said if isinstance(said, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON, just checked
+    return said if isinstance(said, dict) else {}  # pyright: ignore[reportUnknownVariableType] - JSON of strangers
+
+
+def _is_sound(said: JsonObject) -> bool:
+    try:
+        check_json(said, max_nodes=MAX_RESULT_NODES)
+    except ChargehandError:
+        return False
+    return True
 
 
 def _verdict(argv: tuple[str, ...], heard: _Heard, ended: Ended) -> JsonValue:

@@ -6,6 +6,8 @@ executed outside the sandbox.
 
 import asyncio
 import json
+import shutil
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import PurePosixPath
@@ -16,6 +18,7 @@ from chargehand.domain.values import JsonObject, JsonValue, content_hash
 from chargehand.errors import ToolError
 from chargehand.runtimes.base import Hands
 from chargehand.tools.sandbox.base import SandboxCommand
+from chargehand.tools.shell import shell_argv
 from chargehand.tools.workspace import EntryKind, Workspace
 
 MAX_FILE_BYTES = 256 * 1024 * 1024
@@ -64,7 +67,9 @@ async def failures_before(hands: Hands) -> tuple[Evidence, ...]:
     if hands.task.round == 0:
         return ()
     prefix = f"{hands.task.round - 1}/check."
-    steps = [step for path, step in sorted(hands.steps.recorded.items()) if path.startswith(prefix)]
+    steps = [step for path, step in hands.steps.recorded.items() if path.startswith(prefix)]
+    # In the order in which they were run, so that a replay is told what the agent was told.
+    steps.sort(key=lambda step: [int(number) for number in step.path.removeprefix(prefix).split(".")])
     found = [Evidence.from_data(step.result) for step in steps if isinstance(step.result, dict)]
     return tuple(one for one in found if not one.passed)
 
@@ -123,7 +128,7 @@ async def _look(hands: Hands, promise: Promise, check: Check) -> tuple[bool, str
 
 async def _run(hands: Hands, check: Check) -> tuple[bool, str, int | None]:
     command = SandboxCommand(
-        argv=("/bin/bash", "-c", check.run or ""),
+        argv=shell_argv(check.run or "", is_windows=sys.platform == "win32", bash=shutil.which("bash")),
         workspace=hands.tools.workspace.folder,
         limits=replace(hands.tools.limits, wall_seconds=check.timeout_seconds),
     )

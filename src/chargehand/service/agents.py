@@ -41,19 +41,26 @@ class Agents:
             changed = await agents.publish(
                 tx, who.tenant, definition.id, version=definition.version, source=definition.source
             )
-        self._current[who.tenant, definition.id] = definition
+            tx.after_commit(lambda: self._current.update({(who.tenant, definition.id): definition}))
         return definition, changed
 
-    async def publish_all(self, who: Principal, texts: Mapping[str, str]) -> list[AgentDefinition]:
-        """Publish texts by origin (a file name, say); the first bad one is told with its origin."""
-        loaded: list[AgentDefinition] = []
+    async def publish_all(self, who: Principal, texts: Mapping[str, str], *, only_new: bool = False) -> None:
+        """Publish texts by origin (a file name, say); the first bad one is told with its origin.
+
+        `only_new`: a version that is known already is left as it is, so that what an operator has put in its
+        place stays.
+        """
         for origin, text in texts.items():
             try:
-                definition, _ = await self.publish(who, text)
+                if not (only_new and await self._is_known(who, text)):
+                    await self.publish(who, text)
             except InvalidDefinition as error:
                 raise InvalidDefinition(f"{origin}: {error}", findings=error.findings) from error
-            loaded.append(definition)
-        return loaded
+
+    async def _is_known(self, who: Principal, text: str) -> bool:
+        definition = parse_definition(text)
+        async with self.db.read() as tx:
+            return await agents.source(tx, who.tenant, definition.id, definition.version) is not None
 
     async def current(self, who: Principal, agent_id: str) -> AgentDefinition:
         """The version that a new task gets."""

@@ -159,7 +159,7 @@ class Tasks:
             if task is None or task.tenant != who.tenant:
                 raise _not_found(task_id)
             if task.status is Status.CANCELED:
-                return "confirmed"
+                return "requested" if await tasks.open_below(tx, task) else "confirmed"
             if task.status in FINAL:
                 raise IllegalMove(f"task {task_id} is {task.status.value}; only an open task can be canceled")
             targets = [task, *await tasks.open_below(tx, task)]
@@ -201,7 +201,8 @@ class Tasks:
 
     def _reopened(self, task: Task) -> dict[str, object]:
         now = self._clock.now()
-        lasted = (task.deadline_at - task.created_at) if task.deadline_at else None
+        whole = timedelta(seconds=task.limits.wall_seconds)
+        lasted = min(task.deadline_at - task.created_at, whole) if task.deadline_at else None
         return {
             "reason": None,
             "result": None,

@@ -153,30 +153,29 @@ async def discard_failed(tx: Tx, task_id: str) -> None:
     """Drop the first step that went wrong and all that began no earlier, so that a retry does them anew.
 
     A delegation that was still open when its task ended went wrong when one of its children did not complete:
-    what is below an ended task has been canceled.
+    what is below an ended task has been canceled. Checks are dropped in any case: they spoke of the workspace
+    as it was then.
     """
     journal = await steps(tx, task_id)
-    unfinished = await _delegations_cut_off(tx, task_id)
+    unfinished = await _delegations_cut_off(tx, journal)
     failed = next((one for one in journal if went_wrong(one) or one.path in unfinished), None)
+    mine = delete(TaskStep).where(TaskStep.task_id == task_id)
+    await tx.connection.execute(mine.where(TaskStep.kind == StepKind.CHECK.value))
     if failed is not None:
-        await tx.connection.execute(
-            delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.started_at >= failed.started_at)
-        )
+        await tx.connection.execute(mine.where(TaskStep.started_at >= failed.started_at))
 
 
-async def _delegations_cut_off(tx: Tx, task_id: str) -> set[str]:
+async def _delegations_cut_off(tx: Tx, journal: Sequence[Step]) -> set[str]:
     """Paths of the open delegations of which a child ended without completing, or has not ended."""
-    statement = (
-        select(TaskStep.path)
-        .join(AgentTask, (AgentTask.parent_id == TaskStep.task_id) & (AgentTask.parent_step == TaskStep.path))
-        .where(
-            TaskStep.task_id == task_id,
-            TaskStep.kind == StepKind.DELEGATION.value,
-            TaskStep.status == StepStatus.OPEN.value,
-            AgentTask.status != Status.COMPLETED.value,
-        )
-    )
-    return set(await tx.connection.scalars(statement))
+    waiting = {
+        one.path: {str(child) for child in one.result}
+        for one in journal
+        if one.kind is StepKind.DELEGATION and one.status is StepStatus.OPEN and isinstance(one.result, list)
+    }
+    ids = [child for children in waiting.values() for child in children]
+    statement = select(AgentTask.id).where(AgentTask.id.in_(ids), AgentTask.status == Status.COMPLETED.value)
+    completed = set(await tx.connection.scalars(statement)) if ids else set[str]()
+    return {path for path, children in waiting.items() if children - completed}
 
 
 async def discard_last_failures(tx: Tx, task_id: str) -> None:

@@ -6,8 +6,13 @@ Alembic is imported only when there is something to do: it costs a third of the 
 import sqlite3
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from chargehand.errors import Unavailable
+from chargehand.failpoint import fail_point
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
 
 HEAD = "0001"
 """The newest revision in migrations/versions; a test holds the two together."""
@@ -40,7 +45,7 @@ def _run(path: Path, before: str | None) -> None:
     from alembic import command  # noqa: PLC0415 - see the module's docstring
     from alembic.config import Config  # noqa: PLC0415 - as above
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
-    from sqlalchemy import create_engine, exc  # noqa: PLC0415 - as above
+    from sqlalchemy import create_engine, event, exc  # noqa: PLC0415 - as above
 
     config = Config()
     config.set_main_option(
@@ -53,11 +58,24 @@ def _run(path: Path, before: str | None) -> None:
             f" ({HEAD}); install the newer version again"
         )
     engine = create_engine(f"sqlite:///{path.as_posix()}")
+    event.listen(engine, "connect", _no_driver_transactions)
+    event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
             config.attributes["connection"] = connection
             command.upgrade(config, "head")
+            fail_point("migrate.before_commit")
     except exc.DatabaseError as error:
         raise Unavailable(f"the database {path.name} cannot be migrated: {error.orig}") from error
     finally:
         engine.dispose()
+
+
+def _no_driver_transactions(connection: sqlite3.Connection, entry: object) -> None:
+    """The driver would commit before each change of the schema, and a kill would leave half of it."""
+    del entry
+    connection.isolation_level = None
+
+
+def _begin(connection: "Connection") -> None:
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
