@@ -64,10 +64,12 @@ class EmbeddedEngine:
         """Stop attempts whose tasks were canceled; repeating it does not disturb one that is stopping."""
         for task_id in task_ids:
             held = self._carried.get(task_id)
-            if held is not None and held[1] not in self._interrupted:
+            if held is not None:
                 self._interrupt(held[1])
 
     def _interrupt(self, carried: asyncio.Task[None]) -> None:
+        if carried in self._interrupted:
+            return
         self._interrupted.add(carried)
         # Not at once: a task that is canceled before its first step never runs, and so writes no outcome.
         asyncio.get_running_loop().call_soon(carried.cancel)
@@ -150,9 +152,8 @@ class EmbeddedEngine:
             self._looks_at = self._clock.now() + self._attempts.lease / 3
             self._looks_at = min(due or self._looks_at, self._looks_at)
             await self._clock.sleep_until(self._looks_at, self._due)
-            if self._clock.now() >= self._looks_at:
-                # A delayed task may be due now; and once in a while we look without having been told.
-                self._ready.set()
+            # A delayed task may be due by now; and once in a while we look without having been told.
+            self._ready.set()
 
     async def _tend(self) -> datetime | None:
         try:

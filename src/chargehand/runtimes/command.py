@@ -32,6 +32,8 @@ class _Heard:
     result: JsonValue = None
     error: JsonObject | None = None
     told: int = field(default=0)
+    has_lost_one: bool = False
+    """A result or an error could not be taken and none came after it: the task must not complete without it."""
 
 
 class CommandRuntime:
@@ -78,15 +80,15 @@ async def _hear(hands: Hands, heard: _Heard, line: bytes) -> None:
     if not text:
         return
     if len(line) > MAX_LINE_BYTES and text.startswith("{"):
-        # Told as progress, a result would be lost and the task would complete without it.
-        heard.error = {"message": _TOO_LARGE}
+        heard.has_lost_one = True
         return
     said = _parsed(text)
     match said.get("type"):
         case "result" | "error" if not _is_sound(said):
-            heard.error = {"message": _TOO_LARGE}
+            heard.has_lost_one = True
+            await _tell(hands, heard, text[:2000])
         case "result":
-            heard.result = said.get("result")
+            heard.result, heard.has_lost_one = said.get("result"), False
         case "error":
             heard.error = said
         case "progress":
@@ -128,4 +130,6 @@ def _verdict(argv: tuple[str, ...], heard: _Heard, ended: Ended) -> JsonValue:
     if ended.exit_code != 0:
         tail = ended.stderr.decode("utf-8", "replace").replace("\x00", "")[-2000:]
         raise AgentFailure(f"{argv[0]} ended with exit code {ended.exit_code}", details={"stderr": tail})
+    if heard.has_lost_one:
+        raise AgentFailure(_TOO_LARGE)
     return heard.result
