@@ -10,7 +10,9 @@ import pytest
 
 from chargehand.store import migrate
 
-PROGRAM = "import sys, pathlib; from chargehand.store import migrate; migrate.upgrade(pathlib.Path(sys.argv[1]))"
+PROGRAM = (
+    "import sys, pathlib; from chargehand.store import migrate; migrate.upgrade(pathlib.Path(sys.argv[1]))"
+)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")
