@@ -43,3 +43,5 @@ def configure_logging(level: str, style: Literal["auto", "json", "console"]) -> 
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(level.upper())
+    # It tells each plugin that it loads, at every first start.
+    logging.getLogger("alembic").setLevel(logging.WARNING)
