@@ -271,6 +271,29 @@ async def test_canceling_while_an_attempt_is_stopping_does_not_disturb_it(tmp_pa
         assert cleaned.is_set()
 
 
+async def test_an_agent_that_swallows_its_cancel_begins_nothing_more(tmp_path: Path, gate: Gate) -> None:
+    begun: list[str] = []
+
+    async def stubborn(ctx: PlaybookContext) -> JsonValue:
+        for number in range(5):
+            try:
+                await ctx.once("gate", gate.step)
+            except BaseException:  # noqa: BLE001 - what is under test
+                begun.append(f"swallowed {number}")
+        await ctx.once("last", lambda: begun.append("last"))
+        return "done"
+
+    async with given.a_core(tmp_path, playbooks={"stubborn": stubborn}) as core:
+        task = await given.a_task(core, "stubborn")
+        await until_entered(gate)
+
+        await core.tasks.cancel(ME, task.id)
+
+        assert (await given.ended(core, task)).status is Status.CANCELED
+        assert gate.calls == 1
+        assert "last" not in begun
+
+
 async def test_canceling_at_every_moment_of_short_lives_ends_each_task_once(tmp_path: Path) -> None:
     async def parent(ctx: PlaybookContext) -> JsonValue:
         await ctx.once("a", lambda: None)

@@ -9,6 +9,7 @@ from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 
 import structlog
@@ -183,12 +184,13 @@ class Runner:
         except OSError as error:
             raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
+        before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
             reads = _what_was_read(recorded, enforced=definition.runtime is RuntimeKind.MODEL)
             yield Hands(
                 task=task,
                 definition=definition,
-                steps=DurableSteps(task, self.journal, recorded, lambda: refuse_when_stopping(self.stopping)),
+                steps=DurableSteps(task, self.journal, recorded, before_new),
                 attempts=self.attempts,
                 deliveries=self.deliveries,
                 clock=self.clock,

@@ -76,10 +76,10 @@ class Runtime(Protocol):
 
 
 class Stop(BaseException):
-    """The service stops: nothing new is begun, the task is given back."""
+    """The service stops, or the attempt was told to: nothing new is begun, the task is given back."""
 
 
-def refuse_when_stopping(stopping: asyncio.Event) -> None:
-    """Called where a step would begin."""
-    if stopping.is_set():
+def refuse_when_stopping(stopping: asyncio.Event, attempt: asyncio.Task[object] | None) -> None:
+    """Called where a step would begin; so an agent that has swallowed its cancel gets no further either."""
+    if stopping.is_set() or (attempt is not None and attempt.cancelling()):
         raise Stop
