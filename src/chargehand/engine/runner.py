@@ -57,7 +57,7 @@ from chargehand.tools.workspace import Quota, Workspace
 log = structlog.stdlib.get_logger("chargehand.runner")
 
 AFTER_FAULT = timedelta(seconds=1)
-STORAGE_PAUSE_SECONDS = 5.0
+STORAGE_PAUSE_SECONDS = 2.0
 MAX_MESSAGE = 2000
 
 _REASON_OF: tuple[tuple[type[ChargehandError], Reason], ...] = (
