@@ -44,9 +44,10 @@ PASSED_BY = {
 
 
 def fail_points() -> list[str]:
-    """Every point that the code names."""
+    """Every point that the code names, but the one before there are tasks: tests/store has a test of its own."""
     named = re.compile(r'fail_point\("([a-z._]+)"\)')
-    return sorted({name for path in SOURCE.rglob("*.py") for name in named.findall(path.read_text("utf-8"))})
+    found = {name for path in SOURCE.rglob("*.py") for name in named.findall(path.read_text("utf-8"))}
+    return sorted(found - {"migrate.before_commit"})
 
 
 def kill_plan(seed: int) -> Iterator[tuple[str, str]]:
