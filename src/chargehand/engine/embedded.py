@@ -13,6 +13,7 @@ import structlog
 from chargehand.clock import Clock
 from chargehand.domain.task import FOREVER, Task
 from chargehand.engine.runner import Runner
+from chargehand.errors import StorageFull, Unavailable
 from chargehand.service.attempts import Attempts
 from chargehand.service.upkeep import Upkeep
 
@@ -117,11 +118,18 @@ class EmbeddedEngine:
     async def _claim(self, free: int) -> list[Task]:
         try:
             return await self._attempts.claim(self.worker, limit=free)
+        except (StorageFull, Unavailable) as error:
+            log.warning("nothing can be claimed now; trying again", error=error.message)
+            await self._pause()
+            return []
         except Exception:
             log.exception("claiming failed; trying again")
-            await self._clock.sleep_until(self._clock.now() + AFTER_FAULT, self._runner.stopping)
-            self._ready.set()
+            await self._pause()
             return []
+
+    async def _pause(self) -> None:
+        await self._clock.sleep_until(self._clock.now() + AFTER_FAULT, self._runner.stopping)
+        self._ready.set()
 
     def _carry(self, task: Task) -> None:
         before = self._carried.get(task.id)
@@ -159,6 +167,9 @@ class EmbeddedEngine:
         try:
             await self._renew()
             return await self._upkeep.sweep(but_not=self._attempts_carried())
+        except (StorageFull, Unavailable) as error:
+            log.warning("no upkeep is possible now; trying again", error=error.message)
+            return self._clock.now() + AFTER_FAULT
         except Exception:
             log.exception("upkeep failed; trying again")
             return self._clock.now() + AFTER_FAULT

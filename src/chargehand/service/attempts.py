@@ -138,10 +138,10 @@ class Attempts:
         return moved[0]
 
     async def _release(self, tx: Tx, task: Task, outcome: Released) -> list[Task]:
-        values = {"reason": None, "run_after": tx.now + timedelta(seconds=outcome.after_seconds)}
-        moved = await tasks.move(tx, Move.RELEASE, [(task, values)])
+        due = tx.now + timedelta(seconds=outcome.after_seconds)
+        moved = await tasks.move(tx, Move.RELEASE, [(task, {"reason": None, "run_after": due})])
         await history.append(tx, [(task.id, EventKind.RELEASED, {"attempt": task.attempt})])
-        self._hints.ready(tx)
+        self._hints.ready(tx, due=due)
         return moved
 
     async def _suspend(self, tx: Tx, task: Task, outcome: Suspended) -> list[Task]:

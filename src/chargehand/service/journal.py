@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
-from chargehand.domain.task import FINAL, Task
+from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, Forbidden, LeaseLost
 from chargehand.failpoint import fail_point
@@ -156,7 +156,7 @@ class Journal:
             data: JsonObject = {"path": step.path, "children": listed}
             await history.append(tx, [(task.id, EventKind.DELEGATED, data)])
             self._hints.changed(tx, task.id)
-            self._hints.ready(tx, due=held.deadline_at)
+            self._hints.ready(tx, due=min((child.deadline_at or FOREVER for child in children), default=None))
         fail_point("journal.delegated")
         return opened
 
