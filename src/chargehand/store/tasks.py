@@ -10,7 +10,19 @@ from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Row, Select, Update, bindparam, func, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    CursorResult,
+    Row,
+    Select,
+    Update,
+    bindparam,
+    func,
+    insert,
+    select,
+    type_coerce,
+    update,
+)
 
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
@@ -18,7 +30,7 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
-from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
+from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel, UtcMicroseconds
 
 TASK_COLUMNS = [getattr(AgentTask, field.name) for field in fields(Task)]
 
@@ -79,7 +91,11 @@ _BY_ID = select_tasks().where(AgentTask.id.in_(bindparam("ids", expanding=True))
 _BY_ID_HELD = _BY_ID.with_for_update()
 _READY = (
     select_tasks()
-    .where(AgentTask.status == Status.PENDING.value, AgentTask.run_after <= bindparam("now"))
+    .where(
+        AgentTask.status == Status.PENDING.value,
+        # `+ 0` keeps the planner from the index on the due time, after which it would sort all that are due.
+        type_coerce(AgentTask.run_after, BigInteger) + 0 <= bindparam("now", type_=UtcMicroseconds),
+    )
     .order_by(AgentTask.priority.desc(), AgentTask.run_after, AgentTask.id)
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)

@@ -1,0 +1,127 @@
+"""What is asked again and again finds its rows by an index, however many tasks there are."""
+
+import sqlite3
+from collections.abc import AsyncGenerator, Generator
+from contextlib import closing, contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+import pytest_asyncio
+from sqlalchemy import Engine, event
+
+from chargehand.clock import SystemClock
+from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
+from chargehand.store import history, migrate, tasks
+from chargehand.store.database import Database, Tx
+
+ID = "01a206af-d43e-7c5f-9201-c55f22d18503"
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
+STEP = Step(
+    task_id=ID,
+    path="0/0",
+    kind=StepKind.TOOL,
+    name="n",
+    arguments={},
+    status=StepStatus.RUNNING,
+    result=None,
+    attempt=1,
+    started_at=NOW,
+    finished_at=None,
+)
+
+
+@pytest_asyncio.fixture
+async def db(tmp_path: Path) -> AsyncGenerator[Database, None]:
+    migrate.upgrade(tmp_path / "x.db")
+    opened = Database(tmp_path / "x.db", SystemClock())
+    yield opened
+    await opened.stop()
+
+
+@contextmanager
+def statements_sent() -> Generator[list[tuple[str, Any]]]:
+    """What is sent to the database meanwhile, with the parameters of its first row."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_c: Any, _k: Any, statement: str, parameters: Any, _x: Any, many: bool) -> None:
+        if not statement.startswith("BEGIN"):
+            sent.append((statement, parameters[0] if many else parameters))
+
+    event.listen(Engine, "before_cursor_execute", note)
+    try:
+        yield sent
+    finally:
+        event.remove(Engine, "before_cursor_execute", note)
+
+
+async def claim(tx: Tx) -> None:
+    await tasks.ready(tx, limit=8)
+
+
+async def sweep(tx: Tx) -> None:
+    await tasks.expired(tx, of_any_worker=False)
+    await tasks.due_timers(tx)
+    await tasks.past_deadline(tx)
+    await tasks.next_due(tx)
+
+
+async def hold_and_tell(tx: Tx) -> None:
+    await tasks.hold(tx, [ID])
+    await history.insert_events(tx, [history.row(ID, 1, EventKind.SUBMITTED, NOW, {})])
+    await history.events_after(tx, ID, 0, limit=10)
+    await tasks.spend(tx, ID, steps=1, most=(1, 1))
+    await tasks.note_wake(tx, ID)
+
+
+async def step(tx: Tx) -> None:
+    await history.begin_steps(tx, [STEP])
+    await history.finish_steps(tx, [(ID, "0/0", None)])
+    await history.steps(tx, ID)
+    await history.step(tx, ID, "0/0")
+
+
+async def family(tx: Tx) -> None:
+    await tasks.children(tx, ID)
+    await tasks.has_open_siblings(tx, ID, "0/0")
+    await tasks.get(tx, [ID])
+
+
+async def key(tx: Tx) -> None:
+    await tasks.find_by_key(tx, "default", ["k"])
+
+
+async def listed(tx: Tx) -> None:
+    await tasks.page(tx, tenant="default", filters={"agent_id": "a"}, labels={}, before=ID, limit=50)
+    await tasks.page(tx, tenant="default", filters={}, labels={"a": "b"}, before=None, limit=50)
+
+
+@pytest.mark.parametrize(
+    "ask", [claim, sweep, hold_and_tell, step, family, key, listed], ids=lambda ask: ask.__name__
+)
+async def test_no_statement_of_the_daily_work_reads_a_whole_table(db: Database, ask: Any) -> None:
+    with statements_sent() as sent:
+        async with db.write() as tx:
+            await ask(tx)
+
+    with closing(sqlite3.connect(db.path)) as connection:
+        scans = [
+            f"{plan[3]}: {statement}"
+            for statement, parameters in sent
+            for plan in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
+            if plan[3].startswith("SCAN") and "CONSTANT ROW" not in plan[3]
+        ]
+    assert sent
+    assert scans == []
+
+
+async def test_a_claim_takes_the_next_task_without_sorting_all_that_wait(db: Database) -> None:
+    with statements_sent() as sent:
+        async with db.write() as tx:
+            await tasks.ready(tx, limit=8)
+
+    with closing(sqlite3.connect(db.path)) as connection:
+        [(statement, parameters)] = sent
+        plan = [row[3] for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    assert not any("TEMP B-TREE" in line for line in plan), plan
