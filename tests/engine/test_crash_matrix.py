@@ -39,8 +39,9 @@ PASSED_BY = {
     "tasks.answered": "asker",
     "tasks.canceled": "held",
     "tasks.reopened": "broken",
+    "tasks.submitted": "effects",
 }
-"""Points that only some agents pass."""
+"""Points that only some agents pass, or pass once."""
 
 
 def fail_points() -> list[str]:
@@ -62,7 +63,7 @@ def kill_plan(seed: int) -> Iterator[tuple[str, str]]:
     swept = [f"upkeep.swept:{count}" for count in (1, 1, 1, 1)]
     del counts["upkeep.swept"]
     plan = [f"{name}:{count}" for name, tries in counts.items() for count in tries]
-    plan += [f"+{0.03 + 0.3 * chance.random():.3f}" for _ in range(25)]
+    plan += [f"+{0.03 + 0.3 * chance.random():.3f}" for _ in range(30)]
     chance.shuffle(plan)
     yield from zip(["steps.before_effect:2"] * len(swept), swept, strict=True)
     yield from zip(plan[::2], plan[1::2], strict=False)
