@@ -13,10 +13,8 @@ from scripts import environment
 from scripts.environment import LOCKS, ROOT, SetupFailed, program, say
 
 # What the demo builds with (extras, and the backend that builds this package), then what only engineers need.
-CONTENTS = {
-    "run": ["--extra", "crew", "--extra", "sandbox", "--group", "build"],
-    "dev": ["--extra", "crew", "--extra", "sandbox", "--group", "build", "--group", "dev"],
-}
+_RUN = ["--extra", "crew", "--extra", "sandbox", "--extra", "models", "--group", "build"]
+CONTENTS = {"run": _RUN, "dev": [*_RUN, "--group", "dev"]}
 PLATFORMS = [
     "x86_64-manylinux_2_28",
     "aarch64-manylinux_2_28",
