@@ -53,6 +53,14 @@ class Settings(BaseSettings):
     """Python callables that agents of runtime `function` may name: `name=package.module:callable`."""
     playbooks: tuple[str, ...] = ()
     """Playbooks besides the crew's: `name=package.module:callable`."""
+    model: str | None = None
+    """The model of agents whose definition names none that is known here: `provider:model`."""
+    model_aliases: dict[str, str] = Field(default_factory=dict[str, str])
+    """What names in definitions mean: `{"sonnet": "anthropic:claude-sonnet-4-5"}`."""
+    model_urls: dict[str, str] = Field(default_factory=dict[str, str])
+    """Other servers that speak a provider's protocol, by provider."""
+    model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
+    """How long one answer of a model may take."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)

@@ -11,7 +11,7 @@ from chargehand.settings import Settings
 from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
-COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir"}
+COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "model"}
 
 
 def all_errors(root: type[ChargehandError]) -> list[type[ChargehandError]]:
@@ -52,11 +52,8 @@ def test_every_setting_is_listed_with_its_default() -> None:
     assert set(listed) == {f"CHARGEHAND_{name.upper()}" for name in Settings.model_fields}
     for name, field in Settings.model_fields.items():
         if name not in COMPUTED_DEFAULTS:
-            default = (
-                "[]"
-                if field.default == ()
-                else format(field.default, "g" if field.annotation is float else "")
-            )
+            found = field.get_default(call_default_factory=True)
+            default = "[]" if found == () else format(found, "g" if field.annotation is float else "")
             assert listed[f"CHARGEHAND_{name.upper()}"][0] == f"`{default}`", name
 
 

@@ -135,7 +135,7 @@ async def test_a_task_keeps_the_version_that_its_agent_had(core: Core) -> None:
     [
         ({"agent_id": "noone"}, AgentNotFound, "no agent 'noone'; registered: one"),
         ({"agent_id": "picky"}, InvalidInput, "`name` is missing"),
-        ({"agent_id": "modelled"}, RuntimeMissing, "no runtime `model`"),
+        ({"agent_id": "modelled"}, RuntimeMissing, "no model is configured"),
         ({"task_data": {"x": "\x00"}}, InvalidInput, "NUL"),
         ({"task_data": {"x": [0] * 10_001}}, PayloadTooLarge, "more than 10000 values"),
         ({"priority": 101}, InvalidInput, "priority is a whole number from -100 to 100"),

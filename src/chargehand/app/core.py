@@ -20,9 +20,11 @@ from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
+from chargehand.models.choice import ModelChoice
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
 from chargehand.runtimes.function import FunctionRuntime
+from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
 from chargehand.service.agents import Agents
 from chargehand.service.attempts import Attempts
@@ -118,6 +120,7 @@ async def open_core(
             finally:
                 if core.engine is not None:
                     await core.engine.stop(settings.shutdown_grace_seconds)
+                await core.runtimes.model.close()
         finally:
             await db.stop()
     finally:
@@ -194,8 +197,17 @@ def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
     for name, found in _named("chargehand.playbooks", settings.playbooks).items():
         playbooks[name] = found if isinstance(found, Playbook) else Playbook(name=name, run=found)
     functions = {**_named("chargehand.functions", settings.functions), **registered.functions}
+    choice = ModelChoice(
+        default=settings.model,
+        aliases=settings.model_aliases,
+        base_urls=settings.model_urls,
+        environment=os.environ,
+    )
     return Runtimes(
-        playbook=PlaybookRuntime(playbooks), function=FunctionRuntime(functions), command=CommandRuntime()
+        playbook=PlaybookRuntime(playbooks),
+        function=FunctionRuntime(functions),
+        command=CommandRuntime(),
+        model=ModelRuntime(choice, settings.model_timeout_seconds),
     )
 
 

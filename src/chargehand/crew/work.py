@@ -9,7 +9,8 @@ from chargehand.crew.specification import ServiceSpecification, parse_specificat
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import Finding, InvalidInput
 from chargehand.runtimes.base import AgentFailure
-from chargehand.runtimes.playbook import OUTCOME_UNKNOWN, PlaybookContext
+from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.runtimes.tool_steps import OUTCOME_UNKNOWN
 from chargehand.service.journal import Delegation
 from chargehand.tools.base import ToolResult
 

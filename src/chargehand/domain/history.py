@@ -51,6 +51,8 @@ class Event:
 class StepKind(StrEnum):
     """What a journaled unit is."""
 
+    MODEL = "model"
+    """One answer of a language model."""
     TOOL = "tool"
     DELEGATION = "delegation"
     QUESTION = "question"

@@ -4,10 +4,10 @@ from dataclasses import dataclass
 
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
 from chargehand.domain.values import JsonObject
-from chargehand.errors import RuntimeMissing
 from chargehand.runtimes.base import Runtime
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.function import FunctionRuntime
+from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import PlaybookRuntime
 
 
@@ -18,6 +18,7 @@ class Runtimes:
     playbook: PlaybookRuntime
     function: FunctionRuntime
     command: CommandRuntime
+    model: ModelRuntime
 
     def of(self, definition: AgentDefinition) -> Runtime:
         """What carries the agent out; RuntimeMissing says what is missing."""
@@ -31,13 +32,11 @@ class Runtimes:
             case RuntimeKind.COMMAND:
                 return self.command
             case RuntimeKind.MODEL:
-                raise RuntimeMissing(
-                    f"agent {definition.id!r} is run by a model, and this version has no runtime `model`;"
-                    " give its definition a `chargehand:` block with runtime playbook, function or command"
-                )
+                self.model.require(definition)
+                return self.model
 
     def check_definition(self, definition: AgentDefinition) -> None:
-        """A playbook or function that is not registered is refused; `model` is for later and is not."""
+        """A playbook or function that is not registered is refused; a model may be configured later."""
         if definition.runtime is not RuntimeKind.MODEL:
             self.of(definition)
 

@@ -15,17 +15,15 @@ from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.task import FOREVER, Reason, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
-from chargehand.errors import RuntimeMissing, ToolError
+from chargehand.errors import RuntimeMissing
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension
+from chargehand.runtimes.tool_steps import run_tool
 from chargehand.service.journal import Delegation
-from chargehand.tools.base import AfterCrash, ToolResult, call_tool
+from chargehand.tools.base import ToolResult
 
 Branch = TypeVar("Branch")
 
 MAX_RESULT_NODES = 200_000
-
-OUTCOME_UNKNOWN = "outcome_unknown"
-"""The code of a call that was in flight when its worker died, of a tool that is never run twice."""
 
 
 def _takes_anything(task_data: JsonObject) -> None:
@@ -71,27 +69,13 @@ class PlaybookContext:
 
     def tool(self, name: str, /, **arguments: JsonValue) -> Coroutine[Any, Any, ToolResult]:
         """Call a tool. A failed call comes back as a result with `is_error`."""
-        return self._tool(self._step_path(), name, arguments)
+        return run_tool(self._hands, self._step_path(), name, arguments)
 
     async def must(self, name: str, /, **arguments: JsonValue) -> ToolResult:
         """Call a tool whose failure fails the task, with what the tool said."""
         result = await self.tool(name, **arguments)
         if result.is_error:
             raise AgentFailure(f"{name} failed: {result.content[:2000]}", details=result.details)
-        return result
-
-    async def _tool(self, path: str, name: str, arguments: JsonObject) -> ToolResult:
-        hands = self._hands
-        tool = hands.catalogue.get(name)
-        reports = tool is not None and tool.after_crash is AfterCrash.REPORT
-
-        async def work() -> JsonValue:
-            return _as_data(await call_tool(hands.catalogue, hands.tools, name, arguments))
-
-        unknown = _as_data(_outcome_unknown(name)) if reports else None
-        data = await hands.steps.run(path, StepKind.TOOL, name, arguments, work, unknown=unknown)
-        result = _as_result(data)
-        hands.tools.reads.learn(result.details)
         return result
 
     async def delegate(self, *orders: Delegation) -> list[JsonObject]:
@@ -257,26 +241,3 @@ class PlaybookRuntime:
                 f"there is no playbook {name!r}; registered: {known} (CHARGEHAND_PLAYBOOKS adds)"
             )
         return found
-
-
-def _outcome_unknown(name: str) -> ToolResult:
-    return ToolResult(
-        content=f"The worker died while {name} was running. Whether it took effect is unknown: look first.",
-        details={"code": OUTCOME_UNKNOWN},
-        is_error=True,
-    )
-
-
-def _as_data(result: ToolResult) -> JsonObject:
-    return {"content": result.content, "details": result.details, "is_error": result.is_error}
-
-
-def _as_result(data: JsonValue) -> ToolResult:
-    if not isinstance(data, dict):
-        raise ToolError("the journal holds no tool result here")
-    details = data.get("details")
-    return ToolResult(
-        content=str(data.get("content", "")),
-        details=details if isinstance(details, dict) else {},
-        is_error=bool(data.get("is_error")),
-    )

@@ -1,0 +1,87 @@
+"""Delegation by a model: the tool `Agent` (alias `Task`), and a child task for each call of it."""
+
+from pydantic_ai.tools import ToolDefinition
+
+from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.history import StepKind
+from chargehand.domain.task import Reason
+from chargehand.domain.values import JsonObject, JsonValue, canonical
+from chargehand.errors import AgentNotFound, Forbidden, InvalidInput, RuntimeMissing
+from chargehand.runtimes.base import Hands, Suspension
+from chargehand.runtimes.tool_steps import as_data, as_result
+from chargehand.service.journal import Delegation
+from chargehand.tools.base import ToolResult
+
+DELEGATION_NAMES = frozenset({"Agent", "Task", "Delegate"})
+
+
+def delegation_tool(definition: AgentDefinition) -> ToolDefinition | None:
+    """The tool as the model is shown it; None for an agent that may hand work to nobody."""
+    delegates = definition.block.delegates
+    if "Delegate" not in definition.tools or not delegates:
+        return None
+    return ToolDefinition(
+        name="Agent",
+        description=(
+            "Hand a piece of work to another agent and get what it came to. It sees the workspace and your"
+            " prompt, and nothing else of this conversation. Several calls in one answer run at once."
+        ),
+        parameters_json_schema={
+            "type": "object",
+            "properties": {
+                "description": {
+                    "type": "string",
+                    "description": "The work in a few words, for those who watch.",
+                },
+                "prompt": {
+                    "type": "string",
+                    "description": "The whole task, with all that the agent must know.",
+                },
+                "subagent_type": {"type": "string", "enum": list(delegates), "description": "Which agent."},
+            },
+            "required": ["prompt", "subagent_type"],
+        },
+        strict=False,
+    )
+
+
+async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:
+    """What the child came to, as the model is told it. Suspension(CHILDREN) while it has not ended.
+
+    An order that was refused is a step too: a later replay, by when the agent may exist, must not place it.
+    """
+    recorded = hands.steps.recorded.get(path)
+    if recorded is None or recorded.kind is StepKind.DELEGATION:
+        try:
+            results = await hands.steps.delegate(path, [_order(arguments)])
+        except (AgentNotFound, Forbidden, InvalidInput, RuntimeMissing) as error:
+            return await _refused(hands, path, arguments, error.message)
+        if results is None:
+            raise Suspension(Reason.CHILDREN)
+        return _told(results[0])
+    return await _refused(hands, path, arguments, "")
+
+
+async def _refused(hands: Hands, path: str, arguments: JsonObject, message: str) -> str:
+    async def work() -> JsonValue:
+        return as_data(ToolResult(content=message, details={"code": "delegation_refused"}, is_error=True))
+
+    return as_result(await hands.steps.run(path, StepKind.TOOL, "Agent", arguments, work)).content
+
+
+def _order(arguments: JsonObject) -> Delegation:
+    agent_id, prompt = arguments.get("subagent_type"), arguments.get("prompt")
+    if not isinstance(agent_id, str) or not isinstance(prompt, str) or not prompt.strip():
+        raise InvalidInput("Agent takes `subagent_type` and `prompt`, both texts; nothing was handed out")
+    return Delegation(agent_id=agent_id, task_data={"prompt": prompt}, labels={})
+
+
+def _told(child: JsonValue) -> str:
+    if not isinstance(child, dict):
+        return "The child's result is missing."
+    result, error = child.get("result"), child.get("error")
+    if child.get("status") == "completed":
+        text = result.get("text") if isinstance(result, dict) else None
+        return text if isinstance(text, str) else canonical(result)
+    why = error.get("message") if isinstance(error, dict) else "no reason was given"
+    return f"{child.get('agent_id')} {child.get('status')}: {why}"
