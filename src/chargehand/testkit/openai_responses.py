@@ -54,11 +54,7 @@ def _read(body: JsonObject, path: Mapping[str, str]) -> Asked:
     request = _Request.model_validate(body)
     if request.previous_response_id or request.conversation:
         raise InvalidInput("this server keeps no conversations: send the whole input each time")
-    items = (
-        request.input
-        if isinstance(request.input, list)
-        else [_Item(role="user", content=request.input)]
-    )
+    items = request.input if isinstance(request.input, list) else [_Item(role="user", content=request.input)]
     system = [item.text for item in items if item.role in {"system", "developer"}]
     return Asked(
         model=request.model,
