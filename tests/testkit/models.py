@@ -1,5 +1,6 @@
 """The real clients of the protocols, pointed at a model server of the test kit."""
 
+import ssl
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
@@ -15,10 +16,19 @@ from pydantic_ai.providers.openai import OpenAIProvider
 PROTOCOLS = ["anthropic-messages", "openai-chat", "openai-responses", "gemini"]
 
 
+# Nothing here is encrypted, and to load the certificates takes longer than most tests.
+_NO_CERTIFICATES = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+
+
+def http_client(url: str = "", *, timeout: float = 30) -> httpx2.AsyncClient:
+    """A client for what stands below the URL."""
+    return httpx2.AsyncClient(base_url=url, timeout=timeout, verify=_NO_CERTIFICATES)
+
+
 @asynccontextmanager
 async def model_of(protocol: str, url: str) -> AsyncGenerator[Model, None]:
     """A model that speaks the protocol. Its connections are closed at the end."""
-    async with httpx2.AsyncClient(timeout=30) as http:
+    async with http_client() as http:
         match protocol:
             case "anthropic-messages":
                 yield AnthropicModel(

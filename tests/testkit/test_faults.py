@@ -9,7 +9,7 @@ from pydantic_ai.exceptions import ModelHTTPError
 from pydantic_ai.messages import ModelRequest, ToolCallPart
 
 from chargehand.testkit.server import scripted_models
-from tests.testkit.models import PROTOCOLS, model_of, request_in
+from tests.testkit.models import PROTOCOLS, http_client, model_of, request_in
 
 each_protocol = pytest.mark.parametrize("protocol", PROTOCOLS)
 whole_and_streamed = pytest.mark.parametrize("is_streamed", [False, True])
@@ -22,7 +22,7 @@ def script(**fault: object) -> list[object]:
 
 async def post(url: str, protocol: str, prompt: str, *, is_streamed: bool = False) -> httpx2.Response:
     path, body = request_in(protocol, prompt, is_streamed=is_streamed)
-    async with httpx2.AsyncClient(base_url=url) as http:
+    async with http_client(url) as http:
         return await http.post(path, json=body)
 
 
@@ -61,10 +61,9 @@ async def test_a_providers_client_reads_the_error(protocol: str) -> None:
 @each_protocol
 async def test_nothing_comes_before_the_client_gives_up(protocol: str) -> None:
     path, body = request_in(protocol, "go", is_streamed=True)
-    async with scripted_models(script(hang_before=True)) as (url, log):
-        async with httpx2.AsyncClient(base_url=url, timeout=0.1) as http:
-            with pytest.raises(httpx2.ReadTimeout):
-                await http.post(path, json=body)
+    async with scripted_models(script(hang_before=True)) as (url, log), http_client(url, timeout=0.1) as http:
+        with pytest.raises(httpx2.ReadTimeout):
+            await http.post(path, json=body)
 
     assert [(one.ended, one.status) for one in log] == [("fault: hang_before", None)]
 
@@ -74,12 +73,14 @@ async def test_nothing_comes_before_the_client_gives_up(protocol: str) -> None:
 async def test_a_stream_stops_in_the_middle_and_stays_open(protocol: str, is_streamed: bool) -> None:
     path, body = request_in(protocol, "go", is_streamed=is_streamed)
     received = b""
-    async with scripted_models(script(hang_midstream=True)) as (url, _):
-        async with httpx2.AsyncClient(base_url=url, timeout=0.3) as http:
-            async with http.stream("POST", path, json=body) as answer:
-                with pytest.raises(httpx2.ReadTimeout):
-                    async for chunk in answer.aiter_bytes():
-                        received += chunk
+    async with (
+        scripted_models(script(hang_midstream=True)) as (url, _),
+        http_client(url, timeout=0.3) as http,
+    ):
+        async with http.stream("POST", path, json=body) as answer:
+            with pytest.raises(httpx2.ReadTimeout):
+                async for chunk in answer.aiter_bytes():
+                    received += chunk
 
     assert b"All is well" in received
 
@@ -89,12 +90,11 @@ async def test_a_stream_stops_in_the_middle_and_stays_open(protocol: str, is_str
 async def test_a_stream_is_cut_in_the_middle(protocol: str, is_streamed: bool) -> None:
     path, body = request_in(protocol, "go", is_streamed=is_streamed)
     received = b""
-    async with scripted_models(script(cut_midstream=True)) as (url, _):
-        async with httpx2.AsyncClient(base_url=url) as http:
-            async with http.stream("POST", path, json=body) as answer:
-                with pytest.raises(httpx2.RemoteProtocolError):
-                    async for chunk in answer.aiter_bytes():
-                        received += chunk
+    async with scripted_models(script(cut_midstream=True)) as (url, _), http_client(url) as http:
+        async with http.stream("POST", path, json=body) as answer:
+            with pytest.raises(httpx2.RemoteProtocolError):
+                async for chunk in answer.aiter_bytes():
+                    received += chunk
 
     assert b"All is well" in received
 
@@ -151,7 +151,7 @@ async def test_an_answer_is_empty(protocol: str, is_streamed: bool) -> None:
 
 async def test_a_stop_ends_what_hangs() -> None:
     path, body = request_in("openai-chat", "go", is_streamed=True)
-    async with httpx2.AsyncClient(timeout=30) as http:
+    async with http_client() as http:
         async with scripted_models(script(hang_midstream=True)) as (url, log):
             request = http.build_request("POST", url + path, json=body)
             answer = await http.send(request, stream=True)
@@ -174,9 +174,8 @@ async def test_a_late_answer_still_comes() -> None:
 async def test_a_client_that_does_not_wait_for_a_late_answer_is_logged_as_gone() -> None:
     path, body = request_in("openai-chat", "go", is_streamed=False)
     late = [{"turns": [{"text": "Too late.", "delay_seconds": 3600}]}]
-    async with scripted_models(late) as (url, log):
-        async with httpx2.AsyncClient(base_url=url, timeout=0.1) as http:
-            with pytest.raises(httpx2.ReadTimeout):
-                await http.post(path, json=body)
+    async with scripted_models(late) as (url, log), http_client(url, timeout=0.1) as http:
+        with pytest.raises(httpx2.ReadTimeout):
+            await http.post(path, json=body)
 
     assert [one.ended for one in log] == ["gone"]

@@ -1,6 +1,5 @@
 """What a script says arrives at the providers' real clients, whole and streamed, in every protocol."""
 
-import httpx2
 import pytest
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import (
@@ -15,7 +14,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.models import Model
 
 from chargehand.testkit.server import scripted_models
-from tests.testkit.models import PROTOCOLS, model_of, request_in
+from tests.testkit.models import PROTOCOLS, http_client, model_of, request_in
 
 LONG = "It was a long answer, with ümlauts and 文字, in many pieces. " * 5
 
@@ -99,7 +98,7 @@ async def test_a_conversation_goes_through_its_turns_and_is_logged(protocol: str
 
 async def test_the_same_request_gets_the_same_answer_however_often(protocol: str) -> None:
     path, body = request_in(protocol, "How is it?", is_streamed=False)
-    async with scripted_models(SCRIPT) as (url, log), httpx2.AsyncClient(base_url=url) as http:
+    async with scripted_models(SCRIPT) as (url, log), http_client(url) as http:
         answers = [(await http.post(path, json=body)).content for _ in range(3)]
 
     assert len(set(answers)) == 1
@@ -122,7 +121,7 @@ async def test_past_the_last_turn_the_answer_names_conversation_and_turn(protoco
 async def test_a_request_that_nothing_matches_is_refused(protocol: str) -> None:
     path, body = request_in(protocol, "How is it?", is_streamed=True)
     script = [{"match": {"prompt_contains": "weather"}, "turns": [{"text": "Rain."}]}]
-    async with scripted_models(script) as (url, _), httpx2.AsyncClient(base_url=url) as http:
+    async with scripted_models(script) as (url, _), http_client(url) as http:
         answer = await http.post(path, json=body)
 
     assert answer.status_code == 400
@@ -132,7 +131,7 @@ async def test_a_request_that_nothing_matches_is_refused(protocol: str) -> None:
 @pytest.mark.parametrize("body", [b"", b"[]", b"{", b"{}", b'{"model": 1}', b"\xff"])
 async def test_what_is_no_request_is_refused_in_the_protocols_own_form(protocol: str, body: bytes) -> None:
     path, _ = request_in(protocol, "", is_streamed=False)
-    async with scripted_models(SCRIPT) as (url, log), httpx2.AsyncClient(base_url=url) as http:
+    async with scripted_models(SCRIPT) as (url, log), http_client(url) as http:
         answer = await http.post(path, content=body)
 
     assert answer.status_code == 400

@@ -138,7 +138,7 @@ def _events(answer: Answer) -> Iterator[tuple[str, JsonObject]]:
                 yield "response.output_item.added", {**at, "item": {**item, "summary": []}}
                 yield from _reasoning_events(item, inside)
             case "message":
-                begun_item = {**item, "status": "in_progress", "content": []}
+                begun_item: JsonObject = {**item, "status": "in_progress", "content": []}
                 yield "response.output_item.added", {**at, "item": begun_item}
                 yield from _text_events(item, inside)
             case _:
