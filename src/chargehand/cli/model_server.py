@@ -1,6 +1,7 @@
 """The work of `chargehand dev model-server`."""
 
 import logging
+import sys
 from pathlib import Path
 
 from chargehand.app.loop import stop_signals
@@ -33,3 +34,5 @@ def _greet(url: str) -> None:
         f"{url} answers as a model: ANTHROPIC_BASE_URL={url} OPENAI_BASE_URL={url}/v1"
         f" GOOGLE_GEMINI_BASE_URL={url} (any API key will do)"
     )
+    # Now, because whoever reads it through a pipe waits for it.
+    sys.stdout.flush()

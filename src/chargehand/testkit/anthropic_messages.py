@@ -89,6 +89,8 @@ def _streamed(answer: Answer) -> Iterator[bytes]:
     yield _event("message_start", message={**whole, "content": [], "stop_reason": None, "usage": begun})
     arguments = iter(answer.calls)
     for index, block in enumerate(_blocks(answer)):
+        start: JsonObject
+        deltas: list[JsonObject]
         match block["type"]:
             case "thinking":
                 start = {**block, "thinking": "", "signature": ""}

@@ -15,13 +15,17 @@ from chargehand.clock import SystemClock
 from chargehand.testkit.anthropic_messages import ANTHROPIC_MESSAGES
 from chargehand.testkit.desk import Desk
 from chargehand.testkit.endpoint import Endpoint, Stage
+from chargehand.testkit.gemini import GEMINI
 from chargehand.testkit.openai_chat import OPENAI_CHAT
+from chargehand.testkit.openai_responses import OPENAI_RESPONSES
 from chargehand.testkit.request_log import Exchange, RequestLog
 from chargehand.testkit.script import Script, read_script, script_of_data, script_of_text
 
 ADDRESSES = {
     "/v1/messages": ANTHROPIC_MESSAGES,
     "/v1/chat/completions": OPENAI_CHAT,
+    "/v1/responses": OPENAI_RESPONSES,
+    "/v1beta/models/{model}:{method}": GEMINI,
 }
 
 
