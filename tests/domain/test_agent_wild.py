@@ -44,6 +44,10 @@ def test_a_tool_that_is_disallowed_is_not_given_and_a_pattern_of_it_is_kept() ->
     assert agent.denied_rules == (ToolRule(tool="Bash", pattern="rm:*"),)
 
 
+def test_whoever_may_not_edit_may_not_make_several_edits_either() -> None:
+    assert parse_definition(definition("tools: Read, MultiEdit", "disallowedTools: Edit")).tools == ("Read",)
+
+
 def test_wishes_are_read_into_fields() -> None:
     wishes = parse_definition(
         definition(

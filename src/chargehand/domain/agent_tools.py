@@ -103,7 +103,9 @@ def read_denied(value: object, findings: list[Finding]) -> ToolList:
     )
     plain = {tool for name in names if not _RULE.fullmatch(name) for tool in _spelt(name)}
     kept = tuple(tool for tool in found.tools if tool not in ruled or tool in plain)
-    return ToolList(tools=kept, rules=found.rules, mcp=found.mcp)
+    # Whoever may not edit may not make several edits at once either.
+    several = ("MultiEdit",) if "Edit" in kept else ()
+    return ToolList(tools=(*kept, *several), rules=found.rules, mcp=found.mcp)
 
 
 def split_names(text: str) -> list[str]:

@@ -201,7 +201,7 @@ def _opencode(path: str, role: str) -> Sample:
         "description: d", "mode: subagent", "tools:", "  write: false", "  edit: false", "  bash: false"
     )
     return Sample(path=f"{folder}/.opencode/agent/{role}.md", content=content, name=role,
-                  tools=("Read", "MultiEdit", "Glob", "Grep", "TodoWrite", "Delegate"),
+                  tools=("Read", "Glob", "Grep", "TodoWrite", "Delegate"),
                   findings=(("name", None),))  # fmt: skip
 
 
