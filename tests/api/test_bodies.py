@@ -220,7 +220,7 @@ async def test_a_definition_is_taken_as_markdown_or_as_json_and_is_the_same_vers
 
 
 async def test_a_wrong_definition_is_told_with_its_lines(client: httpx2.AsyncClient) -> None:
-    source = "---\nname: [unclosed\n---\nbody\n"
+    source = "---\nname: x\nchargehand: [unclosed\n---\nbody\n"
 
     answer = await client.put("/agents/x", content=source, headers={"Content-Type": "text/markdown"})
 

@@ -119,13 +119,13 @@ def test_names_become_ids(name: str, slug: str) -> None:
         ("", "lacks front matter between two lines of ---"),
         ("no front matter", "lacks front matter"),
         ("---\nname: a\n", "lacks its closing ---"),
-        ("---\nname: [\n---\nbody\n", r"line 3: front matter: .* \(quote a value"),
-        ("\n\n---\nname: a\ndescription: what: ever\n---\nbody\n", "line 5: front matter"),
+        ("---\nname: [\n---\nbody\n", "line 2: name: '' cannot be an agent id"),
+        ("---\nnom: a: b\n---\nbody\n", r"line 2: front matter: .* \(quote a value"),
+        ("\n\n---\nname: a\nchargehand: what: ever\n---\nbody\n", "line 5: front matter"),
         ("---\n- a\n- b\n---\nbody\n", "line 2: front matter: is not a list of `key: value` lines"),
         ("---\ndescription: d\n---\nbody\n", "name: is missing"),
-        ("---\nname: 7\ndescription: d\n---\nbody\n", "name: is not text"),
+        ("---\nname: [7]\ndescription: d\n---\nbody\n", "name: is not text"),
         ("---\nname: '!!!'\ndescription: d\n---\nbody\n", "'' cannot be an agent id"),
-        ("---\nname: a\n---\nbody\n", "description: is missing"),
         ("---\nname: a\ndescription: d\n---\n \n", "body: is empty"),
         ("---\nname: a\ndescription: d\ntools: 7\n---\nbody\n", "tools: is neither text nor a list"),
         ("---\nname: a\ndescription: d\ntools: Raed\n---\nbody\n", "there is no tool 'Raed'"),
@@ -181,7 +181,7 @@ def test_what_is_wrong_with_a_definition_is_named(text: str, said: str) -> None:
 
 
 def test_all_that_is_wrong_is_told_at_once() -> None:
-    text = "---\nname: 7\ntools: Raed, Wirte\n---\n\n"
+    text = "---\nname: [7]\ntools: Raed, Wirte\n---\n\n"
 
     with pytest.raises(InvalidDefinition) as caught:
         parse_definition(text, origin="agents/bad.md")
@@ -189,7 +189,6 @@ def test_all_that_is_wrong_is_told_at_once() -> None:
     assert "agents/bad.md cannot be registered" in str(caught.value)
     assert [finding.where for finding in caught.value.findings] == [
         "name",
-        "description",
         "tools",
         "tools",
         "body",

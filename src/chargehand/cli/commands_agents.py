@@ -9,9 +9,10 @@ from chargehand.cli.lazily import Lazily
 from chargehand.cli.options import AgentId, AsJson, Server, command, typer_app
 
 if TYPE_CHECKING:
-    from chargehand.cli import agents
+    from chargehand.cli import agent_imports, agents
 else:
     agents = Lazily("chargehand.cli.agents")
+    agent_imports = Lazily("chargehand.cli.agent_imports")
 
 app = typer_app("See agents and register definitions.")
 
@@ -79,3 +80,45 @@ async def versions(agent: AgentId, server: Server = None, as_json: AsJson = Fals
       chargehand agents versions backend-developer
     """
     return await agents.list_versions(agent, server, as_json=as_json)
+
+
+@app.command()
+@command
+async def lint(
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Files, folders or zip archives with definitions.")
+    ],
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Read definitions and tell what is repaired, left out or suggested in them; registers nothing.
+
+    It fails only when a file would be refused.
+
+    \b
+    Examples:
+      chargehand agents lint reviewer.md
+      chargehand agents lint .claude/agents --json
+    """
+    return await agent_imports.lint(paths, as_json=as_json)
+
+
+@app.command("import")
+@command
+async def import_(
+    path: Annotated[str, typer.Argument(metavar="PATH", help="A file, a folder or a zip archive.")],
+    source: Annotated[
+        str | None,
+        typer.Option("--source", metavar="NAME", help="What ids start with; without it, the folder's name."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
+    server: Server = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Register every definition below a path; a file that is refused does not stop the rest.
+
+    \b
+    Examples:
+      chargehand agents import .claude/agents --source team
+      chargehand agents import agents.zip --dry-run
+    """
+    return await agent_imports.import_agents(path, server, source=source, dry_run=dry_run, as_json=as_json)

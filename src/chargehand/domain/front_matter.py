@@ -4,7 +4,8 @@ Rule: what is read here may come from anywhere, so its size after expanding alia
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import NoReturn, cast
 
 import yaml
@@ -14,30 +15,54 @@ from chargehand.errors import Finding, InvalidDefinition
 MAX_NODES = 10_000
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fields:
+    """The values by key, the line of each key by its path, and the top level's scalars as they are written."""
+
+    values: dict[str, object]
+    lines: Mapping[str, int]
+    written: Mapping[str, str] = field(default_factory=dict[str, str])
+
+
 def read_front_matter(
     front: str, origin: str, first_line: int
 ) -> tuple[dict[str, object], Mapping[str, int]]:
     """The fields, and the line of each key by its path (`chargehand.deliverables[0].path`)."""
+    fields = load_front_matter(front, origin, first_line)
+    if isinstance(fields, Finding):
+        refuse(fields, origin)
+    return fields.values, fields.lines
+
+
+def load_front_matter(front: str, origin: str, first_line: int) -> Fields | Finding:
+    """The fields, or why the text is no YAML that holds any. What is too large is refused at once."""
     try:
-        loaded: object = yaml.safe_load(front)
-        tree = yaml.compose(front, Loader=yaml.SafeLoader)
+        reader = yaml.SafeLoader(front)
+        tree = reader.get_single_node()
+        construct = cast("Callable[[yaml.Node], object]", reader.construct_document)  # pyright: ignore[reportUnknownMemberType] - the stub leaves its argument open
+        loaded = None if tree is None else construct(tree)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = first_line + (mark.line if mark is not None else 0)
         problem = str(getattr(error, "problem", None) or error)
-        _refuse(f"is not YAML: {problem}", origin, line, hint="quote a value that holds ': '")
+        return _broken(f"is not YAML: {problem}", line, hint="quote a value that holds ': '")
     except RecursionError:
-        _refuse("is nested too deeply", origin, first_line)
+        return _broken("is nested too deeply", first_line)
     except ValueError as error:
         # Of dates such as 2026-13-01, which YAML reads as a date before it finds that there is none.
-        _refuse(f"holds a value that cannot be: {error}", origin, first_line, hint="quote it")
-    if not isinstance(loaded, dict):
-        _refuse("is not a list of `key: value` lines", origin, first_line)
-    _limit(cast("dict[object, object]", loaded), origin, first_line)
+        return _broken(f"holds a value that cannot be: {error}", first_line, hint="quote it")
+    if tree is None or not isinstance(loaded, dict):
+        return _broken("is not a list of `key: value` lines", first_line)
+    values = cast("dict[object, object]", loaded)
+    _limit(values, origin, first_line)
     lines: dict[str, int] = {}
-    if tree is not None:
-        _note_lines(tree, "", first_line, lines)
-    return {str(key): value for key, value in cast("dict[object, object]", loaded).items()}, lines
+    _note_lines(tree, "", first_line, lines)
+    written = {
+        str(key.value): str(value.value)
+        for key, value in cast("list[tuple[yaml.Node, yaml.Node]]", tree.value)
+        if isinstance(value, yaml.ScalarNode)
+    }
+    return Fields(values={str(key): value for key, value in values.items()}, lines=lines, written=written)
 
 
 def line_of(where: str, lines: Mapping[str, int]) -> int | None:
@@ -49,9 +74,13 @@ def line_of(where: str, lines: Mapping[str, int]) -> int | None:
     return None
 
 
-def _refuse(message: str, origin: str, line: int, *, hint: str = "") -> NoReturn:
-    finding = Finding(where="front matter", message=message, line=line, hint=hint)
+def refuse(finding: Finding, origin: str) -> NoReturn:
+    """Refuse a definition for one thing."""
     raise InvalidDefinition(f"{origin}: {finding}", findings=[finding]) from None
+
+
+def _broken(message: str, line: int, *, hint: str = "") -> Finding:
+    return Finding(where="front matter", message=message, line=line, hint=hint)
 
 
 def _limit(loaded: object, origin: str, first_line: int) -> None:
@@ -61,7 +90,7 @@ def _limit(loaded: object, origin: str, first_line: int) -> None:
         node = stack.pop()
         nodes += 1
         if nodes > MAX_NODES:
-            _refuse(f"holds more than {MAX_NODES} values", origin, first_line)
+            refuse(_broken(f"holds more than {MAX_NODES} values", first_line), origin)
         if isinstance(node, dict):
             stack.extend(cast("dict[object, object]", node).values())
         elif isinstance(node, list):

@@ -1,0 +1,166 @@
+"""The tools that a definition names, in the spellings of several products, as the tools that there are here.
+
+Rule: a name that nobody here answers to is told and left out. When no listed name can be used the definition is
+refused, because running it with all tools or with none is both not what was written.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import cast
+
+from chargehand.errors import Finding
+
+TOOL_NAMES = ("Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite", "Delegate")
+"""The tools that a definition may name; `Task` and `Agent` are what other products call `Delegate`."""
+
+_WRITE, _SEARCH = ("Edit", "Write"), ("Grep", "Glob")
+
+_SPELLINGS: Mapping[str, tuple[str, ...]] = {
+    **{name.lower(): (name,) for name in TOOL_NAMES},
+    **dict.fromkeys(("task", "agent", "runsubagent"), ("Delegate",)),
+    **dict.fromkeys(("ls", "list", "list_directory", "listdirectory", "filesearch"), ("Glob",)),
+    **dict.fromkeys(("read_file", "read_many_files", "readfile", "notebookread", "view"), ("Read",)),
+    **dict.fromkeys(("search_file_content", "grep_search", "textsearch", "searchtext"), ("Grep",)),
+    **dict.fromkeys(("search", "codebase"), _SEARCH),
+    **dict.fromkeys(("editfiles", "patch", "apply_patch"), _WRITE),
+    **dict.fromkeys(("write_file", "createfile", "create_file"), ("Write",)),
+    "replace": ("Edit",),
+    **dict.fromkeys(
+        ("execute", "shell", "terminal", "run_shell_command", "runcommands", "runinterminal"), ("Bash",)
+    ),
+    **dict.fromkeys(("todo", "todos", "todoread", "write_todos"), ("TodoWrite",)),
+}
+
+_ELSEWHERE = frozenset([
+    "websearch", "webfetch", "notebookedit", "bashoutput", "killshell", "killbash", "taskoutput",
+    "taskstop", "skill", "askuserquestion", "exitplanmode", "enterworktree", "listmcpresources",
+    "readmcpresource", "web", "fetch", "google_web_search", "web_fetch",
+])  # fmt: skip
+"""Tools of other products that are not offered here; said apart from a name that nobody knows."""
+
+_RULE = re.compile(r"([^()]+?)\s*\((.*)\)", re.DOTALL)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolRule:
+    """A tool with the pattern that narrows it: `Bash(git:*)`."""
+
+    tool: str
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolList:
+    """What a list of tools says. `mcp` are names of tools on a server that is to be connected."""
+
+    tools: tuple[str, ...] = ()
+    rules: tuple[ToolRule, ...] = ()
+    mcp: tuple[str, ...] = ()
+
+
+def read_tools(value: object, findings: list[Finding], refused: list[Finding]) -> ToolList:
+    """The list under `tools`; absent or `*` is all."""
+    names = _names(value)
+    if names is None:
+        refused.append(
+            Finding(where="tools", message="is neither text nor a list", hint="tools: Read, Write")
+        )
+        return ToolList()
+    if value is None or any(name in ("*", "all") for name in names):
+        rest = [name for name in names if name not in ("*", "all")]
+        found = _resolve(rest, "tools", [])
+        return ToolList(tools=TOOL_NAMES, rules=(), mcp=found.mcp)
+    unknown: list[Finding] = []
+    found = _resolve(names, "tools", unknown)
+    (refused if names and not (found.tools or found.mcp) else findings).extend(unknown)
+    findings.extend(
+        Finding(
+            where="tools", message=f"{rule.tool}({rule.pattern}) is kept, but its pattern narrows nothing yet"
+        )
+        for rule in found.rules
+    )
+    return found
+
+
+def read_denied(value: object, findings: list[Finding]) -> ToolList:
+    """The list under `disallowedTools`; what is not known here needs no denying."""
+    names = _names(value)
+    if names is None:
+        findings.append(
+            Finding(where="disallowedTools", message="is neither text nor a list; it denies nothing")
+        )
+        return ToolList()
+    if any(name in ("*", "all") for name in names):
+        return ToolList(tools=TOOL_NAMES)
+    found = _resolve(names, "disallowedTools", [])
+    ruled = [rule.tool for rule in found.rules]
+    findings.extend(
+        Finding(
+            where="disallowedTools", message=f"{rule.tool}({rule.pattern}) is kept, but denies nothing yet"
+        )
+        for rule in found.rules
+    )
+    plain = {tool for name in names if not _RULE.fullmatch(name) for tool in _spelt(name)}
+    kept = tuple(tool for tool in found.tools if tool not in ruled or tool in plain)
+    # Whoever may not edit may not make several edits at once either.
+    several = ("MultiEdit",) if "Edit" in kept else ()
+    return ToolList(tools=(*kept, *several), rules=found.rules, mcp=found.mcp)
+
+
+def split_names(text: str) -> list[str]:
+    """`Read, Bash(git:*), Agent(a, b)` at its commas outside brackets."""
+    parts, depth, start = list[str](), 0, 0
+    for place, char in enumerate(text):
+        depth = max(0, depth + (char == "(") - (char == ")"))
+        if char in ",\n" and not depth:
+            parts.append(text[start:place])
+            start = place + 1
+    names = [part.strip().strip("\"'[]`").strip() for part in [*parts, text[start:]]]
+    return [name.removeprefix("- ").strip() for name in names if name]
+
+
+def _names(value: object) -> list[str] | None:
+    """None for what is no list of names."""
+    if value is None:
+        return []
+    if isinstance(value, str):
+        names = split_names(value)
+        words = value.split()
+        # Some files separate by spaces only; they are believed when every word is a tool.
+        if len(names) == 1 and len(words) > 1 and all(_spelt(word) for word in words):
+            return words
+        return names
+    if isinstance(value, list):
+        return [name for item in cast("list[object]", value) if (name := str(item).strip())]
+    if isinstance(value, dict):
+        mapping = cast("dict[object, object]", value)
+        return [str(name) for name, allowed in mapping.items() if allowed is True]
+    return None
+
+
+def _spelt(name: str) -> tuple[str, ...]:
+    spelling = name.lower()
+    return _SPELLINGS.get(spelling) or _SPELLINGS.get(spelling.rpartition("/")[2], ())
+
+
+def _resolve(names: list[str], where: str, unknown: list[Finding]) -> ToolList:
+    tools: dict[str, None] = {}
+    rules: dict[ToolRule, None] = {}
+    mcp: dict[str, None] = {}
+    for written in names:
+        match = _RULE.fullmatch(written)
+        name, pattern = (match[1], match[2].strip()) if match else (written, "")
+        if name.startswith(("mcp__", "mcp_")):
+            mcp[written] = None
+            continue
+        spelt = _spelt(name)
+        tools.update(dict.fromkeys(spelt))
+        if pattern:
+            rules.update({ToolRule(tool=tool, pattern=pattern): None for tool in spelt})
+        if not spelt:
+            known = name.lower() in _ELSEWHERE
+            message = f"the tool {name!r} is not offered here" if known else f"there is no tool {name!r}"
+            hint = "" if known else "one of: " + ", ".join(TOOL_NAMES)
+            unknown.append(Finding(where=where, message=message, hint=hint))
+    return ToolList(tools=tuple(tools), rules=tuple(rules), mcp=tuple(mcp))

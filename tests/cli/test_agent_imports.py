@@ -1,0 +1,86 @@
+"""`agents lint` and `agents import` on files of the corpus, against a real service."""
+
+import json
+import zipfile
+from pathlib import Path
+
+from tests.cli.service import Cli, Running
+from tests.domain.corpus.definitions import corpus
+
+BAD = "---\nname: bad\ndescription: d\ntools: docker\n---\nbody\n"
+GOOD = "---\nname: good\ndescription: d: e\n---\n## Deliverables\n- A plan\n"
+
+
+def test_lint_tells_each_finding_with_its_file_and_line(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "good.md").write_text(GOOD, encoding="utf-8")
+    done = cli.run("agents", "lint", str(tmp_path / "good.md"))
+
+    assert done.returncode == 0, done.stderr
+    assert f"{tmp_path / 'good.md'}:3: note: front matter" in done.stdout
+    assert "suggestion: the text says that it delivers: A plan" in done.stdout
+
+
+def test_lint_fails_only_for_a_refused_file(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "bad.md").write_text(BAD, encoding="utf-8")
+    (tmp_path / "good.md").write_text(GOOD, encoding="utf-8")
+    done = cli.run("agents", "lint", str(tmp_path), "--json")
+
+    assert done.returncode == 2
+    told = json.loads(done.stdout)
+    assert (told["refused"], [one["result"] for one in told["files"]]) == (1, ["refused", "read"])
+    assert told["files"][0]["findings"][0]["line"] == 4
+    assert cli.run("agents", "lint", str(tmp_path / "none")).returncode == 2
+
+
+def test_a_folder_of_the_corpus_is_imported_and_the_second_time_unchanged(
+    cli: Cli, service: Running, tmp_path: Path
+) -> None:
+    del service
+    samples = list(corpus())
+    for sample in samples:
+        file = tmp_path / sample.path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(sample.content)
+    good = sum(sample.recovered for sample in samples)
+    repaired = sum(sample.recovered and bool(sample.findings) for sample in samples)
+
+    first = json.loads(cli.run("agents", "import", str(tmp_path), "--source", "wild", "--json").stdout)
+    again = json.loads(cli.run("agents", "import", str(tmp_path), "--source", "wild", "--json").stdout)
+
+    assert (first["imported"], first["refused"]) == (good, len(samples) - good)
+    assert first["repaired"] == repaired
+    assert (again["imported"], again["unchanged"]) == (0, good)
+    listed = {one["id"] for one in json.loads(cli.run("agents", "list", "--json").stdout)}
+    assert len([one for one in listed if one.startswith("wild.")]) == good
+
+
+def test_an_archive_is_read_without_being_unpacked(cli: Cli, service: Running, tmp_path: Path) -> None:
+    del service
+    with zipfile.ZipFile(tmp_path / "agents.zip", "w") as archive:
+        archive.writestr("../../escape.md", GOOD)
+        archive.writestr("a/bad.md", BAD)
+        archive.writestr("picture.png", b"\x00")
+    done = cli.run("agents", "import", str(tmp_path / "agents.zip"))
+
+    assert done.returncode == 2
+    assert "a/bad.md:4: refused: tools: there is no tool 'docker'" in done.stdout
+    assert "1 imported, 0 unchanged" in done.stdout
+    assert not list(tmp_path.parent.rglob("escape.md"))
+    assert cli.run("agents", "show", "agents.escape").returncode == 0
+
+
+def test_a_dry_run_registers_nothing(cli: Cli, service: Running, tmp_path: Path) -> None:
+    del service
+    (tmp_path / "dry.md").write_text(GOOD.replace("good", "dry-run-agent"), encoding="utf-8")
+    done = cli.run("agents", "import", str(tmp_path / "dry.md"), "--dry-run")
+
+    assert "1 would be imported" in done.stdout
+    assert cli.run("agents", "show", "dry-run-agent").returncode == 4
+
+
+def test_what_is_no_archive_is_refused(cli: Cli, tmp_path: Path) -> None:
+    (tmp_path / "a.zip").write_bytes(b"no zip")
+    done = cli.run("agents", "lint", str(tmp_path / "a.zip"))
+
+    assert done.returncode == 2
+    assert "cannot be read as a zip archive" in done.stderr
