@@ -70,7 +70,7 @@ async def test_a_model_writes_reads_and_says_what_it_did(tmp_path: Path, provide
 
 
 async def test_wrong_tools_and_arguments_are_told_to_the_model_which_goes_on(tmp_path: Path) -> None:
-    calls = [
+    calls: list[dict[str, Any]] = [
         {"name": "Wriite", "arguments": {}},
         {"name": "Write", "arguments": {"path": "x"}},
         {"name": "Write", "arguments": {"file_path": "../../outside", "content": "x"}},
@@ -185,3 +185,20 @@ async def test_a_definition_without_a_configured_model_is_refused_with_the_setti
 
         with pytest.raises(RuntimeMissing, match="CHARGEHAND_MODEL"):
             await given.a_task(core, "writer", {"prompt": "Go."})
+
+
+async def test_the_patterns_and_the_turns_of_a_definition_hold(tmp_path: Path) -> None:
+    definition = DEFINITION.replace("tools: Read, Write,", "tools: Read, Write(notes/*), ").replace(
+        "tools:", "maxTurns: 2\ntools:"
+    )
+    allowed = {"name": "Write", "arguments": {"file_path": "notes/a.txt", "content": "a"}}
+    turns = [{"calls": [WRITE, allowed]}, {"calls": [allowed]}, {"text": "Never said."}]
+    async with a_modelled_core(tmp_path, turns, definition=definition) as (core, models):
+        ended = await given.ended(core, await given.a_task(core, "writer", {"prompt": "Go."}))
+
+        assert ended.error is not None
+        assert "within 2 turns" in str(ended.error["message"])
+        assert len(models.log) == 2
+        workspace = core.settings.workspaces_dir / ended.id
+        assert (workspace / "notes" / "a.txt").exists()
+        assert not (workspace / "notes.txt").exists()

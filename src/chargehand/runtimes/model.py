@@ -29,7 +29,7 @@ class ModelRuntime:
 
     def require(self, definition: AgentDefinition) -> ModelName:
         """The agent's model. RuntimeMissing when none, its key or the extra is missing; it says which."""
-        name = self.choice.of(wished_model(definition))
+        name = self.choice.of(definition.wishes.model)
         self.choice.key(name.provider)
         if find_spec("pydantic_ai") is None:
             raise RuntimeMissing(
@@ -51,9 +51,3 @@ class ModelRuntime:
         if self._requests is not None:
             await self._requests.close()
             self._requests = None
-
-
-def wished_model(definition: AgentDefinition) -> str | None:
-    """What the definition's front matter says under `model`."""
-    wish = definition.extra.get("model")
-    return wish if isinstance(wish, str) else None

@@ -23,6 +23,7 @@ from pydantic_ai.messages import (
 )
 from pydantic_ai.tools import ToolDefinition
 
+from chargehand.domain.agent_rules import rule_refusal
 from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.task import FOREVER, Reason
 from chargehand.domain.values import JsonObject, JsonValue
@@ -59,7 +60,8 @@ class ModelRun:
             )
         ]
         empty = 0
-        for turn in range(MAX_TURNS):
+        most = self.hands.definition.wishes.max_turns or MAX_TURNS
+        for turn in range(most):
             answer = await self._answer(turn, conversation, tools)
             conversation.append(answer)
             calls = list(answer.tool_calls)
@@ -74,7 +76,7 @@ class ModelRun:
             if empty > MAX_EMPTY_ANSWERS:
                 raise AgentFailure(f"{self.model} gave an empty answer {empty} times", may_retry=True)
             conversation.append(ModelRequest(parts=[UserPromptPart("Your answer was empty. Go on.")]))
-        raise AgentFailure(f"the agent did not end within {MAX_TURNS} turns")
+        raise AgentFailure(f"the agent did not end within {most} turns")
 
     def _tools(self) -> list[ToolDefinition]:
         """What the model is shown, in the definition's terms."""
@@ -176,7 +178,12 @@ class ModelRun:
             return (
                 f"The arguments of {call.tool_name} are no JSON object; nothing was done: {str(error)[:300]}"
             )
-        if call.tool_name in DELEGATION_NAMES:
+        own = self.hands.definition
+        called = "Delegate" if call.tool_name in DELEGATION_NAMES else call.tool_name
+        refusal = rule_refusal(called, arguments, own.tool_rules, own.denied_rules)
+        if refusal is not None:
+            return refusal  # It follows from the definition and the call, so a replay comes to the same.
+        if called == "Delegate":
             return await delegate(self.hands, path, arguments)
         return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content
 
