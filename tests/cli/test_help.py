@@ -10,7 +10,8 @@ import pytest
 from tests.cli.service import Cli
 
 COMMANDS = [
-    "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents versions", "tasks list",
+    "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
+    "agents versions", "tasks list",
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "deliverables list",
     "deliverables get", "db upgrade",
 ]  # fmt: skip

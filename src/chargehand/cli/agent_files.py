@@ -6,6 +6,7 @@ Rule: an archive is read in memory and within limits; nothing of it is unpacked,
 import hashlib
 import os
 import zipfile
+import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
@@ -118,5 +119,5 @@ def _of_archive(place: Path) -> Iterator[AgentFile]:
                     # A member may be larger than it says; no more than this is ever unpacked of it.
                     content = file.read(MAX_DEFINITION_BYTES * 4 + 1)
                 yield AgentFile(shown=f"{place}/{one.filename}", path=one.filename, content=content)
-    except (zipfile.BadZipFile, NotImplementedError, RuntimeError, EOFError) as error:
+    except (zipfile.BadZipFile, RuntimeError, EOFError, zlib.error) as error:
         raise InvalidInput(f"{place} cannot be read as a zip archive: {error}") from None
