@@ -34,7 +34,7 @@ def test_patterns_are_kept_and_it_is_told_that_they_narrow_nothing_yet() -> None
 
     assert (agent.tools, agent.mcp_tools) == (("Bash",), ("mcp__hub__find",))
     assert agent.tool_rules == (ToolRule(tool="Bash", pattern="git:*"),)
-    assert "narrows nothing yet" in agent.findings[0].message
+    assert "narrows what a model may call" in agent.findings[0].message
 
 
 def test_a_tool_that_is_disallowed_is_not_given_and_a_pattern_of_it_is_kept() -> None:

@@ -75,9 +75,7 @@ def read_tools(value: object, findings: list[Finding], refused: list[Finding]) -
     found = _resolve(names, "tools", unknown)
     (refused if names and not (found.tools or found.mcp) else findings).extend(unknown)
     findings.extend(
-        Finding(
-            where="tools", message=f"{rule.tool}({rule.pattern}) is kept, but its pattern narrows nothing yet"
-        )
+        Finding(where="tools", message=f"{rule.tool}({rule.pattern}) narrows what a model may call")
         for rule in found.rules
     )
     return found
@@ -96,9 +94,7 @@ def read_denied(value: object, findings: list[Finding]) -> ToolList:
     found = _resolve(names, "disallowedTools", [])
     ruled = [rule.tool for rule in found.rules]
     findings.extend(
-        Finding(
-            where="disallowedTools", message=f"{rule.tool}({rule.pattern}) is kept, but denies nothing yet"
-        )
+        Finding(where="disallowedTools", message=f"{rule.tool}({rule.pattern}) is denied to a model")
         for rule in found.rules
     )
     plain = {tool for name in names if not _RULE.fullmatch(name) for tool in _spelt(name)}
