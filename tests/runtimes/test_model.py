@@ -15,8 +15,13 @@ from chargehand.testkit.server import Scripted, scripted_models
 from tests import given
 from tests.given import ME
 
-MODELS = {"anthropic": "anthropic:claude-test", "openai-chat": "openai-chat:gpt-test"}
-BASE_PATHS = {"anthropic": "", "openai-chat": "/v1"}
+MODELS = {
+    "anthropic": "anthropic:claude-test",
+    "openai": "openai:gpt-test",
+    "openai-chat": "openai-chat:gpt-test",
+    "google": "google:gemini-test",
+}
+BASE_PATHS = {"anthropic": "", "openai": "/v1", "openai-chat": "/v1", "google": ""}
 WRITE = {"name": "Write", "arguments": {"file_path": "notes.txt", "content": "one\n"}}
 READ = {"name": "Read", "arguments": {"file_path": "notes.txt"}}
 DEFINITION = """---
@@ -202,3 +207,35 @@ async def test_the_patterns_and_the_turns_of_a_definition_hold(tmp_path: Path) -
         workspace = core.settings.workspaces_dir / ended.id
         assert (workspace / "notes" / "a.txt").exists()
         assert not (workspace / "notes.txt").exists()
+
+
+async def test_a_retry_by_a_person_pays_for_no_answer_again(tmp_path: Path) -> None:
+    wrong = {"name": "Read", "arguments": {"file_path": "not-there.txt"}}
+    refused = {"text": "There.", "fault": {"status": 400, "times": 1}}
+    async with a_modelled_core(tmp_path, [{"calls": [wrong]}, {"calls": [WRITE]}, refused]) as (core, models):
+        task = await given.a_task(core, "writer", {"prompt": "Go."})
+        assert (await given.ended(core, task)).status is Status.FAILED
+
+        await core.tasks.retry(ME, task.id)
+
+        assert (await given.ended(core, task)).status is Status.COMPLETED
+        assert [one.turn for one in models.log] == [0, 1, 2, 2]
+
+
+async def test_a_retry_after_a_provider_was_down_has_all_its_tries_again(tmp_path: Path) -> None:
+    clock = given.TestClock()
+    down = {"text": "There.", "fault": {"status": 500, "times": 10}}
+    async with a_modelled_core(tmp_path, [down], clock=clock) as (core, models):
+        task = await given.a_task(core, "writer", {"prompt": "Go."})
+        for number in range(1, 8):
+            await given.event(core, task, EventKind.WAITING, count=number)
+            clock.advance(80)
+        assert (await given.ended(core, task)).status is Status.FAILED
+
+        await core.tasks.retry(ME, task.id)
+        for number in (8, 9):
+            await given.event(core, task, EventKind.WAITING, count=number)
+            clock.advance(80)
+
+        assert (await given.ended(core, task)).status is Status.COMPLETED
+        assert len(models.log) == 11

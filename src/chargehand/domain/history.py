@@ -62,6 +62,10 @@ class StepKind(StrEnum):
     CHECK = "check"
 
 
+PROVIDER_WAIT = "provider"
+"""The name of the timers that a model's task waits by for a provider that could not answer."""
+
+
 class StepStatus(StrEnum):
     """Where a step stands."""
 

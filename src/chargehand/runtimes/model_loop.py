@@ -24,7 +24,7 @@ from pydantic_ai.messages import (
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
-from chargehand.domain.history import Step, StepKind, StepStatus
+from chargehand.domain.history import PROVIDER_WAIT, Step, StepKind, StepStatus
 from chargehand.domain.task import FOREVER, Reason
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.models.choice import ModelName
@@ -137,7 +137,7 @@ class ModelRun:
             return await self.hands.steps.journal.set_timer(self.hands.task, step, until)
 
         wait = _wait_path(path, failures)
-        await self.hands.steps.open_or_result(wait, StepKind.TIMER, "provider", arguments, open_step)
+        await self.hands.steps.open_or_result(wait, StepKind.TIMER, PROVIDER_WAIT, arguments, open_step)
         await self.hands.report(f"{failure.message}; asking again in {seconds:.0f} s")
         return Suspension(Reason.TIMER, until)
 

@@ -10,7 +10,7 @@ from typing import Any, cast
 
 from sqlalchemy import CursorResult, Row, bindparam, delete, insert, select, update
 
-from chargehand.domain.history import Event, EventKind, Step, StepKind, StepStatus
+from chargehand.domain.history import PROVIDER_WAIT, Event, EventKind, Step, StepKind, StepStatus
 from chargehand.domain.task import Status
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
@@ -154,12 +154,21 @@ async def discard_failed(tx: Tx, task_id: str) -> None:
 
     A delegation that was still open when its task ended went wrong when one of its children did not complete:
     what is below an ended task has been canceled. Checks are dropped in any case: they spoke of the workspace
-    as it was then.
+    as it was then. Of a model's task only what came after its last answer is looked at: that answer has taken what
+    went wrong before into account, and is not paid for again. Its waits for the provider are counted anew.
     """
     journal = await steps(tx, task_id)
+    answered = [
+        one.started_at for one in journal if one.kind is StepKind.MODEL and one.status is StepStatus.DONE
+    ]
+    if answered:
+        journal = [one for one in journal if one.started_at >= max(answered)]
     unfinished = await _delegations_cut_off(tx, journal)
     failed = next((one for one in journal if went_wrong(one) or one.path in unfinished), None)
     mine = delete(TaskStep).where(TaskStep.task_id == task_id)
+    waits = [one.path for one in journal if one.kind is StepKind.TIMER and one.name == PROVIDER_WAIT]
+    if waits:
+        await tx.connection.execute(mine.where(TaskStep.path.in_(waits)))
     await tx.connection.execute(mine.where(TaskStep.kind == StepKind.CHECK.value))
     if failed is not None:
         await tx.connection.execute(mine.where(TaskStep.started_at >= failed.started_at))
