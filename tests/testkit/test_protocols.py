@@ -1,5 +1,7 @@
 """What a script says arrives at the providers' real clients, whole and streamed, in every protocol."""
 
+import asyncio
+
 import pytest
 from pydantic_ai.direct import model_request, model_request_stream
 from pydantic_ai.messages import (
@@ -137,3 +139,25 @@ async def test_what_is_no_request_is_refused_in_the_protocols_own_form(protocol:
     assert answer.status_code == 400
     assert answer.json()["error"]["message"]
     assert [one.ended for one in log] == ["refused"]
+
+
+async def test_conversations_that_go_on_at_once_do_not_mix(protocol: str) -> None:
+    script = [
+        {
+            "match": {"prompt_contains": f"number {n}."},
+            "turns": [{"text": f"first {n}"}, {"text": f"then {n}"}],
+        }
+        for n in range(5)
+    ]
+
+    async def talk(model: Model, number: int) -> list[str | None]:
+        messages: list[ModelMessage] = [ModelRequest.user_text_prompt(f"This is number {number}.")]
+        first = await model_request(model, messages)
+        messages += [first, ModelRequest.user_text_prompt("Go on.")]
+        return [first.text, (await model_request(model, messages)).text]
+
+    async with scripted_models(script) as (url, log), model_of(protocol, url) as model:
+        said = await asyncio.gather(*(talk(model, number % 5) for number in range(20)))
+
+    assert said == [[f"first {n % 5}", f"then {n % 5}"] for n in range(20)]
+    assert len(log) == 40

@@ -78,6 +78,7 @@ async def serve_models(
     """Answer on the socket until `stopping` is set; what hangs by script is ended then."""
     stage = Stage(desk=Desk(script), log=log, clock=SystemClock(), stopping=stopping)
     app = Starlette(
+        # An unknown address gets 404 in plain text: which protocol it was meant for is not known.
         routes=[
             Route(path, Endpoint(dialect, stage), methods=["POST"]) for path, dialect in ADDRESSES.items()
         ]
