@@ -29,12 +29,15 @@ class ModelRuntime:
 
     def require(self, definition: AgentDefinition) -> ModelName:
         """The agent's model. RuntimeMissing when none, its key or the extra is missing; it says which."""
-        name = self.choice.of(definition.wishes.model)
-        self.choice.key(name.provider)
-        if find_spec("pydantic_ai") is None:
+        try:
+            name = self.choice.of(definition.wishes.model)
+            self.choice.key(name.provider)
+            if find_spec("pydantic_ai") is None:
+                raise RuntimeMissing("the extra is not installed; `pip install chargehand[models]`")
+        except RuntimeMissing as missing:
             raise RuntimeMissing(
-                f"agent {definition.id!r} is run by a model: install the extra, `pip install chargehand[models]`"
-            )
+                f"agent {definition.id!r} is run by a model, and {missing.message}"
+            ) from missing
         return name
 
     async def run(self, hands: Hands) -> JsonValue:
