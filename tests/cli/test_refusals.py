@@ -167,9 +167,9 @@ def test_a_specification_is_told_with_file_line_and_hint(cli: Cli, service: Runn
 
 def test_a_definition_is_told_with_file_and_line(cli: Cli, service: Running, tmp_path: Path) -> None:
     file = tmp_path / "agent.md"
-    file.write_text("---\nname: x\ndescription: a: b: c\n---\nDo it.\n", encoding="utf-8")
+    file.write_text("---\nname: x\ndescription: a: b: c\ntools: Nothing\n---\nDo it.\n", encoding="utf-8")
 
-    refused(cli, "agents", "put", str(file), code=2, told=r"agent\.md:3: front matter: ")
+    refused(cli, "agents", "put", str(file), code=2, told=r"agent\.md:4: tools: there is no tool 'Nothing'")
 
 
 def test_input_that_is_no_json_is_told_with_its_place(cli: Cli, service: Running) -> None:
