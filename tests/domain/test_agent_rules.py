@@ -53,3 +53,19 @@ def test_a_denied_command_is_found_in_a_chain(command: str) -> None:
 
     assert rule_refusal("Bash", {"command": command}, [], denied) is not None
     assert rule_refusal("Bash", {"command": "ls"}, [], denied) is None
+
+
+@pytest.mark.parametrize("path", [".env", "./.env", "a/../.env", ".//.env", "/workspace/.env", 1])
+def test_a_denied_path_is_denied_however_it_is_written(path: str | int) -> None:
+    for pattern in (".env", "./.env"):
+        denied = [ToolRule(tool="Read", pattern=pattern)]
+
+        assert rule_refusal("Read", {"file_path": path}, [], denied) is not None
+        assert rule_refusal("Read", {"file_path": "other"}, [], denied) is None
+
+
+def test_a_list_of_agents_lets_through_each_of_them() -> None:
+    agents = [ToolRule(tool="Delegate", pattern="reviewer, tester")]
+
+    assert rule_refusal("Delegate", {"subagent_type": "tester"}, agents, []) is None
+    assert rule_refusal("Delegate", {"subagent_type": "other"}, agents, []) is not None

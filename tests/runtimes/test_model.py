@@ -90,7 +90,7 @@ async def test_wrong_tools_and_arguments_are_told_to_the_model_which_goes_on(tmp
             str(result[0])
             for result in given.rows(core, "SELECT result FROM task_steps WHERE kind = 'tool' ORDER BY path")
         ]
-        parts = ["Did you mean Write", "not accepted", "outside", "nobody"]
+        parts = ["Did you mean Write", "not accepted", "outside", "does not list the tool Agent"]
         assert [part for part, one in zip(parts, told[:4], strict=True) if part not in one] == []
         assert (core.settings.workspaces_dir / ended.id / "a").read_text("utf-8") == "NUL ?"
         assert not (tmp_path / "outside").exists()
@@ -239,3 +239,15 @@ async def test_a_retry_after_a_provider_was_down_has_all_its_tries_again(tmp_pat
 
         assert (await given.ended(core, task)).status is Status.COMPLETED
         assert len(models.log) == 11
+
+
+async def test_an_agent_that_does_not_list_the_tool_hands_out_nothing(tmp_path: Path) -> None:
+    definition = DEFINITION.replace("---\nYou write", "chargehand:\n  delegates: [writer]\n---\nYou write")
+    order = {"name": "Agent", "arguments": {"prompt": "Part.", "subagent_type": "writer"}}
+    async with a_modelled_core(tmp_path, [{"calls": [order]}, {"text": "No."}], definition=definition) as (
+        core,
+        _,
+    ):
+        await given.ended(core, await given.a_task(core, "writer", {"prompt": "Go."}))
+
+        assert given.rows(core, "SELECT count(*) FROM agent_tasks") == [(1,)]

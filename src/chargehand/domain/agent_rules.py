@@ -1,12 +1,14 @@
 """What the patterns beside tools in a definition let through: `Bash(git:*)`, `Read(src/**)`.
 
 Rule: whatever a pattern cannot judge is refused. A command line is judged as one command, so one that chains,
-substitutes or redirects never passes a pattern that allows, and is taken apart for a pattern that denies.
+substitutes or redirects never passes a pattern that allows, and is taken apart for a pattern that denies. A denied
+command can still be reached by another name (`env rm`): what must not happen is for the sandbox to prevent.
 """
 
 import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
+from posixpath import normpath
 
 from chargehand.domain.agent_tools import ToolRule
 from chargehand.domain.values import JsonObject
@@ -21,7 +23,7 @@ def rule_refusal(
     """Why the definition does not let this call through, in words for the agent; None when it does."""
     subject = _subject(tool, arguments)
     for rule in denied:
-        if rule.tool == tool and any(_matches(rule.pattern, part) for part in _parts(tool, subject)):
+        if rule.tool == tool and (subject is None or _denies(rule, subject)):
             return f"{tool} was not run: the definition denies {tool}({rule.pattern})."
     patterns = [rule.pattern for rule in allowed if rule.tool == tool]
     if not patterns:
@@ -48,18 +50,20 @@ def _subject(tool: str, arguments: JsonObject) -> str | None:
         else ("file_path", "path")
     )
     found = next((arguments[key] for key in keys if key in arguments), None)
-    return found if isinstance(found, str) and ".." not in found.split("/") else None
+    if not isinstance(found, str) or tool in ("Bash", "Delegate"):
+        return found if isinstance(found, str) else None
+    # Only a plain relative path is comparable; `./x` and `a//x` are written as a pattern would write them.
+    return None if found.startswith("/") or ".." in found.split("/") else normpath(found)
 
 
-def _parts(tool: str, subject: str | None) -> list[str]:
-    """What a denial is held against: of a command line each command in it; of a call without subject anything."""
-    if subject is None:
-        return [""]
-    return [part.strip() for part in _PARTS.split(subject)] if tool == "Bash" else [subject]
+def _denies(rule: ToolRule, subject: str) -> bool:
+    """Whether a denial speaks of this; of a command line it is held against each command in it."""
+    parts = [part.strip() for part in _PARTS.split(subject)] if rule.tool == "Bash" else [subject]
+    return any(_matches(rule.pattern, part) for part in parts)
 
 
 def _matches(pattern: str, subject: str) -> bool:
     if pattern.endswith(":*"):
         start = pattern[:-2]
         return subject == start or subject.startswith(f"{start} ")
-    return fnmatchcase(subject, pattern)
+    return any(fnmatchcase(subject, one.strip().removeprefix("./")) for one in pattern.split(","))

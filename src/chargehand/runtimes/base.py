@@ -1,21 +1,23 @@
 """What a runtime is, and the hands it is given: everything one attempt may use."""
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import EventKind
-from chargehand.domain.task import Reason, Task
+from chargehand.domain.task import FOREVER, Reason, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.tools.base import Tool, ToolContext
+
+Result = TypeVar("Result")
 
 
 class Suspension(BaseException):
@@ -77,6 +79,26 @@ class Runtime(Protocol):
 
 class Stop(BaseException):
     """The service stops, or the attempt was told to: nothing new is begun, the task is given back."""
+
+
+async def settled(work: Awaitable[Result]) -> Result | Suspension | Stop:
+    """What one of several pieces of work came to; that it must wait or stop is an answer, so the others go on."""
+    try:
+        return await work
+    except (Suspension, Stop) as wait:
+        return wait
+
+
+def all_or_wait(answers: Iterable[Result | Suspension | Stop]) -> list[Result]:
+    """The results when there is one of each; else Stop, or the Suspension that is over first."""
+    found = list(answers)
+    if any(isinstance(one, Stop) for one in found):
+        raise Stop
+    waits = [one for one in found if isinstance(one, Suspension)]
+    if waits:
+        until = min(one.until or FOREVER for one in waits)
+        raise Suspension(waits[0].reason, None if until == FOREVER else until)
+    return [one for one in found if not isinstance(one, Suspension | Stop)]
 
 
 def refuse_when_stopping(stopping: asyncio.Event, attempt: asyncio.Task[object] | None) -> None:

@@ -53,7 +53,7 @@ async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:
     recorded = hands.steps.recorded.get(path)
     if recorded is None or recorded.kind is StepKind.DELEGATION:
         try:
-            results = await hands.steps.delegate(path, [_order(arguments)])
+            results = await hands.steps.delegate(path, [_order(hands, arguments)])
         except (AgentNotFound, Forbidden, InvalidInput, RuntimeMissing) as error:
             return await _refused(hands, path, arguments, error.message)
         if results is None:
@@ -69,7 +69,9 @@ async def _refused(hands: Hands, path: str, arguments: JsonObject, message: str)
     return as_result(await hands.steps.run(path, StepKind.TOOL, "Agent", arguments, work)).content
 
 
-def _order(arguments: JsonObject) -> Delegation:
+def _order(hands: Hands, arguments: JsonObject) -> Delegation:
+    if "Delegate" not in hands.definition.tools:
+        raise Forbidden(f"agent {hands.definition.id!r} does not list the tool Agent; nothing was handed out")
     agent_id, prompt = arguments.get("subagent_type"), arguments.get("prompt")
     if not isinstance(agent_id, str) or not isinstance(prompt, str) or not prompt.strip():
         raise InvalidInput("Agent takes `subagent_type` and `prompt`, both texts; nothing was handed out")

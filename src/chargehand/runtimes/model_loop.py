@@ -25,12 +25,12 @@ from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
 from chargehand.domain.history import PROVIDER_WAIT, Step, StepKind, StepStatus
-from chargehand.domain.task import FOREVER, Reason
+from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.models.choice import ModelName
 from chargehand.models.failure import ModelFailure
 from chargehand.models.requests import ModelRequests
-from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension
+from chargehand.runtimes.base import AgentFailure, Hands, Suspension, all_or_wait, settled
 from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool
 from chargehand.runtimes.model_prompts import brief, plain_json, system_prompt
 from chargehand.runtimes.tool_steps import run_tool
@@ -148,27 +148,15 @@ class ModelRun:
 
     async def _results(self, turn: int, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
         """What the calls of one answer came to. What must wait does so when all others have been done."""
-        work = [self._settled(turn, index, call) for index, call in enumerate(calls)]
+        work = [settled(self._returned(turn, index, call)) for index, call in enumerate(calls)]
         side_by_side = READ_ONLY | DELEGATION_NAMES
         if all(call.tool_name in side_by_side for call in calls):
-            settled = await asyncio.gather(*work)
-        else:
-            settled = [
-                await one for one in work
-            ]  # One after the other: a later call may build on an earlier.
-        if any(isinstance(one, Stop) for one in settled):
-            raise Stop
-        waits = [one for one in settled if isinstance(one, Suspension)]
-        if waits:
-            until = min(one.until or FOREVER for one in waits)
-            raise Suspension(waits[0].reason, None if until == FOREVER else until)
-        return [one for one in settled if isinstance(one, ToolReturnPart)]
+            return all_or_wait(await asyncio.gather(*work))
+        # One after the other: a later call may build on an earlier.
+        return all_or_wait([await one for one in work])
 
-    async def _settled(self, turn: int, index: int, call: ToolCallPart) -> ToolReturnPart | Suspension | Stop:
-        try:
-            content = await self._result(f"{self.hands.task.round}/{turn}.{index}", call)
-        except (Suspension, Stop) as wait:
-            return wait
+    async def _returned(self, turn: int, index: int, call: ToolCallPart) -> ToolReturnPart:
+        content = await self._result(f"{self.hands.task.round}/{turn}.{index}", call)
         return ToolReturnPart(tool_name=call.tool_name, content=content, tool_call_id=call.tool_call_id)
 
     async def _result(self, path: str, call: ToolCallPart) -> str:

@@ -13,10 +13,10 @@ from typing import Any, TypeVar
 
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind, StepStatus
-from chargehand.domain.task import FOREVER, Reason, Task
+from chargehand.domain.task import Reason, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.errors import RuntimeMissing
-from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension
+from chargehand.runtimes.base import AgentFailure, Hands, Suspension, all_or_wait, settled
 from chargehand.runtimes.tool_steps import run_tool
 from chargehand.service.journal import Delegation
 from chargehand.tools.base import ToolResult
@@ -187,36 +187,23 @@ class PlaybookContext:
         path = self._step_path()
         contexts = [PlaybookContext(self._hands, f"{path}.{index}") for index in range(len(branches))]
         running = [
-            asyncio.ensure_future(_settled(branch(own)))
+            asyncio.ensure_future(settled(branch(own)))
             for branch, own in zip(branches, contexts, strict=True)
         ]
         try:
-            settled = await asyncio.gather(*running)
+            settled_branches = await asyncio.gather(*running)
         except BaseException:
             for one in running:
                 one.cancel()
             await asyncio.gather(*running, return_exceptions=True)
             raise
-        if any(isinstance(one, Stop) for one in settled):
-            raise Stop
-        waits = [one for one in settled if isinstance(one, Suspension)]
-        if waits:
-            until = min(one.until or FOREVER for one in waits)
-            raise Suspension(waits[0].reason, None if until == FOREVER else until)
-        return [one for one in settled if not isinstance(one, Suspension | Stop)]
+        return all_or_wait(settled_branches)
 
     def _step_path(self) -> str:
         """The next place in this context. Taken when the call is made, not when it is awaited."""
         path = f"{self._path}{'/' if '/' not in self._path else '.'}{self._next}"
         self._next += 1
         return path
-
-
-async def _settled(branch: Coroutine[Any, Any, Branch]) -> Branch | Suspension | Stop:
-    try:
-        return await branch
-    except (Suspension, Stop) as wait:
-        return wait
 
 
 @dataclass(frozen=True, slots=True)
