@@ -33,6 +33,8 @@ from tests.given import ME
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 EFFECTS = given.Effects(FOLDER / "effects")
+LEASE_SECONDS = 30
+"""Longer than a busy machine halts a process: a lease lost in a life in peace would count as a third death."""
 
 
 async def effect(ctx: PlaybookContext, name: str) -> None:
@@ -137,7 +139,7 @@ async def one_life(orders: dict[str, str]) -> None:
     """Submit what is ordered (key: agent), see to every open task, return when all have ended."""
     sandbox = await open_sandbox(SandboxLevel.NONE)
     opened = given.a_core(
-        FOLDER, playbooks=PLAYBOOKS, functions=FUNCTIONS, sandbox=sandbox, slots=3, lease_seconds=5
+        FOLDER, playbooks=PLAYBOOKS, functions=FUNCTIONS, sandbox=sandbox, slots=3, lease_seconds=LEASE_SECONDS
     )
     async with opened as core:
         await given.an_agent(core, "deliverer", playbook="deliverer", deliverables=[PROMISE])
