@@ -139,7 +139,12 @@ async def one_life(orders: dict[str, str]) -> None:
     """Submit what is ordered (key: agent), see to every open task, return when all have ended."""
     sandbox = await open_sandbox(SandboxLevel.NONE)
     opened = given.a_core(
-        FOLDER, playbooks=PLAYBOOKS, functions=FUNCTIONS, sandbox=sandbox, slots=3, lease_seconds=LEASE_SECONDS
+        FOLDER,
+        playbooks=PLAYBOOKS,
+        functions=FUNCTIONS,
+        sandbox=sandbox,
+        slots=3,
+        lease_seconds=LEASE_SECONDS,
     )
     async with opened as core:
         await given.an_agent(core, "deliverer", playbook="deliverer", deliverables=[PROMISE])

@@ -130,10 +130,20 @@ class Task:
     root_id: str
     depth: int
     context_id: str
+    follows_id: str | None
+    """The task in the same context whose conversation this one goes on from."""
+    workspace_id: str | None
+    """The task whose workspace it works in; None: the root's."""
+    traceparent: str | None
+    output_schema: JsonObject | None
     labels: dict[str, str]
     budget: JsonObject
     steps_spent: int
     children_spent: int
+    usd_nanos_spent: int
+    """Of the tree's pool, with what is reserved now; counted on the root, as `tokens_spent` and the others are."""
+    tokens_spent: int
+    tool_calls_spent: int
     deadline_at: datetime | None
     cancel_requested_at: datetime | None
     wakes: int

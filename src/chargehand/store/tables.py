@@ -76,10 +76,17 @@ class AgentTask(Base):
     root_id: Mapped[str] = mapped_column(String(36))
     depth: Mapped[int] = mapped_column(Integer, default=0)
     context_id: Mapped[str] = mapped_column(String(64))
+    follows_id: Mapped[str | None] = mapped_column(String(36))
+    workspace_id: Mapped[str | None] = mapped_column(String(36))
+    traceparent: Mapped[str | None] = mapped_column(String(64))
+    output_schema: Mapped[dict[str, Any] | None]
     labels: Mapped[dict[str, Any]] = mapped_column(JSON)
     budget: Mapped[dict[str, Any]] = mapped_column(JSON)
     steps_spent: Mapped[int] = mapped_column(Integer, default=0)
     children_spent: Mapped[int] = mapped_column(Integer, default=0)
+    usd_nanos_spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    tokens_spent: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    tool_calls_spent: Mapped[int] = mapped_column(Integer, server_default="0")
     deadline_at: Mapped[datetime | None]
     cancel_requested_at: Mapped[datetime | None]
     wakes: Mapped[int] = mapped_column(Integer, default=0)
@@ -207,6 +214,119 @@ class TaskDeliverable(Base):
     files: Mapped[list[Any]] = mapped_column(JSON)
     evidence: Mapped[list[Any]] = mapped_column(JSON)
     stored_at: Mapped[datetime]
+
+
+class TaskCharge(Base):
+    """The ledger: what one model call was reserved for and what it cost. Amounts are whole nano-dollars.
+
+    `number` counts the requests of one step: one whose worker died is `lost`, at the price that was reserved.
+    """
+
+    __tablename__ = "task_charges"
+
+    task_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    path: Mapped[str] = mapped_column(String(128), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    root_id: Mapped[str] = mapped_column(String(36))
+    tenant: Mapped[str] = mapped_column(String(64))
+    agent_id: Mapped[str] = mapped_column(String(128))
+    model: Mapped[str] = mapped_column(String(192))
+    day: Mapped[str] = mapped_column(String(10))
+    status: Mapped[str] = mapped_column(String(16))
+    is_priced: Mapped[bool]
+    reserved_usd_nanos: Mapped[int] = mapped_column(BigInteger)
+    reserved_tokens: Mapped[int] = mapped_column(BigInteger)
+    usd_nanos: Mapped[int] = mapped_column(BigInteger)
+    input_tokens: Mapped[int] = mapped_column(BigInteger)
+    output_tokens: Mapped[int] = mapped_column(BigInteger)
+    cache_read_tokens: Mapped[int] = mapped_column(BigInteger)
+    cache_write_tokens: Mapped[int] = mapped_column(BigInteger)
+    created_at: Mapped[datetime]
+    settled_at: Mapped[datetime | None]
+
+    __table_args__ = (
+        CheckConstraint("status IN ('reserved','settled','lost','released')", name="known_charge_status"),
+        CheckConstraint("(status = 'reserved') = (settled_at IS NULL)", name="settled_has_time"),
+        Index("ix_task_charges_root", "root_id"),
+        Index("ix_task_charges_day", "tenant", "day"),
+    )
+
+
+class TenantDay(Base):
+    """What a tenant has used on one day (UTC), with what is reserved now."""
+
+    __tablename__ = "tenant_days"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    day: Mapped[str] = mapped_column(String(10), primary_key=True)
+    usd_nanos: Mapped[int] = mapped_column(BigInteger)
+    tokens: Mapped[int] = mapped_column(BigInteger)
+
+
+class Approval(Base):
+    """A call that waits for a person, bound to the hash of its arguments; or how it was decided."""
+
+    __tablename__ = "approvals"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    task_id: Mapped[str] = mapped_column(String(36))
+    root_id: Mapped[str] = mapped_column(String(36))
+    path: Mapped[str] = mapped_column(String(128))
+    agent_id: Mapped[str] = mapped_column(String(128))
+    tool: Mapped[str] = mapped_column(String(128))
+    arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
+    arguments_hash: Mapped[str] = mapped_column(String(64))
+    why: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(String(16))
+    default_action: Mapped[str] = mapped_column(String(8))
+    edited_arguments: Mapped[dict[str, Any] | None]
+    comment: Mapped[str | None] = mapped_column(Text)
+    created_at: Mapped[datetime]
+    expires_at: Mapped[datetime]
+    decided_at: Mapped[datetime | None]
+    decided_by: Mapped[str | None] = mapped_column(String(64))
+
+    __table_args__ = (
+        CheckConstraint(
+            "status IN ('open','approved','edited','denied','expired','withdrawn')",
+            name="known_approval_status",
+        ),
+        CheckConstraint("(status = 'open') = (decided_at IS NULL)", name="decided_has_time"),
+        CheckConstraint("default_action IN ('approve','deny')", name="known_default_action"),
+        UniqueConstraint("task_id", "path", name="one_approval_a_step"),
+        Index("ix_approvals_listed", "tenant", "status", "id"),
+        Index("ix_approvals_expiry", "status", "expires_at"),
+        Index("ix_approvals_root", "root_id"),
+    )
+
+
+class TaskMessage(Base):
+    """What a person told a task while it was open; the model sees it in the turn that takes it."""
+
+    __tablename__ = "task_messages"
+
+    task_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
+    text: Mapped[str] = mapped_column(Text)
+    sent_by: Mapped[str] = mapped_column(String(64))
+    sent_at: Mapped[datetime]
+    taken_by_path: Mapped[str | None] = mapped_column(String(128))
+
+
+class McpTool(Base):
+    """A tool of an MCP server as it was when somebody approved it; another hash disables it."""
+
+    __tablename__ = "mcp_tools"
+
+    server: Mapped[str] = mapped_column(String(64), primary_key=True)
+    name: Mapped[str] = mapped_column(String(128), primary_key=True)
+    approved_hash: Mapped[str | None] = mapped_column(String(64))
+    seen_hash: Mapped[str] = mapped_column(String(64))
+    definition: Mapped[dict[str, Any]] = mapped_column(JSON)
+    seen_at: Mapped[datetime]
+    approved_at: Mapped[datetime | None]
+    approved_by: Mapped[str | None] = mapped_column(String(64))
 
 
 class ApiKey(Base):

@@ -1,0 +1,66 @@
+"""The tool calls of one answer: refused by the definition, delegated, or done, each a step of the journal."""
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from pydantic_ai.messages import ToolCallPart, ToolReturnPart
+from pydantic_ai.tools import ToolDefinition
+
+from chargehand.domain.agent_rules import rule_refusal
+from chargehand.runtimes.base import Hands, all_or_wait, settled
+from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool
+from chargehand.runtimes.model_prompts import plain_json
+from chargehand.runtimes.tool_steps import run_tool
+
+READ_ONLY = frozenset({"Read", "Glob", "Grep"})
+
+
+@dataclass(frozen=True, slots=True)
+class ToolCalls:
+    """The agent's side of the conversation in one attempt: what the model may call, and what came of it."""
+
+    hands: Hands
+
+    def shown(self) -> list[ToolDefinition]:
+        """What the model is shown, in the definition's terms."""
+        shown = [
+            ToolDefinition(
+                name=tool.name,
+                description=tool.description,
+                parameters_json_schema=tool.arguments.model_json_schema(by_alias=True),
+                strict=False,
+            )
+            for tool in self.hands.catalogue.values()
+        ]
+        own = delegation_tool(self.hands.definition)
+        return [*shown, own] if own is not None else shown
+
+    async def results(self, turn: int, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
+        """What the calls of one answer came to. What must wait does so when all others have been done."""
+        work = [settled(self._returned(turn, index, call)) for index, call in enumerate(calls)]
+        side_by_side = READ_ONLY | DELEGATION_NAMES
+        if all(call.tool_name in side_by_side for call in calls):
+            return all_or_wait(await asyncio.gather(*work))
+        # One after the other: a later call may build on an earlier.
+        return all_or_wait([await one for one in work])
+
+    async def _returned(self, turn: int, index: int, call: ToolCallPart) -> ToolReturnPart:
+        content = await self._result(f"{self.hands.task.round}/{turn}.{index}", call)
+        return ToolReturnPart(tool_name=call.tool_name, content=content, tool_call_id=call.tool_call_id)
+
+    async def _result(self, path: str, call: ToolCallPart) -> str:
+        try:
+            arguments = plain_json(call.args_as_dict(raise_if_invalid=True))
+        except (ValueError, AssertionError) as error:
+            return (
+                f"The arguments of {call.tool_name} are no JSON object; nothing was done: {str(error)[:300]}"
+            )
+        own = self.hands.definition
+        called = "Delegate" if call.tool_name in DELEGATION_NAMES else call.tool_name
+        refusal = rule_refusal(called, arguments, own.tool_rules, own.denied_rules)
+        if refusal is not None:
+            return refusal  # It follows from the definition and the call, so a replay comes to the same.
+        if called == "Delegate":
+            return await delegate(self.hands, path, arguments)
+        return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content
