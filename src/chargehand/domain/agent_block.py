@@ -30,6 +30,8 @@ class Block:
     entry: str | None = None
     """The registered name of the playbook or function."""
     command: tuple[str, ...] = ()
+    takes_briefs: bool = False
+    """A playbook's: a task whose data has a `prompt` is carried out by the model, with the body as its prompt."""
     delegates: tuple[str, ...] = ()
     deliverables: tuple[Promise, ...] = ()
     repair_rounds: int = 1
@@ -48,7 +50,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         return Block()
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
-        "runtime", "playbook", "function", "command", "delegates", "deliverables", "repair_rounds",
+        "runtime", "playbook", "function", "command", "takes_briefs", "delegates", "deliverables", "repair_rounds",
         "attempts", "retry_seconds", "timeout_seconds", "budget",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
@@ -56,6 +58,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         runtime=runtime,
         entry=reader.entry(runtime),
         command=reader.texts("command", required=runtime == "command"),
+        takes_briefs=reader.flag("takes_briefs", only_for="playbook", runtime=runtime),
         delegates=reader.texts("delegates"),
         deliverables=reader.promises(),
         repair_rounds=reader.whole("repair_rounds", 1, at_least=0, at_most=5),
@@ -112,6 +115,14 @@ class _Reader:
                 return tuple(str(item) for item in items)
         self.note(key, "is missing" if value is None else "is not a list of texts", f"{key}: [a, b]")
         return ()
+
+    def flag(self, key: str, *, only_for: str, runtime: str) -> bool:
+        value = self.fields.get(key, False)
+        if not isinstance(value, bool):
+            self.note(key, "is not true or false")
+        elif value and runtime != only_for:
+            self.note(key, f"has a meaning only with `runtime: {only_for}`")
+        return value is True and runtime == only_for
 
     def number(self, key: str, default: _Default, *, at_least: float, at_most: float) -> float | _Default:
         value = self.fields.get(key)
@@ -226,6 +237,7 @@ def block_as_data(block: Block) -> JsonObject:
         "runtime": block.runtime,
         "entry": block.entry,
         "command": list(block.command),
+        "takes_briefs": block.takes_briefs,
         "delegates": list(block.delegates),
         "deliverables": promises,
         "repair_rounds": block.repair_rounds,

@@ -15,7 +15,7 @@ from pathlib import Path
 import structlog
 
 from chargehand.clock import Clock
-from chargehand.domain.agent import AgentDefinition, RuntimeKind
+from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind
 from chargehand.domain.task import (
@@ -158,8 +158,9 @@ class Runner:
     async def _rounds(self, task: Task) -> Outcome:
         """Run the agent, check what it promised, and let it repair, as often as it may."""
         definition = await self.agents.version(task.tenant, task.agent_id, task.agent_version)
-        runtime = self.runtimes.of(definition)
-        async with self._hands(task, definition) as hands:
+        runtime = self.runtimes.of(definition, task.task_data)
+        must_read = runtime is self.runtimes.model
+        async with self._hands(task, definition, must_read=must_read) as hands:
             hands = hands.for_round(task, await failures_before(hands))
             while True:
                 result = await runtime.run(hands)
@@ -176,7 +177,9 @@ class Runner:
                 hands = hands.for_round(await self.attempts.next_round(hands.task, failed), verdict.failures)
 
     @asynccontextmanager
-    async def _hands(self, task: Task, definition: AgentDefinition) -> AsyncGenerator[Hands, None]:
+    async def _hands(
+        self, task: Task, definition: AgentDefinition, *, must_read: bool
+    ) -> AsyncGenerator[Hands, None]:
         """Everything this attempt may use; the workspace is the tree's."""
         folder = self.workspaces / task.root_id
         try:
@@ -186,7 +189,7 @@ class Runner:
         recorded = await self.journal.load(task)
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
-            reads = _what_was_read(recorded, enforced=definition.runtime is RuntimeKind.MODEL)
+            reads = _what_was_read(recorded, enforced=must_read)
             yield Hands(
                 task=task,
                 definition=definition,

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
 from chargehand.domain.values import JsonObject
+from chargehand.errors import RuntimeMissing
 from chargehand.runtimes.base import Runtime
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.function import FunctionRuntime
@@ -20,11 +21,13 @@ class Runtimes:
     command: CommandRuntime
     model: ModelRuntime
 
-    def of(self, definition: AgentDefinition) -> Runtime:
-        """What carries the agent out; RuntimeMissing says what is missing."""
+    def of(self, definition: AgentDefinition, task_data: JsonObject) -> Runtime:
+        """What carries a task of this agent out; RuntimeMissing says what is missing."""
         match definition.runtime:
             case RuntimeKind.PLAYBOOK:
                 self.playbook.playbook(definition.block.entry)
+                if _is_brief(definition, task_data):
+                    return self._model_for_a_brief(definition)
                 return self.playbook
             case RuntimeKind.FUNCTION:
                 self.function.function(definition.block.entry)
@@ -38,10 +41,23 @@ class Runtimes:
     def check_definition(self, definition: AgentDefinition) -> None:
         """A playbook or function that is not registered is refused; a model may be configured later."""
         if definition.runtime is not RuntimeKind.MODEL:
-            self.of(definition)
+            self.of(definition, {})
 
     def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
         """What the agent's playbook says of the input; other runtimes take any object."""
-        self.of(definition)
-        if definition.runtime is RuntimeKind.PLAYBOOK:
+        if self.of(definition, task_data) is self.playbook:
             self.playbook.playbook(definition.block.entry).check_input(task_data)
+
+    def _model_for_a_brief(self, definition: AgentDefinition) -> Runtime:
+        try:
+            self.model.require(definition)
+        except RuntimeMissing as missing:
+            raise RuntimeMissing(
+                f"{missing.message}; without a model it takes what its playbook"
+                f" {definition.block.entry!r} works from, not a `prompt`"
+            ) from missing
+        return self.model
+
+
+def _is_brief(definition: AgentDefinition, task_data: JsonObject) -> bool:
+    return definition.block.takes_briefs and isinstance(task_data.get("prompt"), str)
