@@ -3,6 +3,7 @@
 
     python3 dev.py demo                 the backend crew builds the example service
     python3 dev.py demo --help          what the demo can be told
+    python3 dev.py example              the same developer works from a brief in plain words, with a scripted model
     python3 dev.py run serve            any `chargehand` command, from this source tree
     python3 dev.py test                 every test
     python3 dev.py test -k lease -x     arguments go on to pytest
@@ -49,6 +50,11 @@ CHECKS = {
 
 def demo(arguments: list[str]) -> int:
     return run(["demo", *arguments])
+
+
+def example(arguments: list[str]) -> int:
+    environment.ensure("run")
+    return hand_over([str(environment.ROOT / "examples" / "brief" / "run.py"), *arguments])
 
 
 def run(arguments: list[str]) -> int:
@@ -105,7 +111,15 @@ def refuse_arguments(command: str, arguments: list[str]) -> None:
         )
 
 
-COMMANDS = {"demo": demo, "run": run, "test": test, "check": check, "setup": setup, "lock": lock.write}
+COMMANDS = {
+    "demo": demo,
+    "example": example,
+    "run": run,
+    "test": test,
+    "check": check,
+    "setup": setup,
+    "lock": lock.write,
+}
 
 
 def main(arguments: list[str]) -> int:

@@ -45,7 +45,9 @@ async def test_without_a_model_a_prompt_is_refused_with_both_ways_out(tmp_path: 
     async with given.a_core(tmp_path, playbooks={"architect": by_playbook}) as core:
         await core.agents.publish(ME, AGENT)
 
-        with pytest.raises(RuntimeMissing, match=r"set CHARGEHAND_MODEL.*its playbook 'architect' works from"):
+        with pytest.raises(
+            RuntimeMissing, match=r"set CHARGEHAND_MODEL.*its playbook 'architect' works from"
+        ):
             await given.a_task(core, "architect", {"prompt": "Look at this."})
 
 

@@ -11,7 +11,7 @@ from chargehand.domain.agent_rules import rule_refusal
 from chargehand.runtimes.base import Hands, all_or_wait, settled
 from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool
 from chargehand.runtimes.model_prompts import plain_json
-from chargehand.runtimes.tool_steps import run_tool
+from chargehand.runtimes.tool_steps import refuse, run_tool
 
 READ_ONLY = frozenset({"Read", "Glob", "Grep"})
 
@@ -60,7 +60,8 @@ class ToolCalls:
         called = "Delegate" if call.tool_name in DELEGATION_NAMES else call.tool_name
         refusal = rule_refusal(called, arguments, own.tool_rules, own.denied_rules)
         if refusal is not None:
-            return refusal  # It follows from the definition and the call, so a replay comes to the same.
+            name = call.tool_name[:128]
+            return await refuse(self.hands, path, name, arguments, refusal, code="refused_by_definition")
         if called == "Delegate":
             return await delegate(self.hands, path, arguments)
         return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content

@@ -8,9 +8,8 @@ from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject, JsonValue, canonical
 from chargehand.errors import AgentNotFound, Forbidden, InvalidInput, RuntimeMissing
 from chargehand.runtimes.base import Hands, Suspension
-from chargehand.runtimes.tool_steps import as_data, as_result
+from chargehand.runtimes.tool_steps import refuse
 from chargehand.service.journal import Delegation
-from chargehand.tools.base import ToolResult
 
 DELEGATION_NAMES = frozenset({"Agent", "Task", "Delegate"})
 
@@ -55,18 +54,11 @@ async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:
         try:
             results = await hands.steps.delegate(path, [_order(hands, arguments)])
         except (AgentNotFound, Forbidden, InvalidInput, RuntimeMissing) as error:
-            return await _refused(hands, path, arguments, error.message)
+            return await refuse(hands, path, "Agent", arguments, error.message, code="delegation_refused")
         if results is None:
             raise Suspension(Reason.CHILDREN)
         return _told(results[0])
-    return await _refused(hands, path, arguments, "")
-
-
-async def _refused(hands: Hands, path: str, arguments: JsonObject, message: str) -> str:
-    async def work() -> JsonValue:
-        return as_data(ToolResult(content=message, details={"code": "delegation_refused"}, is_error=True))
-
-    return as_result(await hands.steps.run(path, StepKind.TOOL, "Agent", arguments, work)).content
+    return await refuse(hands, path, "Agent", arguments, "", code="delegation_refused")
 
 
 def _order(hands: Hands, arguments: JsonObject) -> Delegation:

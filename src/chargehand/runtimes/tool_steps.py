@@ -28,6 +28,15 @@ async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) ->
     return result
 
 
+async def refuse(hands: Hands, path: str, name: str, arguments: JsonObject, why: str, *, code: str) -> str:
+    """Record that a call was refused, so that whoever watches sees it; what the agent is told."""
+
+    async def work() -> JsonValue:
+        return as_data(ToolResult(content=why, details={"code": code}, is_error=True))
+
+    return as_result(await hands.steps.run(path, StepKind.TOOL, name, arguments, work)).content
+
+
 def _outcome_unknown(name: str) -> ToolResult:
     return ToolResult(
         content=f"The worker died while {name} was running. Whether it took effect is unknown: look first.",
