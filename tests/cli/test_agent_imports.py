@@ -69,6 +69,41 @@ def test_an_archive_is_read_without_being_unpacked(cli: Cli, service: Running, t
     assert cli.run("agents", "show", "agents.escape").returncode == 0
 
 
+LEADER = """---
+name: leader
+description: Leads.
+tools: Read, Task
+---
+## When to delegate
+- reviewer: looks at the work
+- **leader**: nobody hands work to themselves
+- stranger: is not here
+"""
+REVIEWER = "---\nname: reviewer\ndescription: Reviews.\ntools: Read\n---\n## Delegates to\n- leader\n"
+
+
+def test_delegates_are_taken_from_the_text_only_when_that_is_asked_for(
+    cli: Cli, service: Running, tmp_path: Path
+) -> None:
+    del service
+    (tmp_path / "leader.md").write_text(LEADER, encoding="utf-8")
+    (tmp_path / "reviewer.md").write_text(REVIEWER, encoding="utf-8")
+
+    def delegates_of(agent_id: str) -> list[str]:
+        shown = json.loads(cli.run("agents", "show", agent_id, "--json").stdout)
+        return shown["chargehand"]["delegates"]
+
+    cli.run("agents", "import", str(tmp_path), "--source", "one")
+    assert delegates_of("one.leader") == []
+
+    done = cli.run("agents", "import", str(tmp_path), "--source", "two", "--delegates")
+    assert "leader.md:1: may hand work to: two.reviewer" in done.stdout
+    assert delegates_of("two.leader") == ["two.reviewer"]
+    assert delegates_of("two.reviewer") == []  # It lists no tool to hand work out with.
+    again = cli.run("agents", "import", str(tmp_path), "--source", "two", "--delegates", "--json")
+    assert json.loads(again.stdout)["unchanged"] == 2
+
+
 def test_a_dry_run_registers_nothing(cli: Cli, service: Running, tmp_path: Path) -> None:
     del service
     (tmp_path / "dry.md").write_text(GOOD.replace("good", "dry-run-agent"), encoding="utf-8")

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from chargehand.cli.agent_delegates import suggested_delegates, with_delegates
 from chargehand.cli.agent_files import (
     AgentFile,
     files_of,
@@ -24,6 +25,11 @@ from chargehand.domain.agent_conventions import delegates_suggested, deliverable
 from chargehand.errors import Finding, InvalidInput
 
 PROGRESS_EVERY = 50
+_SAID = {
+    "delegates": "may hand work to",
+    "delegates_suggested": "suggestion: the text says that it delegates to",
+    "deliverables_suggested": "suggestion: the text says that it delivers",
+}
 
 
 @dataclass(slots=True, kw_only=True)
@@ -43,6 +49,19 @@ class Outcome:
         ]
         data: dict[str, object] = {"file": self.file, "result": self.result, "findings": findings}
         return data | ({"agent": self.agent_id} if self.agent_id else {}) | dict(self.suggestions)
+
+
+@dataclass(slots=True)
+class _Candidate:
+    """A file that can be registered."""
+
+    outcome: Outcome
+    definition: AgentDefinition
+    text: str
+
+    @property
+    def agent_id(self) -> str:
+        return self.outcome.agent_id
 
 
 async def lint(paths: Sequence[str], *, as_json: bool) -> ExitCode:
@@ -67,15 +86,18 @@ async def lint(paths: Sequence[str], *, as_json: bool) -> ExitCode:
 
 
 async def import_agents(
-    path: str, server: str | None, *, source: str | None, dry_run: bool, as_json: bool
+    path: str, server: str | None, *, source: str | None, delegates: bool, dry_run: bool, as_json: bool
 ) -> ExitCode:
-    """Register every definition at a path; the files that are refused are told at the end."""
+    """Register every definition at a path; the files that are refused are told at the end.
+
+    `delegates`: each may hand work to those whom its text names in such a list, as far as they are known.
+    """
     outcomes: list[Outcome] = []
     if dry_run:
-        await _import_all(path, source, None, outcomes)
+        await _import_all(path, source, None, outcomes, delegates=delegates)
     else:
         async with connect(server) as connection:
-            await _import_all(path, source, connection.client, outcomes)
+            await _import_all(path, source, connection.client, outcomes, delegates=delegates)
     counts = {
         name: sum(one.result == name for one in outcomes) for name in ("imported", "unchanged", "refused")
     }
@@ -84,7 +106,7 @@ async def import_agents(
         write_json({"dry_run": dry_run, **counts, "files": [one.as_data() for one in outcomes]})
     else:
         for one in outcomes:
-            if one.result == "refused":
+            if one.result == "refused" or "delegates" in one.suggestions:
                 _write(one)
         would = "would be " if dry_run else ""
         write(
@@ -95,16 +117,29 @@ async def import_agents(
 
 
 async def _import_all(
-    path: str, source: str | None, client: AsyncClient | None, outcomes: list[Outcome]
+    path: str, source: str | None, client: AsyncClient | None, outcomes: list[Outcome], *, delegates: bool
 ) -> None:
     """Without a client, only what would be done is noted."""
+    candidates = _named(path, source, outcomes)
+    if delegates:
+        registered = [one.id for one in await client.agents()] if client else []
+        told = suggested_delegates([(one.agent_id, one.definition) for one in candidates], registered)
+        for one in candidates:
+            _let_delegate(one, told.get(one.agent_id, []))
+    for number, one in enumerate(candidates, 1):
+        _tell_progress(number)
+        await _register(one, client)
+
+
+def _named(path: str, source: str | None, outcomes: list[Outcome]) -> list[_Candidate]:
+    """Every file that can be read, with the id that it gets; equal names live side by side."""
+    candidates: list[_Candidate] = []
     single = is_single(path)
     name = source or source_of(path)
     taken: set[str] = set()
     for file in files_of(path):
         outcome, definition, text = _examined(file)
         outcomes.append(outcome)
-        _tell_progress(len(outcomes))
         if definition is None:
             continue
         below = name_of(file.path) if single else file.path
@@ -113,15 +148,33 @@ async def _import_all(
             agent_id = f"{agent_id[:107]}-{mark_of(below)}"
         taken.add(agent_id)
         outcome.agent_id = agent_id
-        if client is None:
-            outcome.result = "imported"
-            continue
-        try:
-            published = await client.put_agent(agent_id, text)
-        except InvalidInput as error:
-            outcome.findings = list(error.findings) or [Finding(where="file", message=error.message)]
-            continue
-        outcome.result = "imported" if published.changed else "unchanged"
+        candidates.append(_Candidate(outcome, definition, text))
+    return candidates
+
+
+def _let_delegate(one: _Candidate, delegates: list[str]) -> None:
+    if not delegates:
+        return
+    changed = with_delegates(one.text, delegates)
+    if changed is None:
+        message = (
+            f"the text names {', '.join(delegates)}, but its front matter cannot take a `chargehand:` block"
+        )
+        one.outcome.findings.append(Finding(where="chargehand", message=message, hint="write it by hand"))
+    else:
+        one.text, one.outcome.suggestions = changed, {"delegates": delegates}
+
+
+async def _register(one: _Candidate, client: AsyncClient | None) -> None:
+    if client is None:
+        one.outcome.result = "imported"
+        return
+    try:
+        published = await client.put_agent(one.agent_id, one.text)
+    except InvalidInput as error:
+        one.outcome.findings = list(error.findings) or [Finding(where="file", message=error.message)]
+    else:
+        one.outcome.result = "imported" if published.changed else "unchanged"
 
 
 def _examined(file: AgentFile) -> tuple[Outcome, AgentDefinition | None, str]:
@@ -151,8 +204,7 @@ def _write(outcome: Outcome) -> None:
         kind = "refused" if outcome.result == "refused" else "note"
         write(one_line(f"{outcome.file}:{one.line or 1}: {kind}: {one.where}: {one.message}{hint}"))
     for name, listed in outcome.suggestions.items():
-        what = "delegates to" if name == "delegates_suggested" else "delivers"
-        write(one_line(f"{outcome.file}:1: suggestion: the text says that it {what}: {', '.join(listed)}"))
+        write(one_line(f"{outcome.file}:1: {_SAID[name]}: {', '.join(listed)}"))
 
 
 def _tell_progress(done: int) -> None:

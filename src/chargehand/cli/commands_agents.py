@@ -110,6 +110,12 @@ async def import_(
         str | None,
         typer.Option("--source", metavar="NAME", help="What ids start with; without it, the folder's name."),
     ] = None,
+    delegates: Annotated[
+        bool,
+        typer.Option(
+            "--delegates", help="Let each hand work to the known agents that its text names for it."
+        ),
+    ] = False,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done.")] = False,
     server: Server = None,
     as_json: AsJson = False,
@@ -119,6 +125,9 @@ async def import_(
     \b
     Examples:
       chargehand agents import .claude/agents --source team
+      chargehand agents import .claude/agents --delegates
       chargehand agents import agents.zip --dry-run
     """
-    return await agent_imports.import_agents(path, server, source=source, dry_run=dry_run, as_json=as_json)
+    return await agent_imports.import_agents(
+        path, server, source=source, delegates=delegates, dry_run=dry_run, as_json=as_json
+    )

@@ -17,7 +17,7 @@ _ITEM = re.compile(r"\s*(?:[-*+]|\d+[.)])\s+(.+)")
 _HEADING = re.compile(r"#{1,6}\s+(.+)")
 _MARKED = re.compile(r"`([^`]+)`|\*\*([^*]+)\*\*|@([\w-]+)")
 _AGENT = re.compile(r"[a-z][a-z0-9]*(?:-[a-z0-9]+)*")
-_HYPHENED = re.compile(r"\b[a-z][a-z0-9]*(?:-[a-z0-9]+)+\b")
+_HYPHENED = re.compile(r"\b[a-z][a-z0-9]*(?:-[a-z0-9]+)+\b|^[a-z][a-z0-9]+(?=:\s)")
 
 
 def delegates_suggested(body: str) -> tuple[str, ...]:
