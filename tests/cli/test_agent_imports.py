@@ -119,3 +119,19 @@ def test_what_is_no_archive_is_refused(cli: Cli, tmp_path: Path) -> None:
 
     assert done.returncode == 2
     assert "cannot be read as a zip archive" in done.stderr
+
+
+def test_what_was_repaired_and_what_is_asked_for_is_told_of_a_registered_agent(
+    cli: Cli, service: Running, tmp_path: Path
+) -> None:
+    del service
+    text = "---\nname: wishful\ndescription: d: e\nmodel: opus\n---\nBody.\n"
+    (tmp_path / "wishful.md").write_text(text, encoding="utf-8")
+    cli.run("agents", "import", str(tmp_path / "wishful.md"))
+
+    shown = json.loads(cli.run("agents", "show", "wishful", "--json").stdout)
+    assert (shown["format"], shown["wishes"]) == ("claude", {"model": "opus"})
+    assert [one["line"] for one in shown["findings"]] == [3]
+    told = cli.run("agents", "show", "wishful").stdout
+    assert "model opus" in told
+    assert "note, line 3: front matter" in told

@@ -48,8 +48,11 @@ def _write_agent(agent: AgentBody) -> None:
             ("version", agent.version),
             ("tools", ", ".join(agent.tools) or "none"),
             ("delegates to", ", ".join(block.get("delegates") or [])),
+            ("asks for", one_line(", ".join(f"{name} {value}" for name, value in agent.wishes.items()))),
         ]
     )
+    for one in agent.findings:
+        write(one_line(f"note, line {one.line or 1}: {one.where}: {one.message}"))
     for promise in mappings(block, "deliverables"):
         about = one_line(text(promise, "description"))
         write(f"delivers {text(promise, 'name')} ({text(promise, 'path')}) {about}".rstrip())

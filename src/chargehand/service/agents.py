@@ -104,7 +104,14 @@ class Agents:
         who.require(Scope.AGENTS_READ)
         async with self.db.read() as tx:
             ids_and_sources = await agents.sources(tx, who.tenant)
-        return [parse_definition(source, agent_id=agent_id) for agent_id, source in ids_and_sources]
+        return [self._parsed(who.tenant, agent_id, source) for agent_id, source in ids_and_sources]
+
+    def _parsed(self, tenant: str, agent_id: str, source: str) -> AgentDefinition:
+        known = self._current.get((tenant, agent_id))
+        if known is not None and known.source == source:
+            return known
+        found = parse_definition(source, agent_id=agent_id)
+        return found if known is not None else self._current.setdefault((tenant, agent_id), found)
 
     async def versions(self, who: Principal, agent_id: str) -> list[tuple[str, datetime]]:
         """(version, since when), newest first."""

@@ -6,6 +6,7 @@ validating every answer costs more than the rest of a small request; a test vali
 
 import json
 from collections.abc import Iterable, Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
@@ -144,7 +145,14 @@ def agent_summary(agent: AgentDefinition) -> Body:
 
 def agent_body(agent: AgentDefinition) -> Body:
     """AgentBody."""
-    return {**agent_summary(agent), "chargehand": block_as_data(agent.block), "source": agent.source}
+    return {
+        **agent_summary(agent),
+        "chargehand": block_as_data(agent.block),
+        "format": agent.format.value,
+        "wishes": {name: value for name, value in asdict(agent.wishes).items() if value},
+        "findings": [asdict(finding) for finding in agent.findings],
+        "source": agent.source,
+    }
 
 
 def versions_body(versions: Iterable[tuple[str, datetime]]) -> Body:

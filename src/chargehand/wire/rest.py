@@ -346,6 +346,12 @@ class AgentBody(AgentSummary):
 
     chargehand: dict[str, Any]
     """The `chargehand:` block with its defaults: deliverables, delegates, budget, …"""
+    format: str
+    """Whose format the text is in."""
+    wishes: dict[str, Any]
+    """What it asks of the product that runs it: `model`, `max_turns`, …; only what the text says."""
+    findings: list[FindingBody]
+    """What was repaired, guessed or left out on reading."""
     source: str
     """The definition's text."""
 
