@@ -53,24 +53,35 @@ async def run_server(
             timeout_keep_alive=KEEP_ALIVE_SECONDS,
             timeout_graceful_shutdown=max(1, math.ceil(grace_seconds)),
         )
-        server = _Server(config)
-        server.on_started = lambda: on_listening(url_of(listener, host))
-        serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-        asked = asyncio.ensure_future(stopping.wait())
-        try:
-            await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            asked.cancel()
-            streams: Stopping = app.state.stopping
-            streams.set()
-            server.should_exit = True
-            await serving
+        streams: Stopping = app.state.stopping
+        await run_on(listener, config, stopping, lambda: on_listening(url_of(listener, host)), streams.set)
+
+
+async def run_on(
+    listener: socket.socket,
+    config: uvicorn.Config,
+    stopping: asyncio.Event,
+    on_listening: Callable[[], object],
+    on_stopping: Callable[[], object],
+) -> None:
+    """Serve on a socket until `stopping` is set, or the server ends by itself; `on_stopping` ends what would hang."""
+    server = _Server(config)
+    server.on_started = on_listening
+    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
+    asked = asyncio.ensure_future(stopping.wait())
+    try:
+        await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        asked.cancel()
+        on_stopping()
+        server.should_exit = True
+        await serving
 
 
 class _Server(uvicorn.Server):
     """Uvicorn without its signal handlers, which tells when it listens."""
 
-    on_started: Callable[[], None]
+    on_started: Callable[[], object]
 
     @contextmanager
     def capture_signals(self) -> Generator[None, None, None]:

@@ -2,8 +2,8 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncGenerator, Callable, Generator, Sequence
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncGenerator, Callable, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -12,6 +12,7 @@ from starlette.applications import Starlette
 from starlette.routing import Route
 
 from chargehand.clock import SystemClock
+from chargehand.serve.server import run_on
 from chargehand.testkit.anthropic_messages import ANTHROPIC_MESSAGES
 from chargehand.testkit.desk import Desk
 from chargehand.testkit.endpoint import Endpoint, Stage
@@ -92,28 +93,4 @@ async def serve_models(
         server_header=False,
         timeout_graceful_shutdown=1,
     )
-    server = _Server(config)
-    server.on_started = on_listening
-    serving = asyncio.ensure_future(server.serve(sockets=[listener]))
-    asked = asyncio.ensure_future(stopping.wait())
-    try:
-        await asyncio.wait((serving, asked), return_when=asyncio.FIRST_COMPLETED)
-    finally:
-        asked.cancel()
-        stopping.set()
-        server.should_exit = True
-        await serving
-
-
-class _Server(uvicorn.Server):
-    """Uvicorn without its signal handlers, which tells when it listens."""
-
-    on_started: Callable[[], object]
-
-    @contextmanager
-    def capture_signals(self) -> Generator[None, None, None]:
-        yield
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        self.on_started()
+    await run_on(listener, config, stopping, on_listening, stopping.set)
