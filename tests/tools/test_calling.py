@@ -11,6 +11,7 @@ from chargehand.tools.base import (
     MAX_CONTENT_CHARACTERS,
     AfterCrash,
     FunctionTool,
+    Risk,
     ToolArguments,
     ToolContext,
     ToolResult,
@@ -38,7 +39,12 @@ class Behaviour:
             return ToolResult(content=self.content)
 
         return FunctionTool(
-            name="Count", description="", arguments=NumberArguments, after_crash=AfterCrash.REPEAT, run=run
+            name="Count",
+            description="",
+            arguments=NumberArguments,
+            risk=Risk.READ,
+            after_crash=AfterCrash.REPEAT,
+            run=run,
         )
 
 
@@ -132,3 +138,12 @@ def test_every_tool_describes_itself_and_each_argument_and_refuses_unknown_ones(
     assert len(tool.description) > 40
     assert schema["additionalProperties"] is False
     assert all(field["description"] for field in schema["properties"].values())
+
+
+def test_each_tool_says_the_most_that_it_can_do() -> None:
+    by_risk = {risk: {name for name, tool in catalogue().items() if tool.risk is risk} for risk in Risk}
+
+    assert by_risk[Risk.READ] == {"Read", "Glob", "Grep", "TodoWrite"}
+    assert by_risk[Risk.WRITE] == {"Write", "Edit", "MultiEdit"}
+    assert by_risk[Risk.EXECUTE] == {"Bash"}
+    assert by_risk[Risk.NETWORK] == set()

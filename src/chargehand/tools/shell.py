@@ -13,7 +13,7 @@ from pydantic import Field
 
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
-from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath
 from chargehand.tools.sandbox.base import Ended, EndedBy, SandboxCommand
 from chargehand.tools.workspace import Workspace
@@ -179,6 +179,7 @@ BASH = FunctionTool(
         " starts outlives it."
     ),
     arguments=BashArguments,
+    risk=Risk.EXECUTE,
     # A command may do anything: run twice, it may do it twice.
     after_crash=AfterCrash.REPORT,
     run=_bash,
