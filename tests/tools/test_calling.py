@@ -5,6 +5,7 @@ from dataclasses import dataclass
 import pytest
 from pydantic import BaseModel
 
+from chargehand.domain.agent_tools import TOOL_NAMES
 from chargehand.domain.values import JsonValue
 from chargehand.errors import SandboxUnavailable, ToolError
 from chargehand.tools.base import (
@@ -120,14 +121,15 @@ async def test_a_tool_given_another_tools_arguments_is_a_fault_of_the_caller(con
 
 
 def test_the_catalogue_has_the_tools_that_definitions_name() -> None:
-    assert [*catalogue()] == ["Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite"]
+    named = [name for name in TOOL_NAMES if name != "Delegate"]
+    assert [*catalogue()] == named
     assert all(tool.name == name for name, tool in catalogue().items())
 
 
 def test_only_what_comes_to_the_same_end_twice_is_repeated_after_a_crash() -> None:
     repeated = {name for name, tool in catalogue().items() if tool.after_crash is AfterCrash.REPEAT}
 
-    assert repeated == {"Read", "Write", "Glob", "Grep", "TodoWrite"}
+    assert repeated == {"Read", "Write", "Glob", "Grep", "BashOutput", "KillShell", "TodoWrite"}
 
 
 @pytest.mark.parametrize("name", catalogue())
@@ -143,7 +145,7 @@ def test_every_tool_describes_itself_and_each_argument_and_refuses_unknown_ones(
 def test_each_tool_says_the_most_that_it_can_do() -> None:
     by_risk = {risk: {name for name, tool in catalogue().items() if tool.risk is risk} for risk in Risk}
 
-    assert by_risk[Risk.READ] == {"Read", "Glob", "Grep", "TodoWrite"}
+    assert by_risk[Risk.READ] == {"Read", "Glob", "Grep", "BashOutput", "TodoWrite"}
     assert by_risk[Risk.WRITE] == {"Write", "Edit", "MultiEdit"}
-    assert by_risk[Risk.EXECUTE] == {"Bash"}
+    assert by_risk[Risk.EXECUTE] == {"Bash", "KillShell"}
     assert by_risk[Risk.NETWORK] == set()

@@ -11,7 +11,9 @@ from typing import cast
 
 from chargehand.errors import Finding
 
-TOOL_NAMES = ("Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite", "Delegate")
+TOOL_NAMES = (
+    "Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "BashOutput", "KillShell", "TodoWrite", "Delegate",
+)  # fmt: skip
 """The tools that a definition may name; `Task` and `Agent` are what other products call `Delegate`."""
 
 _WRITE, _SEARCH = ("Edit", "Write"), ("Grep", "Glob")
@@ -29,13 +31,16 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("execute", "shell", "terminal", "run_shell_command", "runcommands", "runinterminal"), ("Bash",)
     ),
+    "taskoutput": ("BashOutput",),
+    **dict.fromkeys(("killbash", "taskstop"), ("KillShell",)),
     **dict.fromkeys(("todo", "todos", "todoread", "write_todos"), ("TodoWrite",)),
 }
 
+_FOLLOW: Mapping[str, tuple[str, ...]] = {"Edit": ("MultiEdit",), "Bash": ("BashOutput", "KillShell")}
+
 _ELSEWHERE = frozenset([
-    "websearch", "webfetch", "notebookedit", "bashoutput", "killshell", "killbash", "taskoutput",
-    "taskstop", "skill", "askuserquestion", "exitplanmode", "enterworktree", "listmcpresources",
-    "readmcpresource", "web", "fetch", "google_web_search", "web_fetch",
+    "websearch", "webfetch", "notebookedit", "skill", "askuserquestion", "exitplanmode", "enterworktree",
+    "listmcpresources", "readmcpresource", "web", "fetch", "google_web_search", "web_fetch",
 ])  # fmt: skip
 """Tools of other products that are not offered here; said apart from a name that nobody knows."""
 
@@ -99,9 +104,9 @@ def read_denied(value: object, findings: list[Finding]) -> ToolList:
     )
     plain = {tool for name in names if not _RULE.fullmatch(name) for tool in _spelt(name)}
     kept = tuple(tool for tool in found.tools if tool not in ruled or tool in plain)
-    # Whoever may not edit may not make several edits at once either.
-    several = ("MultiEdit",) if "Edit" in kept else ()
-    return ToolList(tools=(*kept, *several), rules=found.rules, mcp=found.mcp)
+    # Whoever may not edit may not make several edits at once either; without Bash there is nothing to look after.
+    follow = [more for tool, others in _FOLLOW.items() if tool in kept for more in others]
+    return ToolList(tools=(*kept, *follow), rules=found.rules, mcp=found.mcp)
 
 
 def split_names(text: str) -> list[str]:

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import InvalidInput, PayloadTooLarge, SandboxUnavailable, ToolError
+from chargehand.tools.background import Background
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Workspace
@@ -55,6 +56,8 @@ class ToolContext:
     limits: SandboxLimits
     task_id: str
     reads: ReadLedger
+    background: Background = field(default_factory=Background)
+    """Commands that go on while the agent does; whoever makes the context ends them with it."""
 
 
 @dataclass(slots=True, kw_only=True)
