@@ -199,7 +199,7 @@ class Runner:
                     attempts=self.attempts,
                     deliveries=self.deliveries,
                     clock=self.clock,
-                    catalogue=tools_of(self.catalogue, definition.tools),
+                    catalogue=tools_of(self.catalogue, definition),
                     tools=ToolContext(
                         workspace=workspace,
                         sandbox=self.sandbox,
