@@ -49,6 +49,10 @@ class Settings(BaseSettings):
     """The sandbox level; unset: the strongest that works here. `none` runs agents' commands unconfined."""
     agents_dir: Path | None = None
     """A folder of definitions (*.md) to register at start, besides the crew that ships."""
+    fetch_hosts: tuple[str, ...] = ()
+    """Hosts that agents may get pages from by WebFetch: `docs.python.org`, `*.example.com`, `intranet:8080`."""
+    fetch_private_hosts: tuple[str, ...] = ()
+    """Those of them, as exact `host:port`, that may lie on this machine or in a private network."""
     functions: tuple[str, ...] = ()
     """Python callables that agents of runtime `function` may name: `name=package.module:callable`."""
     playbooks: tuple[str, ...] = ()
@@ -61,6 +65,10 @@ class Settings(BaseSettings):
     """Other servers that speak a provider's protocol, by provider."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
+    skills_dir: Path | None = None
+    """A folder of Agent Skills: each a folder with a SKILL.md."""
+    tools: tuple[str, ...] = ()
+    """Python functions marked with `@tool` that definitions may list: `package.module:function`."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)

@@ -99,7 +99,8 @@ def test_formats_are_told_apart(path: str | None, front: str, format_: Format) -
 def test_what_may_not_be_edited_is_not_given_the_tools_that_edit() -> None:
     agent = parse_definition(definition("permission: {edit: deny, bash: ask}"))
 
-    assert agent.tools == ("Read", "Glob", "Grep", "Bash", "TodoWrite", "Delegate")
+    kept = ("Read", "Glob", "Grep", "Bash", "BashOutput", "KillShell", "TodoWrite", "Delegate")
+    assert agent.tools == kept
 
 
 @pytest.mark.parametrize("text", ["developer_instructions = [", 'developer_instructions = ""\nname = "a"'])

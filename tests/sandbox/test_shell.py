@@ -121,3 +121,23 @@ def test_each_system_has_its_shell() -> None:
     assert shell_argv("x", is_windows=True, bash="C:/Git/bin/bash.exe") == ("C:/Git/bin/bash.exe", "-c", "x")
     assert shell_argv("x", is_windows=True, bash=None)[0] == "powershell.exe"
     assert shell_argv("x", is_windows=True, bash=None)[-2:] == ("-Command", "x")
+
+
+@pytest.mark.parametrize(
+    ("command", "is_error"),
+    [
+        ("echo a | grep b", False),
+        ("[ -e nothing ]", False),
+        ("true && test 1 = 2", False),
+        ("false", True),
+        ("grep -q x missing.txt", True),
+        ("grep a x; exit 1", True),
+    ],
+)
+async def test_finding_nothing_is_an_answer_and_no_failure(
+    context: ToolContext, command: str, is_error: bool
+) -> None:
+    result = await bash(context, command)
+
+    assert result.is_error is is_error
+    assert "[exit code" in result.content

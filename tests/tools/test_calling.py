@@ -5,12 +5,14 @@ from dataclasses import dataclass
 import pytest
 from pydantic import BaseModel
 
+from chargehand.domain.agent_tools import TOOL_NAMES
 from chargehand.domain.values import JsonValue
 from chargehand.errors import SandboxUnavailable, ToolError
 from chargehand.tools.base import (
     MAX_CONTENT_CHARACTERS,
     AfterCrash,
     FunctionTool,
+    Risk,
     ToolArguments,
     ToolContext,
     ToolResult,
@@ -38,7 +40,12 @@ class Behaviour:
             return ToolResult(content=self.content)
 
         return FunctionTool(
-            name="Count", description="", arguments=NumberArguments, after_crash=AfterCrash.REPEAT, run=run
+            name="Count",
+            description="",
+            arguments=NumberArguments,
+            risk=Risk.READ,
+            after_crash=AfterCrash.REPEAT,
+            run=run,
         )
 
 
@@ -114,14 +121,15 @@ async def test_a_tool_given_another_tools_arguments_is_a_fault_of_the_caller(con
 
 
 def test_the_catalogue_has_the_tools_that_definitions_name() -> None:
-    assert [*catalogue()] == ["Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite"]
+    named = [name for name in TOOL_NAMES if name != "Delegate"]
+    assert [*catalogue()] == named
     assert all(tool.name == name for name, tool in catalogue().items())
 
 
 def test_only_what_comes_to_the_same_end_twice_is_repeated_after_a_crash() -> None:
     repeated = {name for name, tool in catalogue().items() if tool.after_crash is AfterCrash.REPEAT}
 
-    assert repeated == {"Read", "Write", "Glob", "Grep", "TodoWrite"}
+    assert repeated == {"Read", "Write", "Glob", "Grep", "BashOutput", "KillShell", "TodoWrite"}
 
 
 @pytest.mark.parametrize("name", catalogue())
@@ -132,3 +140,12 @@ def test_every_tool_describes_itself_and_each_argument_and_refuses_unknown_ones(
     assert len(tool.description) > 40
     assert schema["additionalProperties"] is False
     assert all(field["description"] for field in schema["properties"].values())
+
+
+def test_each_tool_says_the_most_that_it_can_do() -> None:
+    by_risk = {risk: {name for name, tool in catalogue().items() if tool.risk is risk} for risk in Risk}
+
+    assert by_risk[Risk.READ] == {"Read", "Glob", "Grep", "BashOutput", "TodoWrite"}
+    assert by_risk[Risk.WRITE] == {"Write", "Edit", "MultiEdit"}
+    assert by_risk[Risk.EXECUTE] == {"Bash", "KillShell"}
+    assert by_risk[Risk.NETWORK] == set()

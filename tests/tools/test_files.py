@@ -87,7 +87,7 @@ async def test_read_keeps_a_page_of_long_lines_within_its_size(call: Call, folde
     [
         (b"ab\x00cd", "binary file of 5 bytes"),
         ("hé".encode("utf-16"), "UTF-16"),
-        (b"\x89PNG\r\n\x00", "binary"),
+        (b"\x89PNG\x00", "binary"),
     ],
 )
 async def test_read_refuses_what_is_no_text(call: Call, folder: Path, data: bytes, reason: str) -> None:
@@ -282,3 +282,28 @@ async def test_a_path_that_is_none_is_refused(call: Call, tool: str, path: JsonV
     more = {"content": "x"} if tool == "Write" else {}
 
     assert (await call(tool, file_path=path, **more)).is_error
+
+
+@pytest.mark.parametrize(
+    ("data", "told"),
+    [
+        (b"\x89PNG\r\n\x1a\n...", "'a.bin' is a PNG image of 11 bytes, which is not shown here"),
+        (b"\xff\xd8\xff\xe0", "a JPEG image"),
+        (b"%PDF-1.7\n", "get its text with Bash (pdftotext)"),
+    ],
+)
+async def test_images_and_documents_are_refused_by_their_kind(
+    call: Call, folder: Path, data: bytes, told: str
+) -> None:
+    (folder / "a.bin").write_bytes(data)
+
+    result = await call("Read", file_path="a.bin")
+
+    assert result.is_error
+    assert told in result.content
+
+
+async def test_a_notebook_is_shown_as_the_text_that_an_edit_can_change(call: Call, folder: Path) -> None:
+    (folder / "a.ipynb").write_text('{\n "cells": []\n}\n', encoding="utf-8")
+
+    assert '     2\t "cells": []' in (await call("Read", file_path="a.ipynb")).content

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from chargehand.app.toolbox import open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.engine.embedded import EmbeddedEngine
@@ -40,7 +41,6 @@ from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
-from chargehand.tools.catalogue import catalogue
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 from chargehand.tools.workspace import Quota
@@ -150,7 +150,8 @@ async def _build(
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, registered)
-    agents = Agents(db, runtimes)
+    toolbox = open_toolbox(settings)
+    agents = Agents(db, runtimes, offer=toolbox.offer)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes)
     upkeep = Upkeep(db, hints)
@@ -163,7 +164,7 @@ async def _build(
             journal=journal,
             deliveries=deliveries,
             runtimes=runtimes,
-            catalogue=catalogue(),
+            catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
             quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),

@@ -22,6 +22,7 @@ from chargehand.cli.output import write, write_json
 from chargehand.client import AsyncClient
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_conventions import delegates_suggested, deliverables_suggested
+from chargehand.domain.agent_tools import Offer
 from chargehand.errors import Finding, InvalidInput
 
 PROGRESS_EVERY = 50
@@ -67,9 +68,10 @@ class _Candidate:
 async def lint(paths: Sequence[str], *, as_json: bool) -> ExitCode:
     """Read files and tell what there is to tell; nothing is registered."""
     outcomes: list[Outcome] = []
+    offer = _offer_here()
     for path in paths:
         for file in files_of(path):
-            outcome, definition, _ = _examined(file)
+            outcome, definition, _ = _examined(file, offer, is_for_service=False)
             if definition is not None:
                 outcome.result, outcome.agent_id = "read", definition.id
                 outcome.suggestions = _suggestions(definition)
@@ -120,7 +122,7 @@ async def _import_all(
     path: str, source: str | None, client: AsyncClient | None, outcomes: list[Outcome], *, delegates: bool
 ) -> None:
     """Without a client, only what would be done is noted."""
-    candidates = _named(path, source, outcomes)
+    candidates = _named(path, source, outcomes, is_for_service=client is not None)
     if delegates:
         registered = [one.id for one in await client.agents()] if client else []
         told = suggested_delegates([(one.agent_id, one.definition) for one in candidates], registered)
@@ -131,14 +133,17 @@ async def _import_all(
         await _register(one, client)
 
 
-def _named(path: str, source: str | None, outcomes: list[Outcome]) -> list[_Candidate]:
+def _named(
+    path: str, source: str | None, outcomes: list[Outcome], *, is_for_service: bool
+) -> list[_Candidate]:
     """Every file that can be read, with the id that it gets; equal names live side by side."""
     candidates: list[_Candidate] = []
     single = is_single(path)
     name = source or source_of(path)
+    offer = _offer_here()
     taken: set[str] = set()
     for file in files_of(path):
-        outcome, definition, text = _examined(file)
+        outcome, definition, text = _examined(file, offer, is_for_service=is_for_service)
         outcomes.append(outcome)
         if definition is None:
             continue
@@ -177,11 +182,21 @@ async def _register(one: _Candidate, client: AsyncClient | None) -> None:
         one.outcome.result = "imported" if published.changed else "unchanged"
 
 
-def _examined(file: AgentFile) -> tuple[Outcome, AgentDefinition | None, str]:
+def _offer_here() -> Offer:
+    """What a service with this environment would offer: hosts to fetch from, skills, tools of the operator's."""
+    from chargehand.app.toolbox import open_toolbox  # noqa: PLC0415 - other commands do not pay for the tools
+    from chargehand.settings import Settings  # noqa: PLC0415 - as above
+
+    return open_toolbox(Settings()).offer
+
+
+def _examined(
+    file: AgentFile, offer: Offer, *, is_for_service: bool
+) -> tuple[Outcome, AgentDefinition | None, str]:
     """What a file says; a refused one has no definition and its reasons as findings."""
     outcome = Outcome(file=file.shown)
     try:
-        definition, text, outcome.findings = read(file)
+        definition, text, outcome.findings = read(file, offer, is_for_service=is_for_service)
     except InvalidInput as error:
         outcome.findings = list(error.findings) or [Finding(where="file", message=error.message)]
         return outcome, None, ""

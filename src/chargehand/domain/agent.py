@@ -13,7 +13,15 @@ from enum import StrEnum
 from chargehand.domain.agent_block import Block, read_block
 from chargehand.domain.agent_formats import Format, format_of, looks_like_toml, mapped, read_toml, stem_of
 from chargehand.domain.agent_repair import repair_characters, scan_front_matter
-from chargehand.domain.agent_tools import TOOL_NAMES, ToolRule, read_denied, read_tools
+from chargehand.domain.agent_tools import (
+    NOTHING_MORE,
+    TOOL_NAMES,
+    Offer,
+    ToolRule,
+    read_denied,
+    read_tools,
+    with_skills,
+)
 from chargehand.domain.agent_wishes import Wishes, read_wishes
 from chargehand.domain.front_matter import Fields, line_of, load_front_matter, refuse
 from chargehand.domain.values import bytes_hash, plain_text
@@ -69,12 +77,19 @@ class AgentDefinition:
 
 
 def parse_definition(
-    text: str, *, agent_id: str | None = None, origin: str = "definition", path: str | None = None
+    text: str,
+    *,
+    agent_id: str | None = None,
+    origin: str = "definition",
+    path: str | None = None,
+    offer: Offer = NOTHING_MORE,
+    is_registered: bool = False,
 ) -> AgentDefinition:
     """Read a definition file. All that is wrong is told at once, with lines, as InvalidDefinition.
 
     `agent_id` overrides the slug that is otherwise made from `name`; `origin` is what messages call the file. A
-    file without a name gets the one that `path`, or else `agent_id`, has.
+    file without a name gets the one that `path`, or else `agent_id`, has. `offer`: what the service has beside the
+    tools that are always there; with `is_registered` a text is read even when all that it lists is gone.
     """
     if len(text.encode("utf-8", "replace")) > MAX_DEFINITION_BYTES:
         raise InvalidDefinition(
@@ -91,10 +106,11 @@ def parse_definition(
     fields = mapped(written)
     name = _name(fields, path, agent_id, findings, refused)
     description = _description(fields, body, findings)
-    listed = read_tools(fields.values.get("tools"), findings, refused)
-    denied = read_denied(fields.values.get("disallowedTools"), findings)
+    listed = read_tools(fields.values.get("tools"), findings, findings if is_registered else refused, offer)
+    denied = read_denied(fields.values.get("disallowedTools"), findings, offer)
     block = read_block(fields.values.get("chargehand"), refused)
     wishes = read_wishes(fields.values, findings)
+    listed = with_skills(listed, wishes.skills, findings, offer)
     slug = agent_id or _slug(name, path)
     if name and not AGENT_ID.fullmatch(slug):
         refused.append(

@@ -9,6 +9,7 @@ import re
 from collections.abc import Sequence
 from fnmatch import fnmatchcase
 from posixpath import normpath
+from urllib.parse import urlsplit
 
 from chargehand.domain.agent_tools import ToolRule
 from chargehand.domain.values import JsonObject
@@ -47,18 +48,33 @@ def _subject(tool: str, arguments: JsonObject) -> str | None:
         if tool == "Bash"
         else ("subagent_type",)
         if tool == "Delegate"
+        else ("url",)
+        if tool == "WebFetch"
         else ("file_path", "path")
     )
     found = next((arguments[key] for key in keys if key in arguments), None)
     if not isinstance(found, str) or tool in ("Bash", "Delegate"):
         return found if isinstance(found, str) else None
+    if tool == "WebFetch":
+        return _host(found)
     # Only a plain relative path is comparable; `./x` and `a//x` are written as a pattern would write them.
     return None if found.startswith("/") or ".." in found.split("/") else normpath(found)
+
+
+def _host(url: str) -> str | None:
+    """What `WebFetch(domain:x)` speaks of."""
+    try:
+        host = urlsplit(url).hostname
+    except ValueError:
+        return None
+    return f"domain:{host.rstrip('.')}" if host else None
 
 
 def _denies(rule: ToolRule, subject: str) -> bool:
     """Whether a denial speaks of this; of a command line it is held against each command in it."""
     parts = [part.strip() for part in _PARTS.split(subject)] if rule.tool == "Bash" else [subject]
+    if rule.tool == "WebFetch" and subject.endswith(f".{rule.pattern.removeprefix('domain:')}"):
+        return True  # Whoever may not ask a host may not ask one below it either.
     return any(_matches(rule.pattern, part) for part in parts)
 
 

@@ -5,13 +5,15 @@ refused, because running it with all tools or with none is both not what was wri
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import cast
 
 from chargehand.errors import Finding
 
-TOOL_NAMES = ("Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite", "Delegate")
+TOOL_NAMES = (
+    "Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "BashOutput", "KillShell", "TodoWrite", "Delegate",
+)  # fmt: skip
 """The tools that a definition may name; `Task` and `Agent` are what other products call `Delegate`."""
 
 _WRITE, _SEARCH = ("Edit", "Write"), ("Grep", "Glob")
@@ -29,13 +31,28 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
     **dict.fromkeys(
         ("execute", "shell", "terminal", "run_shell_command", "runcommands", "runinterminal"), ("Bash",)
     ),
+    "taskoutput": ("BashOutput",),
+    **dict.fromkeys(("killbash", "taskstop"), ("KillShell",)),
     **dict.fromkeys(("todo", "todos", "todoread", "write_todos"), ("TodoWrite",)),
 }
 
+_FOLLOW: Mapping[str, tuple[str, ...]] = {"Edit": ("MultiEdit",), "Bash": ("BashOutput", "KillShell")}
+
+_OPTIONAL: Mapping[str, str] = {
+    **dict.fromkeys(("webfetch", "web_fetch", "fetch"), "WebFetch"),
+    **dict.fromkeys(("skill", "activate_skill"), "Skill"),
+}
+"""Tools that are there only where the operator's settings bring them."""
+
+_SKILLS_HINT = "the operator puts skills into the folder that CHARGEHAND_SKILLS_DIR names"
+_HINTS: Mapping[str, str] = {
+    "WebFetch": "the operator allows hosts with CHARGEHAND_FETCH_HOSTS",
+    "Skill": _SKILLS_HINT,
+}
+
 _ELSEWHERE = frozenset([
-    "websearch", "webfetch", "notebookedit", "bashoutput", "killshell", "killbash", "taskoutput",
-    "taskstop", "skill", "askuserquestion", "exitplanmode", "enterworktree", "listmcpresources",
-    "readmcpresource", "web", "fetch", "google_web_search", "web_fetch",
+    "websearch", "notebookedit", "askuserquestion", "exitplanmode", "enterworktree",
+    "listmcpresources", "readmcpresource", "web", "google_web_search",
 ])  # fmt: skip
 """Tools of other products that are not offered here; said apart from a name that nobody knows."""
 
@@ -59,8 +76,48 @@ class ToolList:
     mcp: tuple[str, ...] = ()
 
 
-def read_tools(value: object, findings: list[Finding], refused: list[Finding]) -> ToolList:
-    """The list under `tools`; absent or `*` is all."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Offer:
+    """What a service has beside `TOOL_NAMES`: by its settings, and of the operator's own.
+
+    `skills` is None where nobody knows which there are: away from the service.
+    """
+
+    optional: tuple[str, ...] = ()
+    own: frozenset[str] = frozenset()
+    skills: frozenset[str] | None = None
+
+
+NOTHING_MORE = Offer()
+
+
+def is_taken(name: str) -> bool:
+    """Whether a name, or a spelling of it, means a tool of the service or of an MCP server already."""
+    spelling = name.lower()
+    return (
+        spelling in _SPELLINGS
+        or spelling in _OPTIONAL
+        or spelling in _ELSEWHERE
+        or spelling.startswith("mcp_")
+    )
+
+
+def with_skills(listed: ToolList, skills: Sequence[str], findings: list[Finding], offer: Offer) -> ToolList:
+    """Whoever names skills may load them, whether the tool for it is listed or not."""
+    findings.extend(
+        Finding(where="skills", message=f"there is no skill {name[:100]!r} here", hint=_SKILLS_HINT)
+        for name in skills
+        if offer.skills is not None and name not in offer.skills
+    )
+    if not skills or "Skill" not in offer.optional or "Skill" in listed.tools:
+        return listed
+    return replace(listed, tools=(*listed.tools, "Skill"))
+
+
+def read_tools(
+    value: object, findings: list[Finding], refused: list[Finding], offer: Offer = NOTHING_MORE
+) -> ToolList:
+    """The list under `tools`; absent or `*` is all but the operator's own, which are given by name only."""
     names = _names(value)
     if names is None:
         refused.append(
@@ -69,10 +126,11 @@ def read_tools(value: object, findings: list[Finding], refused: list[Finding]) -
         return ToolList()
     if value is None or any(name in ("*", "all") for name in names):
         rest = [name for name in names if name not in ("*", "all")]
-        found = _resolve(rest, "tools", [])
-        return ToolList(tools=TOOL_NAMES, rules=(), mcp=found.mcp)
+        found = _resolve(rest, "tools", [], offer)
+        own = tuple(tool for tool in found.tools if tool in offer.own)
+        return ToolList(tools=(*TOOL_NAMES, *offer.optional, *own), rules=(), mcp=found.mcp)
     unknown: list[Finding] = []
-    found = _resolve(names, "tools", unknown)
+    found = _resolve(names, "tools", unknown, offer)
     (refused if names and not (found.tools or found.mcp) else findings).extend(unknown)
     findings.extend(
         Finding(where="tools", message=f"{rule.tool}({rule.pattern}) narrows what a model may call")
@@ -81,7 +139,7 @@ def read_tools(value: object, findings: list[Finding], refused: list[Finding]) -
     return found
 
 
-def read_denied(value: object, findings: list[Finding]) -> ToolList:
+def read_denied(value: object, findings: list[Finding], offer: Offer = NOTHING_MORE) -> ToolList:
     """The list under `disallowedTools`; what is not known here needs no denying."""
     names = _names(value)
     if names is None:
@@ -90,18 +148,18 @@ def read_denied(value: object, findings: list[Finding]) -> ToolList:
         )
         return ToolList()
     if any(name in ("*", "all") for name in names):
-        return ToolList(tools=TOOL_NAMES)
-    found = _resolve(names, "disallowedTools", [])
+        return ToolList(tools=(*TOOL_NAMES, *offer.optional, *offer.own))
+    found = _resolve(names, "disallowedTools", [], offer)
     ruled = [rule.tool for rule in found.rules]
     findings.extend(
         Finding(where="disallowedTools", message=f"{rule.tool}({rule.pattern}) is denied to a model")
         for rule in found.rules
     )
-    plain = {tool for name in names if not _RULE.fullmatch(name) for tool in _spelt(name)}
+    plain = {tool for name in names if not _RULE.fullmatch(name) for tool in _spelt(name, offer)}
     kept = tuple(tool for tool in found.tools if tool not in ruled or tool in plain)
-    # Whoever may not edit may not make several edits at once either.
-    several = ("MultiEdit",) if "Edit" in kept else ()
-    return ToolList(tools=(*kept, *several), rules=found.rules, mcp=found.mcp)
+    # Whoever may not edit may not make several edits at once either; without Bash there is nothing to look after.
+    follow = [more for tool, others in _FOLLOW.items() if tool in kept for more in others]
+    return ToolList(tools=(*kept, *follow), rules=found.rules, mcp=found.mcp)
 
 
 def split_names(text: str) -> list[str]:
@@ -135,12 +193,16 @@ def _names(value: object) -> list[str] | None:
     return None
 
 
-def _spelt(name: str) -> tuple[str, ...]:
+def _spelt(name: str, offer: Offer = NOTHING_MORE) -> tuple[str, ...]:
     spelling = name.lower()
+    if name in offer.own:
+        return (name,)
+    if spelling in _OPTIONAL:
+        return tuple(tool for tool in (_OPTIONAL[spelling],) if tool in offer.optional)
     return _SPELLINGS.get(spelling) or _SPELLINGS.get(spelling.rpartition("/")[2], ())
 
 
-def _resolve(names: list[str], where: str, unknown: list[Finding]) -> ToolList:
+def _resolve(names: list[str], where: str, unknown: list[Finding], offer: Offer) -> ToolList:
     tools: dict[str, None] = {}
     rules: dict[ToolRule, None] = {}
     mcp: dict[str, None] = {}
@@ -150,13 +212,18 @@ def _resolve(names: list[str], where: str, unknown: list[Finding]) -> ToolList:
         if name.startswith(("mcp__", "mcp_")):
             mcp[written] = None
             continue
-        spelt = _spelt(name)
+        spelt = _spelt(name, offer)
         tools.update(dict.fromkeys(spelt))
         if pattern:
             rules.update({ToolRule(tool=tool, pattern=pattern): None for tool in spelt})
         if not spelt:
-            known = name.lower() in _ELSEWHERE
+            known = name.lower() in _ELSEWHERE or name.lower() in _OPTIONAL
             message = f"the tool {name!r} is not offered here" if known else f"there is no tool {name!r}"
-            hint = "" if known else "one of: " + ", ".join(TOOL_NAMES)
+            wanted = _HINTS.get(_OPTIONAL.get(name.lower(), ""), "")
+            hint = (
+                wanted
+                if known
+                else "one of: " + ", ".join([*TOOL_NAMES, *offer.optional, *sorted(offer.own)])
+            )
             unknown.append(Finding(where=where, message=message, hint=hint))
     return ToolList(tools=tuple(tools), rules=tuple(rules), mcp=tuple(mcp))

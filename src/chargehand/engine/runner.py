@@ -49,7 +49,9 @@ from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.journal import Journal
 from chargehand.service.upkeep import timed_out
+from chargehand.tools.background import Background
 from chargehand.tools.base import Tool, ToolContext
+from chargehand.tools.catalogue import tools_of
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Quota, Workspace
@@ -164,6 +166,8 @@ class Runner:
             hands = hands.for_round(task, await failures_before(hands))
             while True:
                 result = await runtime.run(hands)
+                # What still runs could change the files while they are checked.
+                await hands.tools.background.end_all()
                 hands.steps.require_same_way()
                 if not definition.block.deliverables:
                     return Completed(result=result)
@@ -190,22 +194,24 @@ class Runner:
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
             reads = _what_was_read(recorded, enforced=must_read)
-            yield Hands(
-                task=task,
-                definition=definition,
-                steps=DurableSteps(task, self.journal, recorded, before_new),
-                attempts=self.attempts,
-                deliveries=self.deliveries,
-                clock=self.clock,
-                catalogue={name: tool for name, tool in self.catalogue.items() if name in definition.tools},
-                tools=ToolContext(
-                    workspace=workspace,
-                    sandbox=self.sandbox,
-                    limits=self.limits,
-                    task_id=task.id,
-                    reads=reads,
-                ),
-            )
+            async with Background() as background:
+                yield Hands(
+                    task=task,
+                    definition=definition,
+                    steps=DurableSteps(task, self.journal, recorded, before_new),
+                    attempts=self.attempts,
+                    deliveries=self.deliveries,
+                    clock=self.clock,
+                    catalogue=tools_of(self.catalogue, definition),
+                    tools=ToolContext(
+                        workspace=workspace,
+                        sandbox=self.sandbox,
+                        limits=self.limits,
+                        task_id=task.id,
+                        reads=reads,
+                        background=background,
+                    ),
+                )
 
     def _seconds_left(self, task: Task) -> float | None:
         if task.deadline_at is None:

@@ -12,8 +12,7 @@ from chargehand.runtimes.base import Hands, all_or_wait, settled
 from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool
 from chargehand.runtimes.model_prompts import plain_json
 from chargehand.runtimes.tool_steps import refuse, run_tool
-
-READ_ONLY = frozenset({"Read", "Glob", "Grep"})
+from chargehand.tools.base import Risk
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,7 +38,8 @@ class ToolCalls:
     async def results(self, turn: int, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
         """What the calls of one answer came to. What must wait does so when all others have been done."""
         work = [settled(self._returned(turn, index, call)) for index, call in enumerate(calls)]
-        side_by_side = READ_ONLY | DELEGATION_NAMES
+        reading = {name for name, tool in self.hands.catalogue.items() if tool.risk is Risk.READ}
+        side_by_side = reading | DELEGATION_NAMES
         if all(call.tool_name in side_by_side for call in calls):
             return all_or_wait(await asyncio.gather(*work))
         # One after the other: a later call may build on an earlier.

@@ -4,6 +4,7 @@ from typing import TypeVar, cast
 
 from chargehand.domain.values import JsonObject, JsonValue, canonical, plain_text
 from chargehand.runtimes.base import Hands
+from chargehand.tools.skills import SkillTool
 
 Json = TypeVar("Json", bound=JsonValue)
 
@@ -14,8 +15,10 @@ _PLACE = (
 
 
 def system_prompt(hands: Hands) -> str:
-    """The definition's body, then what is true of every agent here."""
-    return f"{hands.definition.body.strip()}\n\n{_PLACE}"
+    """The definition's body, then what is true of every agent here, then the skills that it may load."""
+    skills = hands.catalogue.get("Skill")
+    listing = skills.listing() if isinstance(skills, SkillTool) else ""
+    return "\n\n".join(part for part in (hands.definition.body.strip(), _PLACE, listing) if part)
 
 
 def brief(hands: Hands) -> str:

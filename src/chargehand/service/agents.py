@@ -7,6 +7,7 @@ from difflib import get_close_matches
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition, parse_definition
+from chargehand.domain.agent_tools import NOTHING_MORE, Offer
 from chargehand.errors import AgentNotFound, InvalidDefinition
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.store import agents
@@ -19,6 +20,7 @@ class Agents:
 
     db: Database
     runtimes: RuntimeDirectory
+    offer: Offer = NOTHING_MORE
     _current: dict[tuple[str, str], AgentDefinition] = field(
         default_factory=dict[tuple[str, str], AgentDefinition]
     )
@@ -35,7 +37,9 @@ class Agents:
         available yet is registered all the same; tasks for it are refused.
         """
         who.require(Scope.AGENTS_WRITE)
-        definition = parse_definition(text, agent_id=agent_id, origin=agent_id or "the definition")
+        definition = parse_definition(
+            text, agent_id=agent_id, origin=agent_id or "the definition", offer=self.offer
+        )
         self.runtimes.check_definition(definition)
         async with self.db.write() as tx:
             changed = await agents.publish(
@@ -58,7 +62,7 @@ class Agents:
                 raise InvalidDefinition(f"{origin}: {error}", findings=error.findings) from error
 
     async def _is_known(self, who: Principal, text: str) -> bool:
-        definition = parse_definition(text)
+        definition = parse_definition(text, offer=self.offer)
         async with self.db.read() as tx:
             return await agents.source(tx, who.tenant, definition.id, definition.version) is not None
 
@@ -71,9 +75,7 @@ class Agents:
             if source is None:
                 raise await self._not_found(who, agent_id)
             # What was published while this read went on is newer and stays.
-            found = self._current.setdefault(
-                (who.tenant, agent_id), parse_definition(source, agent_id=agent_id)
-            )
+            found = self._current.setdefault((who.tenant, agent_id), self._stored(source, agent_id))
         return found
 
     async def version(self, tenant: str, agent_id: str, version: str) -> AgentDefinition:
@@ -85,7 +87,7 @@ class Agents:
                 source = await agents.source(tx, tenant, agent_id, version)
             if source is None:
                 raise AgentNotFound(f"agent {agent_id!r} has no version {version[:12]!r}")
-            found = self._versions[key] = parse_definition(source, agent_id=agent_id)
+            found = self._versions[key] = self._stored(source, agent_id)
         return found
 
     async def version_for(self, tenant: str, agent_id: str) -> AgentDefinition:
@@ -110,8 +112,12 @@ class Agents:
         known = self._current.get((tenant, agent_id))
         if known is not None and known.source == source:
             return known
-        found = parse_definition(source, agent_id=agent_id)
+        found = self._stored(source, agent_id)
         return found if known is not None else self._current.setdefault((tenant, agent_id), found)
+
+    def _stored(self, source: str, agent_id: str) -> AgentDefinition:
+        """A registered text, read with the tools that there are now: some may be gone since it was registered."""
+        return parse_definition(source, agent_id=agent_id, offer=self.offer, is_registered=True)
 
     async def versions(self, who: Principal, agent_id: str) -> list[tuple[str, datetime]]:
         """(version, since when), newest first."""

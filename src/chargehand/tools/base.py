@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import InvalidInput, PayloadTooLarge, SandboxUnavailable, ToolError
+from chargehand.tools.background import Background
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Workspace
@@ -23,8 +24,21 @@ MAX_CONTENT_CHARACTERS = 120_000
 MAX_NAMED_PROBLEMS = 8
 
 
+class Risk(StrEnum):
+    """The most that a call of a tool can do; policies judge by it, and reading calls run side by side."""
+
+    READ = "read"
+    """It changes nothing that the work or anybody else depends on."""
+    WRITE = "write"
+    """It changes files of the workspace."""
+    EXECUTE = "execute"
+    """It runs code: commands in the sandbox, or the operator's own functions."""
+    NETWORK = "network"
+    """It talks to other machines: what the agent knows can leave, what comes back is not to be trusted."""
+
+
 class AfterCrash(StrEnum):
-    """What happens to a call that was in flight when its worker died."""
+    """A tool's idempotency: what happens to a call that was in flight when its worker died."""
 
     REPEAT = "repeat"
     """Run it again: the second run finds what the first one left and comes to the same end."""
@@ -42,6 +56,8 @@ class ToolContext:
     limits: SandboxLimits
     task_id: str
     reads: ReadLedger
+    background: Background = field(default_factory=Background)
+    """Commands that go on while the agent does; whoever makes the context ends them with it."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -69,6 +85,8 @@ class Tool(Protocol):
     @property
     def arguments(self) -> type[BaseModel]: ...
     @property
+    def risk(self) -> Risk: ...
+    @property
     def after_crash(self) -> AfterCrash: ...
 
     async def __call__(self, context: ToolContext, arguments: BaseModel) -> ToolResult: ...
@@ -84,6 +102,7 @@ class FunctionTool(Generic[Arguments]):
     name: str
     description: str
     arguments: type[Arguments]
+    risk: Risk
     after_crash: AfterCrash
     run: Callable[[ToolContext, Arguments], Awaitable[ToolResult]]
 

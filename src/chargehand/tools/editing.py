@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from chargehand.errors import ToolError
-from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
 from chargehand.tools.disk_errors import FileChanged
 from chargehand.tools.edits import Replacement, replace_all
 from chargehand.tools.entries import EntryKind
@@ -119,6 +119,7 @@ EDIT = FunctionTool(
         " once, or set `replace_all`. An empty `old_string` creates a new file."
     ),
     arguments=EditArguments,
+    risk=Risk.WRITE,
     # The new text may hold the old one, so a second run cannot tell whether the first one took place.
     after_crash=AfterCrash.REPORT,
     run=_edit,
@@ -131,6 +132,7 @@ MULTI_EDIT = FunctionTool(
         " all are made or none. Each follows the rules of Edit."
     ),
     arguments=MultiEditArguments,
+    risk=Risk.WRITE,
     after_crash=AfterCrash.REPORT,
     run=_multi_edit,
 )

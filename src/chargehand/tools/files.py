@@ -10,7 +10,7 @@ from pydantic import Field
 
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
-from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
 from chargehand.tools.disk_errors import FileMissing
 from chargehand.tools.entries import MIB, Content, Entry, EntryKind
 from chargehand.tools.ledger import Stamp
@@ -160,6 +160,7 @@ READ = FunctionTool(
         " not shown: use Glob to list, Bash to look into binary files."
     ),
     arguments=ReadArguments,
+    risk=Risk.READ,
     after_crash=AfterCrash.REPEAT,
     run=_read,
 )
@@ -171,6 +172,7 @@ WRITE = FunctionTool(
         " have been read in this task and not changed since; to change a part of it, use Edit."
     ),
     arguments=WriteArguments,
+    risk=Risk.WRITE,
     # A second run finds the content already there and changes nothing.
     after_crash=AfterCrash.REPEAT,
     run=_write,

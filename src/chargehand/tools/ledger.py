@@ -1,4 +1,4 @@
-"""What a task has seen of each file: the ground of read-before-edit and of noticing changes.
+"""What a task has seen of each file: the ground of read-before-edit and of noticing changes. And what it started.
 
 Rule: the ledger learns from results alone, so that replaying a journal's results rebuilds it.
 """
@@ -34,9 +34,13 @@ class ReadLedger:
 
     enforced: bool = True
     _seen: dict[str, Stamp] = field(default_factory=dict[str, Stamp])
+    _started: set[str] = field(default_factory=set[str])
 
     def learn(self, details: Mapping[str, object]) -> None:
-        """Take note of a result that names a file and its stamp; any other result is passed over."""
+        """Take note of a result that names a file and its stamp, or a command in the background."""
+        shell_id = details.get("shell_id")
+        if isinstance(shell_id, str):
+            self._started.add(shell_id)
         path, size, digest = details.get("path"), details.get("bytes"), details.get("sha256")
         if isinstance(path, str) and isinstance(size, int) and isinstance(digest, str):
             self._seen[path] = Stamp(size_bytes=size, sha256=digest)
@@ -44,3 +48,7 @@ class ReadLedger:
     def last_seen(self, path: str) -> Stamp | None:
         """The stamp of the path when the task last read or wrote it; None when it never did."""
         return self._seen.get(path)
+
+    def has_started(self, shell_id: str) -> bool:
+        """Whether this task, in any of its attempts, has had a command of this id in the background."""
+        return shell_id in self._started

@@ -12,7 +12,7 @@ from pydantic import ConfigDict, Field, ValidationError
 
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ToolError
-from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
 from chargehand.tools.disk_errors import FileChanged
 from chargehand.tools.entries import MIB
 from chargehand.tools.ledger import Stamp
@@ -95,6 +95,8 @@ PLAN = FunctionTool(
         " time, with one todo in progress at most; mark each completed as soon as it is."
     ),
     arguments=TodoWriteArguments,
+    # The list is the agent's own note: nobody need be asked before it is written.
+    risk=Risk.READ,
     # The same list again is the same list.
     after_crash=AfterCrash.REPEAT,
     run=_todo_write,

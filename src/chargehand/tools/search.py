@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, StringConstraints
 
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
-from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
 from chargehand.tools.entries import MIB, Entry, EntryKind
 from chargehand.tools.globs import Glob, State, parse_glob
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath, listed, shown
@@ -239,6 +239,7 @@ GLOB = FunctionTool(
         " not matter; .git is looked into only when the pattern names it."
     ),
     arguments=GlobArguments,
+    risk=Risk.READ,
     after_crash=AfterCrash.REPEAT,
     run=_glob,
 )
@@ -250,6 +251,7 @@ GREP = FunctionTool(
         " .gitignore names, binary files and .git are left out."
     ),
     arguments=GrepArguments,
+    risk=Risk.READ,
     after_crash=AfterCrash.REPEAT,
     run=_grep,
 )

@@ -6,6 +6,7 @@ Rule: the agent is always told how the command ended, and where the output is th
 import asyncio
 import hashlib
 import os
+import re
 import shutil
 from dataclasses import dataclass, replace
 
@@ -13,7 +14,8 @@ from pydantic import Field
 
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
-from chargehand.tools.base import AfterCrash, FunctionTool, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.background import LONGEST_SECONDS
+from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath
 from chargehand.tools.sandbox.base import Ended, EndedBy, SandboxCommand
 from chargehand.tools.workspace import Workspace
@@ -24,6 +26,11 @@ MAX_SHOWN_CHARACTERS = 30_000
 MAX_SHOWN_OF_A_FAILURE = 10_000
 """A failure shows its beginning and its end: errors stand at either."""
 
+_SAY_NO = frozenset(
+    {"grep", "egrep", "fgrep", "rg", "find", "diff", "cmp", "test", "[", "git diff", "git grep"}
+)
+_BETWEEN_COMMANDS = re.compile(r"\s*(?:&&|\|\||[;|\n])\s*")
+
 OUTPUT_FOLDER = LogicalPath((SERVICE_FOLDER, "output"))
 
 
@@ -31,16 +38,23 @@ class BashArguments(ToolArguments):
     command: str = Field(
         min_length=1, max_length=100_000, description="The command line, run by bash in the workspace."
     )
-    timeout: int = Field(
-        default=DEFAULT_TIMEOUT_MS,
+    timeout: int | None = Field(
+        default=None,
         ge=1,
         le=MAX_TIMEOUT_MS,
-        description="Milliseconds until it is ended, with all that it started.",
+        description=(
+            "Milliseconds until it is ended, with all that it started; without it"
+            f" {DEFAULT_TIMEOUT_MS:,}, or in the background as long as you work."
+        ),
     )
     description: str = Field(
         default="",
         max_length=1_000,
         description="What the command is for, in a few words, for those who watch.",
+    )
+    run_in_background: bool = Field(
+        default=False,
+        description="Answer at once with an id for BashOutput and KillShell, and let it run while you go on.",
     )
 
 
@@ -52,13 +66,21 @@ class Shown:
     left_out_characters: int
 
 
-def shell_argv(command: str, *, is_windows: bool, bash: str | None) -> tuple[str, ...]:
-    """How a command line is run: by bash, and on Windows without one by PowerShell."""
+def shell_argv(
+    command: str, *, is_windows: bool, bash: str | None, is_merged: bool = False
+) -> tuple[str, ...]:
+    """How a command line is run: by bash, and on Windows without one by PowerShell.
+
+    `is_merged`: what it writes to standard error comes out with the rest, in order.
+    """
     if not is_windows:
-        return ("/bin/bash", "-c", command)
+        bash = "/bin/bash"
     if bash is not None:
-        return (bash, "-c", command)
-    return ("powershell.exe", "-NoProfile", "-NonInteractive", "-Command", command)
+        # As an argument of its own, so that the command line is read exactly as it would be otherwise.
+        merged = (bash, "-c", 'exec "$0" -c "$1" 2>&1', bash, command)
+        return merged if is_merged else (bash, "-c", command)
+    told = f"& {{ {command} }} 2>&1" if is_merged else command
+    return ("powershell.exe", "-NoProfile", "-NonInteractive", "-Command", told)
 
 
 def shown_of(output: str, *, failed: bool) -> Shown:
@@ -77,21 +99,16 @@ def shown_of(output: str, *, failed: bool) -> Shown:
 async def _bash(context: ToolContext, arguments: BashArguments) -> ToolResult:
     if "\0" in arguments.command:
         raise ToolError("the command holds a NUL character, which no shell takes: remove it")
-    is_windows = os.name == "nt"
-    bash = shutil.which("bash") if is_windows else None
-    seconds = arguments.timeout / 1000
-    ended = await context.sandbox.run(
-        SandboxCommand(
-            argv=shell_argv(arguments.command, is_windows=is_windows, bash=bash),
-            workspace=context.workspace.folder,
-            limits=replace(context.limits, wall_seconds=seconds),
-        )
-    )
-    output = _text(ended)
-    shown = shown_of(output, failed=not ended.succeeded)
+    if arguments.run_in_background:
+        return _begun(context, arguments)
+    seconds = (arguments.timeout or DEFAULT_TIMEOUT_MS) / 1000
+    ended = await context.sandbox.run(_command(context, arguments, seconds, is_merged=False))
+    output = text_of(ended.stdout, ended.stderr)
+    is_error = not ended.succeeded and not _says_no(arguments.command, ended)
+    shown = shown_of(output, failed=is_error)
     kept = None
     if shown.left_out_characters or ended.dropped_bytes:
-        kept = await asyncio.to_thread(_keep, context.workspace, output)
+        kept = await keep_output(context.workspace, output)
     details: JsonObject = {
         "exit_code": ended.exit_code,
         "ended_by": ended.ended_by.value,
@@ -100,21 +117,53 @@ async def _bash(context: ToolContext, arguments: BashArguments) -> ToolResult:
         "output_file": str(kept) if kept is not None else None,
         "sandbox_level": context.sandbox.level.value,
     }
-    told = [_fate(ended, seconds), *_cuts(shown, ended, kept), *await _fullness(context.workspace)]
+    told = [fate_of(ended, seconds), *_cuts(shown, ended, kept), *await fullness_of(context.workspace)]
     parts = [shown.text.rstrip("\n"), *(note for note in told if note)]
     return ToolResult(
         content="\n".join(part for part in parts if part) or "[no output]",
         details=details,
-        is_error=not ended.succeeded,
+        is_error=is_error,
     )
 
 
-def _text(ended: Ended) -> str:
-    streams = (stream.decode(errors="replace").replace("\0", "") for stream in (ended.stdout, ended.stderr))
-    return "\n".join(stream.removesuffix("\n") for stream in streams if stream)
+def _begun(context: ToolContext, arguments: BashArguments) -> ToolResult:
+    seconds = arguments.timeout / 1000 if arguments.timeout else LONGEST_SECONDS
+    command = _command(context, arguments, seconds, is_merged=True)
+    begun = context.background.start(context.sandbox, command, arguments.command)
+    return ToolResult(
+        content=f"It runs in the background as {begun.shell_id}. Read its output with BashOutput, end it with"
+        " KillShell; it ends with your work at the latest.",
+        details={"shell_id": begun.shell_id, "sandbox_level": context.sandbox.level.value},
+    )
 
 
-def _fate(ended: Ended, seconds: float) -> str:
+def _command(
+    context: ToolContext, arguments: BashArguments, seconds: float, *, is_merged: bool
+) -> SandboxCommand:
+    is_windows = os.name == "nt"
+    bash = shutil.which("bash") if is_windows else None
+    return SandboxCommand(
+        argv=shell_argv(arguments.command, is_windows=is_windows, bash=bash, is_merged=is_merged),
+        workspace=context.workspace.folder,
+        limits=replace(context.limits, wall_seconds=seconds),
+    )
+
+
+def _says_no(command: str, ended: Ended) -> bool:
+    """Whether exit code 1 is an answer (nothing found, files differ) and no failure."""
+    if ended.ended_by is not EndedBy.EXIT or ended.exit_code != 1:
+        return False
+    last = _BETWEEN_COMMANDS.split(command.strip())[-1].split()
+    return bool(last) and (last[0] in _SAY_NO or " ".join(last[:2]) in _SAY_NO)
+
+
+def text_of(*streams: bytes) -> str:
+    """What a command wrote, as text that can be stored."""
+    texts = (stream.decode(errors="replace").replace("\0", "") for stream in streams)
+    return "\n".join(text.removesuffix("\n") for text in texts if text)
+
+
+def fate_of(ended: Ended, seconds: float | None) -> str:
     """Empty when all went well."""
     match ended.ended_by:
         case EndedBy.EXIT:
@@ -122,8 +171,9 @@ def _fate(ended: Ended, seconds: float) -> str:
         case EndedBy.SIGNAL:
             return f"[ended by signal {ended.signal}, exit code {ended.exit_code}]"
         case EndedBy.TIMEOUT:
+            after = f" after {seconds:g} s" if seconds is not None else ""
             return (
-                f"[timed out after {seconds:g} s and was ended, with all that it started;"
+                f"[timed out{after} and was ended, with all that it started;"
                 f" `timeout` can be up to {MAX_TIMEOUT_MS} ms]"
             )
         case EndedBy.CPU:
@@ -145,8 +195,12 @@ def _cuts(shown: Shown, ended: Ended, kept: LogicalPath | None) -> list[str]:
     return notes
 
 
-def _keep(workspace: Workspace, output: str) -> LogicalPath | None:
+async def keep_output(workspace: Workspace, output: str) -> LogicalPath | None:
     """Put the output into the workspace, by its hash; None when there is no room for it."""
+    return await asyncio.to_thread(_keep, workspace, output)
+
+
+def _keep(workspace: Workspace, output: str) -> LogicalPath | None:
     content = output.encode()
     path = OUTPUT_FOLDER.child(f"bash-{hashlib.sha256(content).hexdigest()[:12]}.txt")
     try:
@@ -156,7 +210,7 @@ def _keep(workspace: Workspace, output: str) -> LogicalPath | None:
     return path
 
 
-async def _fullness(workspace: Workspace) -> list[str]:
+async def fullness_of(workspace: Workspace) -> list[str]:
     """What the command wrote past the file tools is measured here; a full workspace is said at once."""
     usage = await asyncio.to_thread(workspace.usage)
     quota = workspace.quota
@@ -176,9 +230,10 @@ BASH = FunctionTool(
     description=(
         "Run a command line with bash in the workspace's sandbox: no network but the sandbox's own loopback,"
         " a private HOME and TMPDIR that are gone afterwards. Each call is a new shell; nothing that it"
-        " starts outlives it."
+        " starts outlives it. What takes long or serves goes into the background with `run_in_background`."
     ),
     arguments=BashArguments,
+    risk=Risk.EXECUTE,
     # A command may do anything: run twice, it may do it twice.
     after_crash=AfterCrash.REPORT,
     run=_bash,

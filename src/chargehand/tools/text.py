@@ -10,6 +10,16 @@ from chargehand.errors import ToolError
 from chargehand.tools.edits import Replacement
 from chargehand.tools.paths import LogicalPath, shown
 
+_IMAGE = "its size and kind can be had with Bash (file, identify)"
+_NOT_TEXT = (
+    (b"\x89PNG\r\n", ("a PNG image", _IMAGE)),
+    (b"\xff\xd8\xff", ("a JPEG image", _IMAGE)),
+    (b"GIF87a", ("a GIF image", _IMAGE)),
+    (b"GIF89a", ("a GIF image", _IMAGE)),
+    (b"%PDF-", ("a PDF document", "get its text with Bash (pdftotext)")),
+)
+"""What starts so is no text, even where it holds no NUL."""
+
 _WIDE_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
@@ -39,6 +49,11 @@ def decode(data: bytes, path: LogicalPath) -> Text:
     """Decode a file for reading; bytes that are no UTF-8 become U+FFFD. ToolError when it is no text."""
     if data.startswith(_WIDE_MARKS):
         raise ToolError(f"{shown(path)} is UTF-16 text; convert it first: iconv -f UTF-16 -t UTF-8 in Bash")
+    kind = next((kind for start, kind in _NOT_TEXT if data.startswith(start)), None)
+    if kind is not None:
+        raise ToolError(
+            f"{shown(path)} is {kind[0]} of {len(data):,} bytes, which is not shown here; {kind[1]}"
+        )
     if b"\x00" in data:
         raise ToolError(
             f"{shown(path)} is a binary file of {len(data):,} bytes; look at it with Bash (file, xxd)"

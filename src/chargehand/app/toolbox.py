@@ -1,0 +1,72 @@
+"""The tools of this service: those that it brings, those that its settings allow, and the operator's own."""
+
+import importlib
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import entry_points
+
+from chargehand.domain.agent_tools import Offer, is_taken
+from chargehand.errors import InvalidInput
+from chargehand.settings import Settings
+from chargehand.tools.addresses import HostRules
+from chargehand.tools.base import Tool
+from chargehand.tools.catalogue import catalogue
+from chargehand.tools.fetching import web_fetch
+from chargehand.tools.guarded_http import GuardedHttp
+from chargehand.tools.python import tool_of
+from chargehand.tools.skills import SkillTool, find_skills
+
+ENTRY_POINTS = "chargehand.tools"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Toolbox:
+    """The tools by name, and what definitions may say because of them."""
+
+    catalogue: Mapping[str, Tool]
+    offer: Offer
+
+
+def open_toolbox(settings: Settings) -> Toolbox:
+    """Find the skills and load the operator's tools. InvalidInput names what cannot be loaded."""
+    tools: dict[str, Tool] = dict(catalogue())
+    optional: list[str] = []
+    skills: frozenset[str] | None = None
+    if settings.fetch_hosts:
+        rules = HostRules(hosts=settings.fetch_hosts, private=settings.fetch_private_hosts)
+        optional.append("WebFetch")
+        tools["WebFetch"] = web_fetch(GuardedHttp(rules=rules))
+    if settings.skills_dir is not None:
+        found = find_skills(settings.skills_dir)
+        skills = frozenset(found)
+        optional.append("Skill")
+        tools["Skill"] = SkillTool(skills=found)
+    own: list[str] = []
+    for place, one in _own(settings):
+        if is_taken(one.name) or one.name in tools:
+            raise InvalidInput(f"the tool {one.name!r} of {place} has a name that is taken; give it another")
+        own.append(one.name)
+        tools[one.name] = one
+    return Toolbox(catalogue=tools, offer=Offer(optional=tuple(optional), own=frozenset(own), skills=skills))
+
+
+def _own(settings: Settings) -> Iterator[tuple[str, Tool]]:
+    """From installed packages' entry points, then from the settings, each with where it stands."""
+    for one in entry_points(group=ENTRY_POINTS):
+        place = f"the entry point {one.name} = {one.value}"
+        try:
+            found: object = one.load()
+        except Exception as error:
+            raise InvalidInput(f"{place} cannot be loaded: {type(error).__name__}: {error}") from error
+        yield place, tool_of(found, place)
+    for text in settings.tools:
+        module, colon, attribute = text.partition(":")
+        if not (colon and module and attribute):
+            raise InvalidInput(f"CHARGEHAND_TOOLS: {text!r} is not of the form package.module:function")
+        try:
+            found = getattr(importlib.import_module(module), attribute)
+        except Exception as error:
+            raise InvalidInput(
+                f"CHARGEHAND_TOOLS: {text!r} cannot be loaded: {type(error).__name__}: {error}"
+            ) from error
+        yield text, tool_of(found, text)

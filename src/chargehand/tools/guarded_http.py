@@ -1,0 +1,176 @@
+"""Requests to addresses that somebody else named: checked before each connection, bounded in all they bring.
+
+Rule: a name is resolved once, all of its addresses are checked, and one of those is what is connected to. The name
+is still what the certificate is checked against. Proxies and credentials of the environment are not used.
+"""
+
+import asyncio
+import socket
+import ssl
+import zlib
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from chargehand.errors import ToolError
+from chargehand.tools.addresses import HostRules
+
+if TYPE_CHECKING:
+    import httpcore2
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a name; a port, so that tests can answer as a hostile name server would."""
+
+MAX_BODY_BYTES = 5 * 1024 * 1024
+MAX_REDIRECTS = 5
+MAX_URL_CHARACTERS = 2_048
+CONNECT_SECONDS = 5.0
+TOTAL_SECONDS = 30.0
+_REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fetched:
+    """What an address answered. `location` is set when it sends elsewhere and that was not followed."""
+
+    url: str
+    status: int
+    content_type: str
+    body: bytes
+    is_cut: bool = False
+    location: str | None = None
+
+
+async def system_resolve(host: str, port: int) -> Sequence[str]:
+    """By the system's resolver."""
+    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(one[4][0]) for one in found))
+
+
+@dataclass(slots=True, kw_only=True)
+class GuardedHttp:
+    """A client for one set of rules. Its limits are per request, redirects included."""
+
+    rules: HostRules
+    resolve: Resolve = system_resolve
+    total_seconds: float = TOTAL_SECONDS
+    max_body_bytes: int = MAX_BODY_BYTES
+    _tls: ssl.SSLContext | None = field(default=None)
+
+    async def get(self, url: str, *, leaves_host: bool = True) -> Fetched:
+        """Get an address, following redirects; with `leaves_host=False` only those that stay on the host.
+
+        ToolError says what is wrong: the address, who it belongs to, the time, the connection.
+        """
+        try:
+            async with asyncio.timeout(self.total_seconds):
+                return await self._followed(url, leaves_host=leaves_host)
+        except TimeoutError:
+            raise ToolError(f"{_told(url)} did not answer within {self.total_seconds:g} s") from None
+
+    async def _followed(self, url: str, *, leaves_host: bool) -> Fetched:
+        place = self.checked(url)
+        for _ in range(MAX_REDIRECTS + 1):
+            answer = await self._once(place)
+            if answer.location is None:
+                return answer
+            target = urljoin(answer.url, answer.location)
+            if not leaves_host and urlsplit(target).hostname != place.hostname:
+                return answer
+            place = self.checked(target)
+        raise ToolError(f"{_told(url)} redirects more than {MAX_REDIRECTS} times")
+
+    def checked(self, url: str) -> SplitResult:
+        """The address in parts; ToolError when it is none that may be asked."""
+        if (
+            len(url) > MAX_URL_CHARACTERS
+            or not url.isascii()
+            or not url.isprintable()
+            or " " in url
+            or "\\" in url
+        ):
+            raise ToolError(f"{_told(url)} is no plain URL: at most {MAX_URL_CHARACTERS:,} ASCII characters")
+        try:
+            place = urlsplit(url)
+            host, port = place.hostname or "", place.port or _port_of(place)
+        except ValueError as error:
+            raise ToolError(f"{_told(url)} is no URL: {error}") from None
+        if place.scheme not in ("http", "https"):
+            raise ToolError(f"{_told(url)} is refused: only http and https are fetched")
+        if "@" in place.netloc:
+            raise ToolError("the URL holds a user name or password; leave them out")
+        if not host or not self.rules.allows(host, port):
+            may = ", ".join(self.rules.hosts) or "none"
+            raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows: {may}")
+        return place
+
+    async def _once(self, place: SplitResult) -> Fetched:
+        import httpcore2  # noqa: PLC0415 - a quarter of a second that a service without fetching does not pay
+
+        from chargehand.tools.guarded_network import GuardedNetwork  # noqa: PLC0415 - it needs httpcore2
+
+        if self._tls is None:
+            self._tls = await asyncio.to_thread(httpcore2.default_ssl_context)
+        waits = dict.fromkeys(("connect", "pool"), CONNECT_SECONDS) | dict.fromkeys(
+            ("read", "write"), self.total_seconds
+        )
+        pool = httpcore2.AsyncConnectionPool(
+            ssl_context=self._tls, network_backend=GuardedNetwork(self.rules, self.resolve)
+        )
+        url = place._replace(fragment="").geturl()
+        headers = [
+            ("host", place.netloc), ("user-agent", "chargehand"), ("accept", "text/*, application/json, */*;q=0.5"),
+            ("accept-encoding", "gzip, identity"), ("connection", "close"),
+        ]  # fmt: skip
+        try:
+            async with (
+                pool,
+                pool.stream("GET", url, headers=headers, extensions={"timeout": waits}) as answer,
+            ):
+                return await self._read(url, answer)
+        except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
+            what = str(error) or type(error).__name__
+            raise ToolError(f"{_told(url)} could not be fetched: {what[:300]}") from None
+
+    async def _read(self, url: str, answer: "httpcore2.Response") -> Fetched:
+        headers = {name.lower(): value.decode("latin-1") for name, value in reversed(answer.headers)}
+        location = headers.get(b"location") if answer.status in _REDIRECTS else None
+        body, is_cut = b"", False
+        if location is None:
+            body, is_cut = await self._body(
+                answer, headers.get(b"content-encoding", "identity").strip().lower()
+            )
+        return Fetched(
+            url=url,
+            status=answer.status,
+            content_type=headers.get(b"content-type", ""),
+            body=body,
+            is_cut=is_cut,
+            location=location,
+        )
+
+    async def _body(self, answer: "httpcore2.Response", encoding: str) -> tuple[bytes, bool]:
+        """At most `max_body_bytes`, of what is unpacked too: a small answer may unpack to a very large one."""
+        if encoding not in ("identity", "", "gzip", "x-gzip"):
+            raise ToolError(f"the answer is encoded as {encoding[:40]!r}, which is not read here")
+        unpack = zlib.decompressobj(wbits=31) if "gzip" in encoding else None
+        body = bytearray()
+        async for chunk in answer.aiter_stream():
+            room = self.max_body_bytes + 1 - len(body)
+            try:
+                body += unpack.decompress(chunk, room) if unpack is not None else chunk[:room]
+            except zlib.error as error:
+                raise ToolError(f"the answer says it is gzip and is not: {error}") from None
+            if len(body) > self.max_body_bytes:
+                return bytes(body[: self.max_body_bytes]), True
+        return bytes(body), False
+
+
+def _port_of(place: SplitResult) -> int:
+    return 443 if place.scheme == "https" else 80
+
+
+def _told(url: str) -> str:
+    """The address as messages show it."""
+    return repr(url[:200])
