@@ -61,6 +61,8 @@ class Settings(BaseSettings):
     """Other servers that speak a provider's protocol, by provider."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
+    selection_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long a model may take to pick the agent of a task for `auto`; 0: the ranking picks alone."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)

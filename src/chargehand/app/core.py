@@ -20,6 +20,7 @@ from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
+from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
@@ -81,6 +82,7 @@ class Core:
     runtimes: Runtimes
     engine: EmbeddedEngine | None
     sandbox: Sandbox | None
+    chooser: ModelChooser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +123,7 @@ async def open_core(
                 if core.engine is not None:
                     await core.engine.stop(settings.shutdown_grace_seconds)
                 await core.runtimes.model.close()
+                await core.chooser.close()
         finally:
             await db.stop()
     finally:
@@ -150,6 +153,7 @@ async def _build(
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, registered)
+    chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds)
     agents = Agents(db, runtimes)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes)
@@ -180,7 +184,9 @@ async def _build(
         folder=folder,
         db=db,
         agents=agents,
-        tasks=Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes)),
+        tasks=Tasks(
+            db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes), chooser
+        ),
         watch=Watch(db, blobs, signals),
         attempts=attempts,
         journal=journal,
@@ -189,6 +195,7 @@ async def _build(
         runtimes=runtimes,
         engine=door.engine,
         sandbox=sandbox,
+        chooser=chooser,
     )
 
 

@@ -16,7 +16,7 @@ from chargehand.domain.agent_block import block_as_data
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
 from chargehand.domain.task import FOREVER, Task
-from chargehand.domain.values import JsonValue
+from chargehand.domain.values import JsonObject, JsonValue
 
 Body = dict[str, Any]
 
@@ -41,9 +41,10 @@ def listed(items: Iterable[Body], **more: JsonValue) -> Body:
     return {"items": list(items), **more}
 
 
-def task_body(task: Task) -> Body:
-    """TaskBody."""
+def task_body(task: Task, selection: JsonObject | None = None) -> Body:
+    """TaskBody. `selection`: how the agent was picked, in the answer to a task for `auto`."""
     return {
+        **({} if selection is None else {"selection": selection}),
         "id": task.id,
         "agent_id": task.agent_id,
         "agent_version": task.agent_version,

@@ -167,6 +167,25 @@ class TaskErrorBody(_Answer):
     details: dict[str, Any]
 
 
+class CandidateBody(_Answer):
+    """An agent that a task for `auto` could have gone to."""
+
+    agent_id: str
+    score: float
+    """How well its name and description match; 0 is not at all."""
+
+
+class SelectionBody(_Answer):
+    """How the agent of a task for `auto` was picked."""
+
+    by: Literal["ranking", "model"]
+    why: str
+    candidates: list[CandidateBody]
+    """Best first, by the ranking."""
+    model: str | None = None
+    """The model that chose."""
+
+
 class TaskBody(_Answer):
     """A task as it stands."""
 
@@ -204,6 +223,8 @@ class TaskBody(_Answer):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    selection: SelectionBody | None = None
+    """How the agent was picked; only in the answer to a task for `auto`."""
 
 
 class TaskPage(_Answer):
