@@ -12,6 +12,7 @@ from chargehand.errors import Finding
 
 PERMISSION_MODES = ("default", "acceptEdits", "auto", "dontAsk", "bypassPermissions", "plan", "manual")
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+ISOLATIONS = ("worktree",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -37,7 +38,7 @@ def read_wishes(fields: Mapping[str, object], findings: list[Finding]) -> Wishes
         skills=_names(fields, "skills", findings),
         mcp_servers=_names(fields, "mcpServers", findings),
         background=_switch(fields, "background", findings),
-        isolation=_first(fields, "isolation", findings),
+        isolation=_choice(fields, "isolation", ISOLATIONS, findings),
         effort=_choice(fields, "effort", EFFORTS, findings),
     )
 

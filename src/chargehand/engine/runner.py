@@ -43,6 +43,7 @@ from chargehand.errors import (
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
 from chargehand.runtimes.delivery import check_all, failures_before, store_all
 from chargehand.runtimes.directory import Runtimes
+from chargehand.runtimes.isolation import bring_changes_back, has_own_workspace, make_own_workspace
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.agents import Agents
 from chargehand.service.attempts import Attempts
@@ -165,20 +166,29 @@ class Runner:
                 result = await runtime.run(hands)
                 hands.steps.require_same_way()
                 if not definition.block.deliverables:
-                    return Completed(result=result)
+                    return await self._completed(hands, result)
                 verdict = await check_all(hands)
                 if not verdict.failures:
                     await store_all(hands, verdict)
-                    return Completed(result=result)
+                    return await self._completed(hands, result)
                 if hands.task.round >= definition.block.repair_rounds:
                     return _checks_failed(verdict.failures)
                 failed = [one.as_data() for one in verdict.failures]
                 hands = hands.for_round(await self.attempts.next_round(hands.task, failed), verdict.failures)
 
+    async def _completed(self, hands: Hands, result: JsonValue) -> Outcome:
+        if has_own_workspace(hands.task):
+            shared = self.workspaces / await self.journal.parent_workspace(hands.task)
+            await bring_changes_back(hands, shared, self.quota)
+        return Completed(result=result)
+
     @asynccontextmanager
     async def _hands(self, task: Task, definition: AgentDefinition) -> AsyncGenerator[Hands, None]:
-        """Everything this attempt may use; the workspace is the tree's."""
-        folder = self.workspaces / task.root_id
+        """Everything this attempt may use; the workspace is the tree's, or the task's own copy of it."""
+        folder = self.workspaces / (task.workspace_id or task.root_id)
+        if has_own_workspace(task):
+            shared = self.workspaces / await self.journal.parent_workspace(task)
+            await make_own_workspace(task, shared, folder, self.quota)
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         except OSError as error:

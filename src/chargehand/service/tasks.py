@@ -286,8 +286,10 @@ def new_task(
     now: datetime,
     parent: Task | None = None,
     parent_step: str | None = None,
+    own_workspace: bool = False,
 ) -> Task:
     """A task as it is before anything happened to it."""
+    shared = parent.workspace_id if parent else None
     return Task(
         id=id,
         tenant=tenant,
@@ -311,7 +313,7 @@ def new_task(
         depth=parent.depth + 1 if parent else 0,
         context_id=context_id,
         follows_id=None,
-        workspace_id=parent.workspace_id if parent else None,
+        workspace_id=id if own_workspace else shared,
         traceparent=parent.traceparent if parent else None,
         output_schema=None,
         labels=labels,
