@@ -32,6 +32,7 @@ from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
+from chargehand.service.mcp_pins import McpPins
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.watch import Watch
@@ -42,6 +43,8 @@ from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
 from chargehand.tools.catalogue import catalogue
+from chargehand.tools.mcp_file import read_mcp_file
+from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 from chargehand.tools.workspace import Quota
@@ -83,6 +86,7 @@ class Core:
     engine: EmbeddedEngine | None
     sandbox: Sandbox | None
     chooser: ModelChooser
+    mcp_pins: McpPins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -159,6 +163,9 @@ async def _build(
     journal = Journal(db, clock, agents, hints, runtimes)
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
+    mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
+    mcp_pins.servers = mcp
     if with_engine:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         runner = Runner(
@@ -173,6 +180,7 @@ async def _build(
             quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
             workspaces=settings.workspaces_dir,
             clock=clock,
+            mcp=mcp,
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
@@ -196,6 +204,7 @@ async def _build(
         engine=door.engine,
         sandbox=sandbox,
         chooser=chooser,
+        mcp_pins=mcp_pins,
     )
 
 

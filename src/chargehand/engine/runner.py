@@ -52,6 +52,7 @@ from chargehand.service.journal import Journal
 from chargehand.service.upkeep import timed_out
 from chargehand.tools.base import Tool, ToolContext
 from chargehand.tools.ledger import ReadLedger
+from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Quota, Workspace
 
@@ -84,6 +85,7 @@ class Runner:
     quota: Quota
     workspaces: Path
     clock: Clock
+    mcp: McpTools | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def carry(self, task: Task) -> None:
@@ -194,17 +196,21 @@ class Runner:
         except OSError as error:
             raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
+        mcp_tools, notes = await self.mcp.of(definition) if self.mcp else ({}, [])
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
             reads = _what_was_read(recorded, enforced=definition.runtime is RuntimeKind.MODEL)
-            yield Hands(
+            hands = Hands(
                 task=task,
                 definition=definition,
                 steps=DurableSteps(task, self.journal, recorded, before_new),
                 attempts=self.attempts,
                 deliveries=self.deliveries,
                 clock=self.clock,
-                catalogue={name: tool for name, tool in self.catalogue.items() if name in definition.tools},
+                catalogue={
+                    **{name: tool for name, tool in self.catalogue.items() if name in definition.tools},
+                    **mcp_tools,
+                },
                 tools=ToolContext(
                     workspace=workspace,
                     sandbox=self.sandbox,
@@ -213,6 +219,9 @@ class Runner:
                     reads=reads,
                 ),
             )
+            if notes and task.attempt == 1:
+                await hands.report("; ".join(notes)[:MAX_MESSAGE])
+            yield hands
 
     def _seconds_left(self, task: Task) -> float | None:
         if task.deadline_at is None:

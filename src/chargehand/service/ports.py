@@ -1,6 +1,6 @@
 """What this room needs from the rooms above it; app.py hands in what satisfies it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -55,6 +55,22 @@ class NoChooser:
 
     async def choose(self, brief: str, agents: Sequence[AgentDefinition]) -> Choice | None:
         """Nothing to say."""
+
+
+class McpServers(Protocol):
+    """The MCP servers that the operator configured."""
+
+    async def look(self) -> Mapping[str, str]:
+        """Ask what they offer; each with what is wrong with it, or an empty text."""
+        ...
+
+
+class NoMcpServers:
+    """None are configured."""
+
+    async def look(self) -> Mapping[str, str]:
+        """Nothing to ask."""
+        return {}
 
 
 class NoEngine:
