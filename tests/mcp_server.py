@@ -1,8 +1,9 @@
 """A real MCP server on loopback whose tools a test can change, and places that only pretend to be one."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+import socket
+from collections.abc import AsyncGenerator, Callable, Generator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,7 +33,7 @@ class Offer:
     hangs: bool = False
 
     def offer(self, name: str, description: str = "Says it back.", schema: Any = None, **hints: bool) -> None:
-        annotations = ToolAnnotations(**hints) if hints else None
+        annotations = ToolAnnotations.model_validate(hints) if hints else None
         self.tools[name] = Tool(
             name=name, description=description, input_schema=schema or TEXT, annotations=annotations
         )
@@ -64,18 +65,32 @@ class Offer:
                 return CallToolResult(content=[TextContent(text=f"{params.name}: {text}\x00")])
 
 
+class _Server(uvicorn.Server):
+    """Says when it listens, and leaves the process's signals alone."""
+
+    def __init__(self, config: uvicorn.Config) -> None:
+        super().__init__(config)
+        self.listening = asyncio.Event()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.listening.set()
+
+    @contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        yield
+
+
 @asynccontextmanager
 async def serving(app: Any) -> AsyncGenerator[str, None]:
     """An ASGI application on a free port of loopback."""
     config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="critical", lifespan="on")
     config.timeout_graceful_shutdown = 1
-    server = uvicorn.Server(config)
-    server.install_signal_handlers = lambda: None  # type: ignore[attr-defined] # the tests' own stay in place
+    server = _Server(config)
     running = asyncio.create_task(server.serve())
     try:
         async with asyncio.timeout(10):
-            while not server.started:
-                await asyncio.sleep(0.01)
+            await server.listening.wait()
         yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
     finally:
         server.should_exit = True

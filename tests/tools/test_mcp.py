@@ -1,10 +1,10 @@
 """Tools of MCP servers, against a real server: pinned, called, refused when they change, contained when they fail."""
 
 import json
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -24,9 +24,8 @@ from tests.mcp_server import Offer, an_mcp_server, answering, serving
 async def calls(ctx: PlaybookContext) -> JsonValue:
     """Call what the task's data lists, one after the other."""
     said: list[JsonValue] = []
-    for one in ctx.data["calls"]:  # pyright: ignore[reportGeneralTypeIssues, reportOptionalIterable] - the tests list pairs
-        name, arguments = one  # pyright: ignore[reportUnknownVariableType, reportGeneralTypeIssues] - as above
-        result = await ctx.tool(name, **arguments)  # pyright: ignore[reportUnknownArgumentType, reportCallIssue] - as above
+    for name, arguments in cast("list[tuple[str, JsonObject]]", ctx.data["calls"]):
+        result = await ctx.tool(name, **arguments)
         said.append([result.is_error, result.content])
     return said
 
@@ -48,8 +47,8 @@ async def a_calling_core(
         yield core
 
 
-async def said_to(core: Core, *wanted: tuple[str, JsonObject]) -> list[Any]:
-    data: JsonObject = {"calls": [[name, arguments] for name, arguments in wanted]}
+async def said_to(core: Core, *wanted: tuple[str, Mapping[str, JsonValue]]) -> list[Any]:
+    data: JsonObject = {"calls": [[name, dict(arguments)] for name, arguments in wanted]}
     ended = await given.ended(core, await given.a_task(core, "caller", data))
     assert isinstance(ended.result, list), ended.error
     return ended.result
@@ -73,7 +72,7 @@ async def test_a_call_is_a_step_and_what_is_no_text_is_named(tmp_path: Path, is_
         said = await said_to(core, *(("mcp__desk__echo", {"text": text}) for text in texts))
 
         assert said[:4] == [
-            [False, "echo: hello\ufffd"] if "\ufffd" in said[0][1] else [False, "echo: hello?"],
+            [False, "echo: hello?"],
             [False, "[image, image/png, 8 characters of base64: not shown]\nand a word"],
             [False, '{"answer":42}'],
             [True, "it broke"],
@@ -165,7 +164,7 @@ async def test_arguments_are_judged_by_the_servers_schema_before_anything_is_sen
         ((200, {"content-type": "application/json"}, b"garbage"), "desk"),
         ((200, {"content-type": "application/json"}, b'{"jsonrpc": "2.0", "id": 1, "result": []}'), "desk"),
         ((307, {"location": "http://127.0.0.1:9/"}, b""), "redirects, which is not followed"),
-        ((500, {}, b"oops"), "desk"),
+        ((500, {"x-a": "b"}, b"oops"), "desk"),
         ((200, {"content-type": "application/json"}, b'"' + b"x" * 9_000_000), "more than 8,388,608 bytes"),
     ],
 )
@@ -291,6 +290,8 @@ async def test_only_an_administrator_sees_and_approves_and_the_unknown_is_told(t
             await core.mcp_pins.all(writer)
         with pytest.raises(Forbidden):
             await core.mcp_pins.approve(writer, "desk", "echo", "0" * 64)
+        with pytest.raises(Forbidden, match="the operator's"):
+            await core.mcp_pins.all(Principal(id="k", tenant="other", scopes=frozenset({Scope.ADMIN})))
         with pytest.raises(NotFound, match="seen: none"):
             await core.mcp_pins.approve(ME, "desk", "echo", "0" * 64)
 

@@ -1,14 +1,15 @@
 """What can be done with the tools of MCP servers: note what they offer, list them, approve one.
 
-Rule: the servers are the operator's, one set for the whole service; so only an administrator sees and approves.
+Rule: the servers are the operator's, one set for all tenants; so only the operator's own administrators see and
+approve.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chargehand.domain.access import Principal, Scope
+from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.mcp import McpTool, Pin
-from chargehand.errors import Conflict, NotFound
+from chargehand.errors import Conflict, Forbidden, NotFound
 from chargehand.service.ports import McpServers, NoMcpServers
 from chargehand.store import mcp_tools
 from chargehand.store.database import Database
@@ -41,14 +42,14 @@ class McpPins:
 
     async def all(self, who: Principal) -> tuple[list[Pin], Mapping[str, str]]:
         """Every tool that was ever seen, and each configured server with what is wrong with it (or nothing)."""
-        who.require(Scope.ADMIN)
+        _require_operator(who)
         problems = await self.servers.look()
         async with self.db.read() as tx:
             return await mcp_tools.pins(tx), problems
 
     async def approve(self, who: Principal, server: str, name: str, seen_hash: str) -> Pin:
         """Approve a tool as it was when its hash was read; Conflict when it has changed since."""
-        who.require(Scope.ADMIN)
+        _require_operator(who)
         async with self.db.write() as tx:
             pin = await self._pin(await mcp_tools.pins(tx, [server]), server, name)
             if pin.seen_hash != seen_hash:
@@ -66,3 +67,11 @@ class McpPins:
             known = ", ".join(pin.tool.name for pin in pins[:10]) or "none"
             raise NotFound(f"no tool {name[:128]!r} of server {server[:64]!r} has been seen; seen: {known}")
         return found
+
+
+def _require_operator(who: Principal) -> None:
+    who.require(Scope.ADMIN)
+    if who.tenant != DEFAULT_TENANT:
+        raise Forbidden(
+            f"the MCP servers are the operator's; use an administrator's key of {DEFAULT_TENANT!r}"
+        )

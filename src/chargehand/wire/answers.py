@@ -15,6 +15,7 @@ from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_block import block_as_data
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
+from chargehand.domain.mcp import Pin, shown_name
 from chargehand.domain.task import FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue
 
@@ -146,6 +147,21 @@ def agent_summary(agent: AgentDefinition) -> Body:
 def agent_body(agent: AgentDefinition) -> Body:
     """AgentBody."""
     return {**agent_summary(agent), "chargehand": block_as_data(agent.block), "source": agent.source}
+
+
+def mcp_tool_body(pin: Pin) -> Body:
+    """McpToolBody."""
+    return {
+        **pin.tool.as_data(),
+        "server": pin.server,
+        "shown_name": shown_name(pin.server, pin.tool.name),
+        "state": pin.state.value,
+        "seen_hash": pin.seen_hash,
+        "approved_hash": pin.approved_hash,
+        "seen_at": pin.seen_at,
+        "approved_at": pin.approved_at,
+        "approved_by": pin.approved_by,
+    }
 
 
 def versions_body(versions: Iterable[tuple[str, datetime]]) -> Body:
