@@ -8,6 +8,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── InvalidDefinition         an agent's Markdown file
     │   ├── InvalidSpecification      a service specification
     │   ├── InvalidCursor
+    │   ├── NoAgentFits               a task for `auto`, and nobody whose description matches
     │   └── IdempotencyMismatch       the key was used before, with another payload
     ├── NotFound                      absent, or another tenant's
     │   ├── AgentNotFound
@@ -84,6 +85,12 @@ class InvalidCursor(InvalidInput):
 
     code = "invalid_cursor"
     status = 400
+
+
+class NoAgentFits(InvalidInput):
+    """A task for `auto`, and no agent that could carry it out has a description that matches."""
+
+    code = "agent.none_fits"
 
 
 class IdempotencyMismatch(InvalidInput):

@@ -69,6 +69,12 @@ class Settings(BaseSettings):
     """A folder of Agent Skills: each a folder with a SKILL.md."""
     tools: tuple[str, ...] = ()
     """Python functions marked with `@tool` that definitions may list: `package.module:function`."""
+    selection_seconds: float = Field(default=5.0, ge=0, le=60)
+    """How long a model may take to pick the agent of a task for `auto`; 0: the ranking picks alone."""
+    mcp_file: Path | None = None
+    """The MCP servers whose tools agents may name: YAML or JSON."""
+    mcp_first_use: Literal["ask", "trust"] = "ask"
+    """A tool that an MCP server is seen to offer for the first time: wait for an approval, or allow it."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)

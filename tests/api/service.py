@@ -32,6 +32,7 @@ from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
 from chargehand.service.journal import Delegation, Journal
+from chargehand.service.mcp_pins import McpPins
 from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
@@ -232,6 +233,7 @@ async def open_service(
         watch=Watch(db, blobs, signals),
         access=access,
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
+        mcp=McpPins(db, trusts_first=False),
     )
     worker = Worker(
         attempts=Attempts(db, agents, hints, timedelta(seconds=30)),

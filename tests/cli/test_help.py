@@ -13,7 +13,7 @@ COMMANDS = [
     "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
     "agents versions", "tasks list",
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "deliverables list",
-    "deliverables get", "db upgrade", "dev model-server",
+    "deliverables get", "db upgrade", "dev model-server", "mcp list", "mcp approve",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -64,12 +64,12 @@ def test_the_help_of_each_command_has_an_example(alone: Cli, command: str) -> No
 
 def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
     listed: set[str] = set()
-    for group in ("", "agents", "tasks", "deliverables", "db", "dev"):
+    for group in ("", "agents", "tasks", "deliverables", "db", "dev", "mcp"):
         text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
         listed |= {f"{group} {name}".strip() for name in names}
 
-    assert listed == {*COMMANDS, "agents", "tasks", "deliverables", "db", "dev"}
+    assert listed == {*COMMANDS, "agents", "tasks", "deliverables", "db", "dev", "mcp"}
 
 
 def test_the_version_is_told(alone: Cli) -> None:

@@ -21,6 +21,7 @@ from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
+from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
@@ -32,6 +33,7 @@ from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
+from chargehand.service.mcp_pins import McpPins
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.watch import Watch
@@ -41,6 +43,8 @@ from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
+from chargehand.tools.mcp_file import read_mcp_file
+from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 from chargehand.tools.workspace import Quota
@@ -81,6 +85,8 @@ class Core:
     runtimes: Runtimes
     engine: EmbeddedEngine | None
     sandbox: Sandbox | None
+    chooser: ModelChooser
+    mcp_pins: McpPins
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +127,7 @@ async def open_core(
                 if core.engine is not None:
                     await core.engine.stop(settings.shutdown_grace_seconds)
                 await core.runtimes.model.close()
+                await core.chooser.close()
         finally:
             await db.stop()
     finally:
@@ -150,12 +157,16 @@ async def _build(
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, registered)
+    chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds)
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes)
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
+    mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
+    mcp_pins.servers = mcp
     if with_engine:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         runner = Runner(
@@ -170,6 +181,7 @@ async def _build(
             quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
             workspaces=settings.workspaces_dir,
             clock=clock,
+            mcp=mcp,
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
@@ -181,7 +193,9 @@ async def _build(
         folder=folder,
         db=db,
         agents=agents,
-        tasks=Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes)),
+        tasks=Tasks(
+            db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes), chooser
+        ),
         watch=Watch(db, blobs, signals),
         attempts=attempts,
         journal=journal,
@@ -190,6 +204,8 @@ async def _build(
         runtimes=runtimes,
         engine=door.engine,
         sandbox=sandbox,
+        chooser=chooser,
+        mcp_pins=mcp_pins,
     )
 
 

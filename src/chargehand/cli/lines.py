@@ -73,6 +73,11 @@ def _describe(kind: str, data: dict[str, Any]) -> str | None:
     return describe(data) if describe is not None else kind
 
 
+def _submitted(data: dict[str, Any]) -> str:
+    picked = mapping(data, "selection")
+    return f"accepted; picked by {text(picked, 'by')}: {text(picked, 'why')}" if picked else "accepted"
+
+
 def _started(data: dict[str, Any]) -> str:
     # Every wait that ends begins another attempt, so the number says nothing to people.
     return "started" if number(data, "attempt", 1) == 1 else "goes on"
@@ -136,7 +141,6 @@ _TOLD_OTHERWISE = frozenset({"check", "delegation", "question", "value"})
 
 _SILENT = frozenset({EventKind.WOKEN, EventKind.CHILD_FINISHED, EventKind.STEP_STARTED})
 _PLAIN: dict[str, str] = {
-    EventKind.SUBMITTED: "accepted",
     EventKind.RELEASED: "given back; it goes on from its journal",
     EventKind.RESCUED: "its worker is gone; it goes on from its journal",
     EventKind.CANCEL_REQUESTED: "is being canceled",
@@ -146,6 +150,7 @@ _PLAIN: dict[str, str] = {
     EventKind.ANSWERED: "has its answer",
 }
 _DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], str | None]] = {
+    EventKind.SUBMITTED: _submitted,
     EventKind.STARTED: _started,
     EventKind.WAITING: _waiting,
     EventKind.DEFERRED: _deferred,

@@ -13,6 +13,7 @@ from chargehand.cli import (
     commands_agents,
     commands_deliverables,
     commands_dev,
+    commands_mcp,
     commands_service,
     commands_tasks,
     commands_work,
@@ -46,6 +47,7 @@ commands_service.add_to(app)
 app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_deliverables.app, name="deliverables")
+app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")
 app.add_typer(commands_dev.app, name="dev")
 

@@ -98,6 +98,18 @@ class AsyncClient:
         """An agent's versions, newest first."""
         return (await self._get(rest.AgentVersionList, "agents", agent_id, "versions")).items
 
+    # Tools of MCP servers
+
+    async def mcp_tools(self) -> rest.McpToolList:
+        """What the configured servers offer, and what was approved of it."""
+        return await self._get(rest.McpToolList, "mcp", "tools")
+
+    async def approve_mcp_tool(self, server: str, tool: str, seen_hash: str) -> rest.McpToolBody:
+        """Approve a tool as it was when this hash was read."""
+        path = path_of("mcp", "tools", server, tool, "approve")
+        call = sending("POST", path, {"seen_hash": seen_hash}, repeatable=True)
+        return answer_of(rest.McpToolBody, await self.send(call))
+
     # Tasks
 
     async def submit(self, call: Call) -> rest.TaskBody:

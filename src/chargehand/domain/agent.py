@@ -68,6 +68,7 @@ class AgentDefinition:
     denied_rules: tuple[ToolRule, ...] = ()
     """Patterns of `disallowedTools`; a tool that it names without one is not in `tools`."""
     mcp_tools: tuple[str, ...] = ()
+    denied_mcp: tuple[str, ...] = ()
     findings: tuple[Finding, ...] = ()
 
     @property
@@ -140,6 +141,7 @@ def parse_definition(
         tool_rules=listed.rules,
         denied_rules=denied.rules,
         mcp_tools=tuple(tool for tool in listed.mcp if tool not in denied.mcp),
+        denied_mcp=denied.mcp,
         findings=tuple(_with_lines(findings, fields)),
     )
 

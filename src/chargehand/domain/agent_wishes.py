@@ -12,6 +12,7 @@ from chargehand.errors import Finding
 
 PERMISSION_MODES = ("default", "acceptEdits", "auto", "dontAsk", "bypassPermissions", "plan", "manual")
 EFFORTS = ("minimal", "low", "medium", "high", "xhigh", "max")
+ISOLATIONS = ("worktree",)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -35,9 +36,9 @@ def read_wishes(fields: Mapping[str, object], findings: list[Finding]) -> Wishes
         max_turns=_whole(fields, "maxTurns", findings),
         permission_mode=_choice(fields, "permissionMode", PERMISSION_MODES, findings),
         skills=_names(fields, "skills", findings),
-        mcp_servers=_names(fields, "mcpServers", findings),
+        mcp_servers=_servers(fields, findings),
         background=_switch(fields, "background", findings),
-        isolation=_first(fields, "isolation", findings),
+        isolation=_choice(fields, "isolation", ISOLATIONS, findings),
         effort=_choice(fields, "effort", EFFORTS, findings),
     )
 
@@ -90,6 +91,24 @@ def _switch(fields: Mapping[str, object], key: str, findings: list[Finding]) -> 
         return str(value).lower() in ("true", "yes")
     _ignored(key, value, findings, "true or false")
     return False
+
+
+def _servers(fields: Mapping[str, object], findings: list[Finding]) -> tuple[str, ...]:
+    """Names of MCP servers. One that is described here is not connected to: a definition may come from anywhere."""
+    value = fields.get("mcpServers")
+    listed = cast("list[object]", value) if isinstance(value, list) else [value]
+    described = [
+        str(name) for one in listed if isinstance(one, dict) for name in cast("dict[object, object]", one)
+    ]
+    for name in described:
+        findings.append(
+            Finding(
+                where="mcpServers",
+                message=f"the server {name[:64]!r} is described here, which is not trusted",
+                hint="the operator configures it under this name in CHARGEHAND_MCP_FILE",
+            )
+        )
+    return _names(fields, "mcpServers", findings)
 
 
 def _names(fields: Mapping[str, object], key: str, findings: list[Finding]) -> tuple[str, ...]:

@@ -66,6 +66,11 @@ PROVIDER_WAIT = "provider"
 """The name of the timers that a model's task waits by for a provider that could not answer."""
 
 
+def changes_path(round_number: int) -> str:
+    """Where the journal of a task with a workspace of its own says what of its changes came back."""
+    return f"{round_number}/changes"
+
+
 class StepStatus(StrEnum):
     """Where a step stands."""
 

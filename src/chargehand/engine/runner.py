@@ -43,6 +43,7 @@ from chargehand.errors import (
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
 from chargehand.runtimes.delivery import check_all, failures_before, store_all
 from chargehand.runtimes.directory import Runtimes
+from chargehand.runtimes.isolation import bring_changes_back, has_own_workspace, make_own_workspace
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.agents import Agents
 from chargehand.service.attempts import Attempts
@@ -53,6 +54,7 @@ from chargehand.tools.background import Background
 from chargehand.tools.base import Tool, ToolContext
 from chargehand.tools.catalogue import tools_of
 from chargehand.tools.ledger import ReadLedger
+from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
 from chargehand.tools.workspace import Quota, Workspace
 
@@ -85,6 +87,7 @@ class Runner:
     quota: Quota
     workspaces: Path
     clock: Clock
+    mcp: McpTools | None = None
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def carry(self, task: Task) -> None:
@@ -170,39 +173,49 @@ class Runner:
                 await hands.tools.background.end_all()
                 hands.steps.require_same_way()
                 if not definition.block.deliverables:
-                    return Completed(result=result)
+                    return await self._completed(hands, result)
                 verdict = await check_all(hands)
                 if not verdict.failures:
                     await store_all(hands, verdict)
-                    return Completed(result=result)
+                    return await self._completed(hands, result)
                 if hands.task.round >= definition.block.repair_rounds:
                     return _checks_failed(verdict.failures)
                 failed = [one.as_data() for one in verdict.failures]
                 hands = hands.for_round(await self.attempts.next_round(hands.task, failed), verdict.failures)
 
+    async def _completed(self, hands: Hands, result: JsonValue) -> Outcome:
+        if has_own_workspace(hands.task):
+            shared = self.workspaces / await self.journal.parent_workspace(hands.task)
+            await bring_changes_back(hands, shared, self.quota)
+        return Completed(result=result)
+
     @asynccontextmanager
     async def _hands(
         self, task: Task, definition: AgentDefinition, *, must_read: bool
     ) -> AsyncGenerator[Hands, None]:
-        """Everything this attempt may use; the workspace is the tree's."""
-        folder = self.workspaces / task.root_id
+        """Everything this attempt may use; the workspace is the tree's, or the task's own copy of it."""
+        folder = self.workspaces / (task.workspace_id or task.root_id)
+        if has_own_workspace(task):
+            shared = self.workspaces / await self.journal.parent_workspace(task)
+            await make_own_workspace(task, shared, folder, self.quota)
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         except OSError as error:
             raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
+        mcp_tools, notes = await self.mcp.of(definition) if self.mcp else ({}, [])
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
             reads = _what_was_read(recorded, enforced=must_read)
             async with Background() as background:
-                yield Hands(
+                hands = Hands(
                     task=task,
                     definition=definition,
                     steps=DurableSteps(task, self.journal, recorded, before_new),
                     attempts=self.attempts,
                     deliveries=self.deliveries,
                     clock=self.clock,
-                    catalogue=tools_of(self.catalogue, definition),
+                    catalogue={**tools_of(self.catalogue, definition), **mcp_tools},
                     tools=ToolContext(
                         workspace=workspace,
                         sandbox=self.sandbox,
@@ -212,6 +225,9 @@ class Runner:
                         background=background,
                     ),
                 )
+                if notes and task.attempt == 1:
+                    await hands.report("; ".join(notes)[:MAX_MESSAGE])
+                yield hands
 
     def _seconds_left(self, task: Task) -> float | None:
         if task.deadline_at is None:

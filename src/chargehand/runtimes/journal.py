@@ -70,7 +70,12 @@ class DurableSteps:
     async def delegate(self, path: str, orders: list[Delegation]) -> list[JsonValue] | None:
         """What the children came to; None while one is open. Creates them when the step is new."""
         listed: list[JsonValue] = [
-            {"agent_id": order.agent_id, "task_data": order.task_data} for order in orders
+            {
+                "agent_id": order.agent_id,
+                "task_data": order.task_data,
+                **({"isolation": "worktree"} if order.isolated else {}),
+            }
+            for order in orders
         ]
         arguments: JsonObject = {"orders": listed}
         name = "+".join(dict.fromkeys(order.agent_id for order in orders))[:128]

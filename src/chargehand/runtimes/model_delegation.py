@@ -3,6 +3,7 @@
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.agent_wishes import ISOLATIONS
 from chargehand.domain.history import StepKind
 from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject, JsonValue, canonical
@@ -37,6 +38,12 @@ def delegation_tool(definition: AgentDefinition) -> ToolDefinition | None:
                     "description": "The whole task, with all that the agent must know.",
                 },
                 "subagent_type": {"type": "string", "enum": list(delegates), "description": "Which agent."},
+                "isolation": {
+                    "type": "string",
+                    "enum": list(ISOLATIONS),
+                    "description": "Have it work in a copy of the workspace; what it changes is applied when it"
+                    " completes. For agents that work at once on the same files.",
+                },
             },
             "required": ["prompt", "subagent_type"],
         },
@@ -57,7 +64,7 @@ async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:
             return await refuse(hands, path, "Agent", arguments, error.message, code="delegation_refused")
         if results is None:
             raise Suspension(Reason.CHILDREN)
-        return _told(results[0])
+        return child_told(results[0])
     return await refuse(hands, path, "Agent", arguments, "", code="delegation_refused")
 
 
@@ -67,15 +74,38 @@ def _order(hands: Hands, arguments: JsonObject) -> Delegation:
     agent_id, prompt = arguments.get("subagent_type"), arguments.get("prompt")
     if not isinstance(agent_id, str) or not isinstance(prompt, str) or not prompt.strip():
         raise InvalidInput("Agent takes `subagent_type` and `prompt`, both texts; nothing was handed out")
-    return Delegation(agent_id=agent_id, task_data={"prompt": prompt}, labels={})
+    isolation = arguments.get("isolation")
+    if isolation is not None and isolation not in ISOLATIONS:
+        raise InvalidInput(
+            f"`isolation` is {ISOLATIONS[0]!r} or left out, not {isolation!r}; nothing was handed out"
+        )
+    isolated = isolation is not None
+    return Delegation(agent_id=agent_id, task_data={"prompt": prompt}, labels={}, isolated=isolated)
 
 
-def _told(child: JsonValue) -> str:
+def child_told(child: JsonValue) -> str:
+    """What a model is told of a child that ended."""
     if not isinstance(child, dict):
         return "The child's result is missing."
     result, error = child.get("result"), child.get("error")
     if child.get("status") == "completed":
         text = result.get("text") if isinstance(result, dict) else None
-        return text if isinstance(text, str) else canonical(result)
+        said = text if isinstance(text, str) else canonical(result)
+        changes = child.get("changes")
+        return f"{said}\n\n{_brought_back(changes)}" if isinstance(changes, dict) else said
     why = error.get("message") if isinstance(error, dict) else "no reason was given"
     return f"{child.get('agent_id')} {child.get('status')}: {why}"
+
+
+def _brought_back(changes: JsonObject) -> str:
+    """What a child's own workspace changed here, for a model."""
+    applied, conflicts = changes.get("applied"), changes.get("conflicts")
+    lines = ["It worked in a copy of the workspace."]
+    if isinstance(applied, list) and applied:
+        lines.append(f"Applied to this workspace: {', '.join(map(str, applied))}.")
+    if isinstance(conflicts, list) and conflicts:
+        lines.append("Not applied; settle these yourself:")
+        lines += [f"- {one.get('path')}: {one.get('why')}" for one in conflicts if isinstance(one, dict)]
+    if more := changes.get("not_listed"):
+        lines.append(f"And {more} more files.")
+    return "\n".join(lines if len(lines) > 1 else [*lines, "It changed no file."])

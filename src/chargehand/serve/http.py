@@ -23,6 +23,7 @@ from chargehand.serve.docs import DocumentRoutes
 from chargehand.serve.edge import Edge, http_problem
 from chargehand.serve.events import EventRoutes
 from chargehand.serve.health import HealthRoutes
+from chargehand.serve.mcp import McpRoutes
 from chargehand.serve.openapi import DESCRIPTION
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.stopping import Stopping
@@ -96,6 +97,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *EventRoutes(services, stopping).routes(),
         *DeliverableRoutes(services).routes(),
         *AgentRoutes(services).routes(),
+        *McpRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
 

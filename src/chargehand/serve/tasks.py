@@ -68,6 +68,7 @@ class TaskRoutes:
     async def submit_task(self, request: Request) -> Response:
         """Hand an agent a task. It is on disk before the answer is sent.
 
+        The agent `auto` is whichever one's description fits the input; the answer's `selection` says why.
         With `Prefer: wait=30` the answer is 200 and the ended task when it ends in that time, else 202.
         """
         agent_id = agent_id_of(request)
@@ -93,8 +94,8 @@ class TaskRoutes:
             task = await self._waited(request, task, seconds)
             if task.status in FINAL:
                 headers["Preference-Applied"] = f"wait={seconds}"
-                return JsonResponse(task_body(task), 200, headers)
-        return JsonResponse(task_body(task), 202, headers)
+                return JsonResponse(task_body(task, accepted.selection), 200, headers)
+        return JsonResponse(task_body(task, accepted.selection), 202, headers)
 
     async def get_task(self, request: Request) -> Response:
         """A task as it stands; with `Prefer: wait=30`, as soon as it has ended or after that time."""

@@ -1,5 +1,6 @@
 """Agents: read definitions, publish versions, find the one that a task gets."""
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -7,8 +8,9 @@ from difflib import get_close_matches
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition, parse_definition
+from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.agent_tools import NOTHING_MORE, Offer
-from chargehand.errors import AgentNotFound, InvalidDefinition
+from chargehand.errors import AgentNotFound, Finding, InvalidDefinition
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.store import agents
 from chargehand.store.database import Database
@@ -40,6 +42,10 @@ class Agents:
         definition = parse_definition(
             text, agent_id=agent_id, origin=agent_id or "the definition", offer=self.offer
         )
+        if definition.id == AUTO:
+            what = "is what a task says that the service is to pick the agent for"
+            finding = Finding(where="name", message=f"{AUTO!r} {what}", hint="give it another name")
+            raise InvalidDefinition(f"{AUTO!r} cannot be an agent: it {what}", findings=[finding])
         self.runtimes.check_definition(definition)
         async with self.db.write() as tx:
             changed = await agents.publish(
@@ -104,20 +110,28 @@ class Agents:
     async def all(self, who: Principal) -> list[AgentDefinition]:
         """Every agent's current version, by id."""
         who.require(Scope.AGENTS_READ)
-        async with self.db.read() as tx:
-            ids_and_sources = await agents.sources(tx, who.tenant)
-        return [self._parsed(who.tenant, agent_id, source) for agent_id, source in ids_and_sources]
-
-    def _parsed(self, tenant: str, agent_id: str, source: str) -> AgentDefinition:
-        known = self._current.get((tenant, agent_id))
-        if known is not None and known.source == source:
-            return known
-        found = self._stored(source, agent_id)
-        return found if known is not None else self._current.setdefault((tenant, agent_id), found)
+        return await self.registered(who.tenant)
 
     def _stored(self, source: str, agent_id: str) -> AgentDefinition:
         """A registered text, read with the tools that there are now: some may be gone since it was registered."""
         return parse_definition(source, agent_id=agent_id, offer=self.offer, is_registered=True)
+
+    async def registered(self, tenant: str) -> list[AgentDefinition]:
+        """Every agent's current version, by id, as the service itself reads them; parsed once each."""
+        async with self.db.read() as tx:
+            current = await agents.current_versions(tx, tenant)
+            missing = {
+                one for one, version in current.items() if (tenant, one, version) not in self._versions
+            }
+            texts = dict(await agents.sources(tx, tenant)) if missing else {}
+        if missing:
+            # A thousand definitions take seconds to parse; the loop has leases to renew meanwhile.
+            parsed = await asyncio.to_thread(
+                lambda: [self._stored(texts[one], one) for one in sorted(missing) if one in texts]
+            )
+            self._versions.update({(tenant, one.id, one.version): one for one in parsed})
+        keys = [(tenant, one, version) for one, version in current.items()]
+        return [self._versions[key] for key in keys if key in self._versions]
 
     async def versions(self, who: Principal, agent_id: str) -> list[tuple[str, datetime]]:
         """(version, since when), newest first."""

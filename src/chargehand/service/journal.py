@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
-from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
+from chargehand.domain.history import EventKind, Step, StepKind, StepStatus, changes_path
 from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, Forbidden, LeaseLost
@@ -34,6 +34,8 @@ class Delegation:
     agent_id: str
     task_data: JsonObject
     labels: dict[str, str]
+    isolated: bool = False
+    """In a workspace of its own, whose changes come back; the agent's definition may ask for that too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +140,7 @@ class Journal:
                     now=tx.now,
                     parent=task,
                     parent_step=step.path,
+                    own_workspace=order.isolated or definition.wishes.isolation is not None,
                 )
                 for definition, order in zip(definitions, orders, strict=True)
             ]
@@ -165,9 +168,20 @@ class Journal:
         ids = [str(one) for one in step.result] if isinstance(step.result, list) else []
         async with self._db.glance() as tx:
             found = await tasks.get(tx, ids)
-        if any(found[task_id].status not in FINAL for task_id in ids):
-            return None
-        return [tasks.result_of(found[task_id]) for task_id in ids]
+            if any(found[task_id].status not in FINAL for task_id in ids):
+                return None
+            changes: dict[str, JsonValue] = {}
+            for child in found.values():
+                if child.workspace_id == child.id:
+                    brought = await history.step(tx, child.id, changes_path(child.round))
+                    changes[child.id] = brought.result if brought is not None else None
+        return [tasks.result_of(found[task_id], changes=changes.get(task_id)) for task_id in ids]
+
+    async def parent_workspace(self, task: Task) -> str:
+        """Whose workspace the parent works in: what a child's own one is copied from and brought back to."""
+        async with self._db.glance() as tx:
+            parent = (await tasks.get(tx, [task.parent_id or ""]))[task.parent_id or ""]
+        return parent.workspace_id or parent.root_id
 
     async def ask(self, task: Task, step: Step) -> None:
         """Write an open question; a person answers it over the API."""

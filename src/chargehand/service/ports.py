@@ -1,6 +1,7 @@
 """What this room needs from the rooms above it; app.py hands in what satisfies it."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
@@ -30,6 +31,46 @@ class RuntimeDirectory(Protocol):
     def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
         """InvalidInput, with findings, when the agent cannot work with this; RuntimeMissing as above."""
         ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """A model's pick among agents; `agent_id` None: none of them fits."""
+
+    agent_id: str | None
+    why: str
+    model: str
+
+
+class AgentChooser(Protocol):
+    """A second opinion on which of several agents a task is for."""
+
+    async def choose(self, brief: str, agents: Sequence[AgentDefinition]) -> Choice | None:
+        """The pick, within a short time; None where no model can be asked or none answered usably."""
+        ...
+
+
+class NoChooser:
+    """Nobody to ask: the ranking decides."""
+
+    async def choose(self, brief: str, agents: Sequence[AgentDefinition]) -> Choice | None:
+        """Nothing to say."""
+
+
+class McpServers(Protocol):
+    """The MCP servers that the operator configured."""
+
+    async def look(self) -> Mapping[str, str]:
+        """Ask what they offer; each with what is wrong with it, or an empty text."""
+        ...
+
+
+class NoMcpServers:
+    """None are configured."""
+
+    async def look(self) -> Mapping[str, str]:
+        """Nothing to ask."""
+        return {}
 
 
 class NoEngine:

@@ -3,12 +3,13 @@
 import math
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
@@ -17,6 +18,8 @@ from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
+from chargehand.service.ports import AgentChooser, NoChooser
+from chargehand.service.selection import select
 from chargehand.store import history, tasks
 from chargehand.store.database import Database
 from chargehand.store.group import GroupCommit
@@ -30,10 +33,14 @@ _CONTEXT_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """A stored task; `replayed` when an earlier request with the same key had already stored it."""
+    """A stored task; `replayed` when an earlier request with the same key had already stored it.
+
+    `selection`: of a task for `auto`, how its agent was picked.
+    """
 
     task: Task
     replayed: bool
+    selection: JsonObject | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,28 +55,43 @@ class Tasks:
     """What callers can do with tasks."""
 
     def __init__(
-        self, db: Database, clock: Clock, agents: Agents, hints: Hints, check_space: Callable[[], None]
+        self,
+        db: Database,
+        clock: Clock,
+        agents: Agents,
+        hints: Hints,
+        check_space: Callable[[], None],
+        chooser: AgentChooser | None = None,
     ) -> None:
         self._db = db
         self._clock = clock
         self._agents = agents
         self._hints = hints
         self._check_space = check_space
+        self._chooser = chooser or NoChooser()
         self._store = GroupCommit[_Submission, Accepted](self._store_group)
 
     async def submit(self, who: Principal, order: TaskOrder) -> Accepted:
-        """Accept an order durably, or say why not.
+        """Accept an order durably, or say why not. For the agent `auto`, pick the agent first.
 
         A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
-        Raises AgentNotFound, RuntimeMissing, InvalidInput (with findings), StorageFull.
+        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull.
         """
         who.require(Scope.TASKS_WRITE)
         _check_order(order, self._clock.now())
         payload_hash = _payload_hash(order)
+        picked = None
         try:
             self._check_space()
-            definition = await self._agents.current(who, order.agent_id)
-            self._agents.runtimes.check_input(definition, order.task_data)
+            if order.agent_id == AUTO:
+                # Picking may cost a model's answer: a repeated request is not picked for again.
+                if earlier := await self._accepted_before(who, order.idempotency_key, payload_hash):
+                    return earlier
+                picked = await select(self._agents, self._chooser, who, order.task_data)
+                definition = picked.agent
+            else:
+                definition = await self._agents.current(who, order.agent_id)
+                self._agents.runtimes.check_input(definition, order.task_data)
         except ChargehandError:
             earlier = await self._accepted_before(who, order.idempotency_key, payload_hash)
             if earlier is None:
@@ -77,9 +99,13 @@ class Tasks:
             return earlier
         task = self._new_task(who, order, definition)
         told: JsonObject = {"agent_id": task.agent_id, "agent_version": task.agent_version, "by": who.id}
+        if picked is not None:
+            told["selection"] = picked.told
         accepted = await self._store(_Submission(task, order.idempotency_key, payload_hash, told))
         fail_point("tasks.submitted")
-        return accepted
+        if picked is None or accepted.replayed:
+            return accepted
+        return replace(accepted, selection=picked.told)
 
     async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
         """What the same request led to when the service could still take it."""
@@ -89,7 +115,13 @@ class Tasks:
             seen = (await tasks.find_by_key(tx, who.tenant, [key])).get(key)
             if seen is None or seen[1] != payload_hash:
                 return None
-            return Accepted((await tasks.get(tx, [seen[0]]))[seen[0]], replayed=True)
+            [first] = await history.events_after(tx, seen[0], 0, limit=1)
+            selection = first.data.get("selection")
+            return Accepted(
+                (await tasks.get(tx, [seen[0]]))[seen[0]],
+                replayed=True,
+                selection=selection if isinstance(selection, dict) else None,
+            )
 
     def _new_task(self, who: Principal, order: TaskOrder, definition: AgentDefinition) -> Task:
         now = self._clock.now()
@@ -254,8 +286,10 @@ def new_task(
     now: datetime,
     parent: Task | None = None,
     parent_step: str | None = None,
+    own_workspace: bool = False,
 ) -> Task:
     """A task as it is before anything happened to it."""
+    shared = parent.workspace_id if parent else None
     return Task(
         id=id,
         tenant=tenant,
@@ -279,7 +313,7 @@ def new_task(
         depth=parent.depth + 1 if parent else 0,
         context_id=context_id,
         follows_id=None,
-        workspace_id=parent.workspace_id if parent else None,
+        workspace_id=id if own_workspace else shared,
         traceparent=parent.traceparent if parent else None,
         output_schema=None,
         labels=labels,

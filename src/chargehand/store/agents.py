@@ -68,6 +68,12 @@ async def sources(tx: Tx, tenant: str) -> list[tuple[str, str]]:
     return [(row.id, row.source) for row in await tx.connection.execute(statement)]
 
 
+async def current_versions(tx: Tx, tenant: str) -> dict[str, str]:
+    """Which version of each agent of a tenant new tasks get."""
+    statement = select(Agent.id, Agent.version).where(Agent.tenant == tenant).order_by(Agent.id)
+    return {row.id: row.version for row in await tx.connection.execute(statement)}
+
+
 async def versions(tx: Tx, tenant: str, agent_id: str) -> list[tuple[str, datetime]]:
     """(version, created_at) of an agent, newest first."""
     statement = (

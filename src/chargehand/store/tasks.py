@@ -346,9 +346,10 @@ async def count_by_status(tx: Tx) -> dict[str, int]:
     return {row[0]: row[1] for row in await tx.connection.execute(statement)}
 
 
-def result_of(task: Task) -> JsonValue:
-    """What a delegating agent is told of a child that ended."""
+def result_of(task: Task, *, changes: JsonValue = None) -> JsonValue:
+    """What a delegating agent is told of a child that ended; `changes`: what its own workspace brought back."""
     return {
+        **({"changes": changes} if changes is not None else {}),
         "task_id": task.id,
         "agent_id": task.agent_id,
         "status": task.status.value,

@@ -155,11 +155,10 @@ def _wrong_arguments(tool: Tool, error: ValidationError) -> str:
         lines.append(f"- {place}: {problem['msg']}")
     if len(problems) > MAX_NAMED_PROBLEMS:
         lines.append(f"- and {len(problems) - MAX_NAMED_PROBLEMS} more")
-    fields = tool.arguments.model_fields
-    names = (
-        f"{info.alias or name}{' (required)' if info.is_required() else ''}" for name, info in fields.items()
-    )
-    lines.append(f"{tool.name} takes: {', '.join(names)}.")
+    schema = tool.arguments.model_json_schema(by_alias=True)
+    required, properties = schema.get("required", ()), schema.get("properties", {})
+    names = [f"{name}{' (required)' if name in required else ''}" for name in properties]
+    lines.append(f"{tool.name} takes: {', '.join(names) or 'nothing'}.")
     return "\n".join(lines)
 
 

@@ -82,14 +82,20 @@ class Workspace:
         return Content(data=data, stamp=Stamp.of(data))
 
     def write_bytes(
-        self, path: LogicalPath, data: bytes, *, expected: Stamp | None = None, only_new: bool = False
+        self,
+        path: LogicalPath,
+        data: bytes,
+        *,
+        expected: Stamp | None = None,
+        only_new: bool = False,
+        mode: int | None = None,
     ) -> Stamp:
         """Put the file in place at once, making the folders above it, and answer its stamp.
 
         `FileChanged` when the file holds something else than `expected`, or stands there already while
         `only_new`: of those who write from this process at once, one wins. What a command writes in the
-        instant before the rename is not seen. A link at the path is replaced, never followed. Permissions of a
-        replaced file are kept, without setuid.
+        instant before the rename is not seen. A link at the path is replaced, never followed. Without a `mode`,
+        permissions of a replaced file are kept, without setuid.
         """
         with self._shared.writing, explained(path):
             before = self._present(path)
@@ -102,7 +108,8 @@ class Workspace:
             self._reserve(path, len(data), before)
             if before is None:
                 self._make_parents(path)
-            mode = before.st_mode if before is not None and stat.S_ISREG(before.st_mode) else None
+            if mode is None and before is not None and stat.S_ISREG(before.st_mode):
+                mode = before.st_mode
             self._root.replace(path, data, mode=mode)
             self._count(len(data) - _counted_bytes(before), 1 if before is None else 0)
         return Stamp.of(data)
@@ -113,9 +120,14 @@ class Workspace:
             self._reserve(path, 0, None)
             self._count(0, self._root.make_folders(path))
 
-    def remove(self, path: LogicalPath) -> None:
-        """Remove a file, or a link itself. ToolError when it is not there or is a folder."""
+    def remove(self, path: LogicalPath, *, expected: Stamp | None = None) -> None:
+        """Remove a file, or a link itself. ToolError when it is not there or is a folder.
+
+        `FileChanged` when the file holds something else than `expected`.
+        """
         with self._shared.writing, explained(path):
+            if expected is not None:
+                self._check_unchanged(path, expected)
             before = self._root.lstat(path)
             self._root.remove(path)
             self._count(-_counted_bytes(before), -1)

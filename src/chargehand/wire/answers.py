@@ -16,8 +16,9 @@ from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_block import block_as_data
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
+from chargehand.domain.mcp import Pin, shown_name
 from chargehand.domain.task import FOREVER, Task
-from chargehand.domain.values import JsonValue
+from chargehand.domain.values import JsonObject, JsonValue
 
 Body = dict[str, Any]
 
@@ -42,9 +43,10 @@ def listed(items: Iterable[Body], **more: JsonValue) -> Body:
     return {"items": list(items), **more}
 
 
-def task_body(task: Task) -> Body:
-    """TaskBody."""
+def task_body(task: Task, selection: JsonObject | None = None) -> Body:
+    """TaskBody. `selection`: how the agent was picked, in the answer to a task for `auto`."""
     return {
+        **({} if selection is None else {"selection": selection}),
         "id": task.id,
         "agent_id": task.agent_id,
         "agent_version": task.agent_version,
@@ -152,6 +154,21 @@ def agent_body(agent: AgentDefinition) -> Body:
         "wishes": {name: value for name, value in asdict(agent.wishes).items() if value},
         "findings": [asdict(finding) for finding in agent.findings],
         "source": agent.source,
+    }
+
+
+def mcp_tool_body(pin: Pin) -> Body:
+    """McpToolBody."""
+    return {
+        **pin.tool.as_data(),
+        "server": pin.server,
+        "shown_name": shown_name(pin.server, pin.tool.name),
+        "state": pin.state.value,
+        "seen_hash": pin.seen_hash,
+        "approved_hash": pin.approved_hash,
+        "seen_at": pin.seen_at,
+        "approved_at": pin.approved_at,
+        "approved_by": pin.approved_by,
     }
 
 

@@ -22,6 +22,7 @@ from pydantic import (
 from chargehand.domain.access import Scope
 from chargehand.domain.agent import MAX_DEFINITION_BYTES, RuntimeKind
 from chargehand.domain.history import StepKind, StepStatus
+from chargehand.domain.mcp import PinState
 from chargehand.domain.task import Status
 from chargehand.domain.values import MAX_SAFE_INTEGER
 
@@ -137,6 +138,13 @@ class AnswerSubmission(_Sent):
     answer: JsonBody
 
 
+class McpApproval(_Sent):
+    """That a tool of an MCP server may be called."""
+
+    seen_hash: str = Field(pattern="^[0-9a-f]{64}$")
+    """The version that was looked at; when the tool has changed since, nothing is approved."""
+
+
 class FindingBody(_Answer):
     """One thing wrong with what was sent."""
 
@@ -165,6 +173,25 @@ class TaskErrorBody(_Answer):
     reason: str
     message: str
     details: dict[str, Any]
+
+
+class CandidateBody(_Answer):
+    """An agent that a task for `auto` could have gone to."""
+
+    agent_id: str
+    score: float
+    """How well its name and description match; 0 is not at all."""
+
+
+class SelectionBody(_Answer):
+    """How the agent of a task for `auto` was picked."""
+
+    by: Literal["ranking", "model"]
+    why: str
+    candidates: list[CandidateBody]
+    """Best first, by the ranking."""
+    model: str | None = None
+    """The model that chose."""
 
 
 class TaskBody(_Answer):
@@ -204,6 +231,8 @@ class TaskBody(_Answer):
     updated_at: datetime
     started_at: datetime | None
     finished_at: datetime | None
+    selection: SelectionBody | None = None
+    """How the agent was picked; only in the answer to a task for `auto`."""
 
 
 class TaskPage(_Answer):
@@ -362,6 +391,41 @@ class AgentPublished(_Answer):
     changed: bool
     """False when the text was the agent's current version already."""
     agent: AgentBody
+
+
+class McpToolBody(_Answer):
+    """A tool of an MCP server, as it was last seen."""
+
+    server: str
+    name: str
+    shown_name: str
+    """What agents call it."""
+    state: PinState
+    description: str
+    input_schema: dict[str, Any]
+    is_repeatable: bool
+    """The server says that a second call does no more than the first; after a crash it is then called again."""
+    seen_hash: str
+    approved_hash: str | None
+    seen_at: datetime
+    approved_at: datetime | None
+    approved_by: str | None
+
+
+class McpServerBody(_Answer):
+    """A configured MCP server, asked just now."""
+
+    name: str
+    ok: bool
+    detail: str
+    """What is wrong with it."""
+
+
+class McpToolList(_Answer):
+    """The tools of MCP servers, by server and name."""
+
+    items: list[McpToolBody]
+    servers: list[McpServerBody]
 
 
 class AgentVersionBody(_Answer):

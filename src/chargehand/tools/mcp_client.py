@@ -1,0 +1,212 @@
+"""One conversation with an MCP server over streamable HTTP: what it offers, and one call.
+
+Rule: everything that a server does wrong (it is down, hangs, redirects, floods, answers garbage) is an McpFailure
+in words for the agent; no redirect is followed and nothing is read without a bound. The package `mcp` is imported
+when the first server is talked to.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import asynccontextmanager
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import httpx2
+
+from chargehand.domain.mcp import TOOL_NAME, McpTool
+from chargehand.domain.values import JsonObject, canonical, check_json, plain_text
+from chargehand.errors import ChargehandError, ToolError
+from chargehand.tools.base import ToolResult
+from chargehand.tools.mcp_file import McpServer
+
+if TYPE_CHECKING:
+    from mcp import Client
+    from mcp.types import CallToolResult
+
+LIST_SECONDS = 10.0
+CONNECT_SECONDS = 10.0
+MAX_ANSWER_BYTES = 8 * 1024 * 1024
+MAX_CONTENT_CHARACTERS = 30_000
+MAX_TOOLS = 200
+MAX_PAGES = 20
+MAX_DESCRIPTION_CHARACTERS = 8_000
+MAX_SCHEMA_CHARACTERS = 64_000
+MAX_TOLD_CHARACTERS = 300
+_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
+
+
+class McpFailure(ToolError):
+    """The server could not be talked to, or what it said could not be used."""
+
+    code = "mcp_failed"
+
+
+async def offered(server: McpServer) -> list[McpTool]:
+    """The tools that the server offers now, those left out that cannot be used here."""
+    async with _talking(server, min(LIST_SECONDS, server.timeout_seconds)) as client:
+        return await _offered(client)
+
+
+async def call(server: McpServer, name: str, arguments: JsonObject, *, approved_hash: str) -> ToolResult:
+    """Call a tool, unless it is not the approved one any more."""
+    async with _talking(server, server.timeout_seconds) as client:
+        # In the same conversation, so that what is called is what was looked at.
+        now = next((tool for tool in await _offered(client) if tool.name == name), None)
+        if now is None:
+            raise McpFailure(f"the server {server.name!r} does not offer {name!r} any more")
+        if now.hash != approved_hash:
+            raise McpChanged(now)
+        result = await client.call_tool(name, dict(arguments))
+    content = _content(result)
+    details: JsonObject = {"server": server.name, "tool": name}
+    return ToolResult(content=content, details=details, is_error=result.is_error)
+
+
+class McpChanged(Exception):
+    """The tool is not the approved one any more; nothing was called."""
+
+    def __init__(self, now: McpTool) -> None:
+        super().__init__(now.name)
+        self.now = now
+
+
+@asynccontextmanager
+async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client", None]:
+    """A conversation; whatever goes wrong in it is an McpFailure."""
+    if find_spec("mcp") is None:
+        raise McpFailure("the extra is not installed; `pip install chargehand[mcp]`")
+    from mcp import Client  # noqa: PLC0415 - it costs a quarter of a second, paid by whoever uses a server
+    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - as above
+
+    try:
+        async with (
+            asyncio.timeout(seconds),
+            httpx2.AsyncClient(
+                headers=server.all_headers(),
+                timeout=httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
+                transport=_Bounded(server),
+                follow_redirects=False,
+            ) as http,
+        ):
+            transport = streamable_http_client(server.url, http_client=http)
+            async with Client(transport, read_timeout_seconds=seconds, cache=None) as client:
+                yield client
+    except TimeoutError as error:
+        raise McpFailure(f"the server {server.name!r} did not answer within {seconds:g} s") from error
+    except (McpChanged, ChargehandError):
+        raise
+    except Exception as error:
+        inner = _first(error)
+        if isinstance(inner, McpChanged | ChargehandError):
+            raise inner from error
+        told = plain_text(f"{type(inner).__name__}: {inner}")[:MAX_TOLD_CHARACTERS]
+        raise McpFailure(f"the server {server.name!r} failed: {told}") from error
+
+
+def _first(error: BaseException) -> BaseException:
+    """The cause that the task groups of the client have wrapped."""
+    while isinstance(error, BaseExceptionGroup) and error.exceptions:  # pyright: ignore[reportUnknownMemberType] - a group of anything
+        error = error.exceptions[0]  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - as above
+    return error  # pyright: ignore[reportUnknownVariableType] - as above
+
+
+async def _offered(client: "Client") -> list[McpTool]:
+    found: dict[str, McpTool] = {}
+    cursor: str | None = None
+    for _ in range(MAX_PAGES):
+        page = await client.list_tools(cursor=cursor)
+        for tool in page.tools:
+            hints = tool.annotations
+            described = McpTool(
+                name=tool.name,
+                description=(tool.description or "")[: MAX_DESCRIPTION_CHARACTERS + 1],
+                input_schema=tool.input_schema,
+                is_repeatable=bool(hints and (hints.read_only_hint or hints.idempotent_hint)),
+            )
+            if _is_usable(described) and len(found) < MAX_TOOLS:
+                found[tool.name] = described
+        cursor = page.next_cursor
+        if cursor is None:
+            break
+    return list(found.values())
+
+
+def _is_usable(tool: McpTool) -> bool:
+    if not TOOL_NAME.fullmatch(tool.name) or len(tool.description) > MAX_DESCRIPTION_CHARACTERS:
+        return False
+    try:
+        check_json(tool.as_data())
+        return len(canonical(tool.input_schema)) <= MAX_SCHEMA_CHARACTERS
+    except (ChargehandError, ValueError, RecursionError):
+        return False
+
+
+def _content(result: "CallToolResult") -> str:
+    """Texts as they are; what is no text is named with its kind and size."""
+    parts = [_block(block) for block in result.content]
+    if not any(parts) and result.structured_content is not None:
+        parts = [canonical(result.structured_content)]
+    text = plain_text("\n".join(part for part in parts if part)) or "(no content)"
+    if len(text) <= MAX_CONTENT_CHARACTERS:
+        return text
+    return f"{text[:MAX_CONTENT_CHARACTERS]}\n[cut: {len(text) - MAX_CONTENT_CHARACTERS:,} more characters]"
+
+
+def _block(block: Any) -> str:
+    match block.type:
+        case "text":
+            return block.text
+        case "image" | "audio":
+            return f"[{block.type}, {block.mime_type}, {len(block.data):,} characters of base64: not shown]"
+        case "resource":
+            text = getattr(block.resource, "text", None)
+            return text if isinstance(text, str) else f"[resource {block.resource.uri}: no text, not shown]"
+        case "resource_link":
+            return f"[link to {block.uri}]"
+        case _:
+            return f"[{block.type}: not shown]"
+
+
+class _Bounded(httpx2.AsyncBaseTransport):
+    """Refuses redirects and answers that are too long, before the client sees them."""
+
+    def __init__(self, server: McpServer) -> None:
+        self._name = server.name
+        # A proxy for the world outside does not lead to this machine.
+        is_local = (urlsplit(server.url).hostname or "") in _LOOPBACK
+        self._inner = httpx2.AsyncHTTPTransport(trust_env=not is_local)
+
+    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
+        response = await self._inner.handle_async_request(request)
+        if 300 <= response.status_code < 400:
+            await response.aclose()
+            raise McpFailure(
+                f"the server {self._name!r} redirects, which is not followed; the operator corrects its url"
+            )
+        stream = response.stream
+        if isinstance(stream, httpx2.AsyncByteStream):
+            response.stream = _BoundedStream(stream, self._name)
+        return response
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
+
+
+class _BoundedStream(httpx2.AsyncByteStream):
+    def __init__(self, inner: httpx2.AsyncByteStream, name: str) -> None:
+        self._inner = inner
+        self._name = name
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        seen = 0
+        async for chunk in self._inner:
+            seen += len(chunk)
+            if seen > MAX_ANSWER_BYTES:
+                raise McpFailure(
+                    f"the server {self._name!r} answers with more than {MAX_ANSWER_BYTES:,} bytes"
+                )
+            yield chunk
+
+    async def aclose(self) -> None:
+        await self._inner.aclose()
