@@ -61,6 +61,12 @@ class Settings(BaseSettings):
     """Other servers that speak a provider's protocol, by provider."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
+    policy_file: Path | None = None
+    """A YAML file of rules: which tool calls run, which a person is asked about, which never run."""
+    approval_seconds: float = Field(default=7 * 86_400.0, gt=0, le=366 * 86_400)
+    """How long a person has to decide about a call before the default is taken."""
+    approval_default: Literal["approve", "deny"] = "deny"
+    """What becomes of a call that nobody decided about in time, where its rule says nothing else."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)

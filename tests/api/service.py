@@ -27,6 +27,7 @@ from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
@@ -229,6 +230,7 @@ async def open_service(
     services = Services(
         agents=agents,
         tasks=Tasks(db, clock, agents, hints, space.check),
+        approvals=Approvals(db, clock, hints),
         watch=Watch(db, blobs, signals),
         access=access,
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),

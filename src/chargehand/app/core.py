@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from chargehand.app.policy import policy_of
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.engine.embedded import EmbeddedEngine
@@ -27,6 +28,7 @@ from chargehand.runtimes.function import FunctionRuntime
 from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
@@ -73,6 +75,7 @@ class Core:
     db: Database
     agents: Agents
     tasks: Tasks
+    approvals: Approvals
     watch: Watch
     attempts: Attempts
     journal: Journal
@@ -105,6 +108,7 @@ async def open_core(
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
     clock = clock or SystemClock()
+    policy_of(settings)  # Refused before anything is touched.
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
     folder.open()
@@ -169,6 +173,7 @@ async def _build(
             quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
             workspaces=settings.workspaces_dir,
             clock=clock,
+            policy=policy_of(settings),
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
@@ -181,6 +186,7 @@ async def _build(
         db=db,
         agents=agents,
         tasks=Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes)),
+        approvals=Approvals(db, clock, hints),
         watch=Watch(db, blobs, signals),
         attempts=attempts,
         journal=journal,

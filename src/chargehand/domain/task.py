@@ -73,6 +73,7 @@ class Reason(StrEnum):
     """Why a status stands so, for machines."""
 
     CHILDREN = "children"
+    APPROVAL = "approval"
     QUESTION = "question"
     TIMER = "timer"
     RETRY = "retry"

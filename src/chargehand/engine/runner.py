@@ -18,6 +18,7 @@ from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind
+from chargehand.domain.policy import Policy
 from chargehand.domain.task import (
     Canceled,
     Completed,
@@ -83,6 +84,7 @@ class Runner:
     quota: Quota
     workspaces: Path
     clock: Clock
+    policy: Policy = field(default_factory=Policy)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def carry(self, task: Task) -> None:
@@ -194,6 +196,7 @@ class Runner:
                 attempts=self.attempts,
                 deliveries=self.deliveries,
                 clock=self.clock,
+                policy=self.policy,
                 catalogue={name: tool for name, tool in self.catalogue.items() if name in definition.tools},
                 tools=ToolContext(
                     workspace=workspace,

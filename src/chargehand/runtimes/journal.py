@@ -105,6 +105,11 @@ class DurableSteps:
             step = self.recorded[path] = await open_step(fresh)
         return step
 
+    async def take_default(self, step: Step) -> Step:
+        """An open approval whose time is over, as it was decided."""
+        closed = self.recorded[step.path] = await self.journal.take_default(self.task, step)
+        return closed
+
     async def close(self, step: Step, result: JsonValue) -> None:
         """Finish an open step."""
         await self.journal.end(self.task, step, result)

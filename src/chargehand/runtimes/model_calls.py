@@ -8,9 +8,11 @@ from pydantic_ai.messages import ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
+from chargehand.domain.policy import DELEGATION
 from chargehand.runtimes.base import Hands, all_or_wait, settled
-from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool
+from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool, refused_order
 from chargehand.runtimes.model_prompts import plain_json
+from chargehand.runtimes.permission import permission
 from chargehand.runtimes.tool_steps import run_tool
 
 READ_ONLY = frozenset({"Read", "Glob", "Grep"})
@@ -62,5 +64,8 @@ class ToolCalls:
         if refusal is not None:
             return refusal  # It follows from the definition and the call, so a replay comes to the same.
         if called == "Delegate":
-            return await delegate(self.hands, path, arguments)
+            allowed = await permission(self.hands, path, DELEGATION, arguments)
+            if allowed.refusal is not None:
+                return await refused_order(self.hands, path, allowed.arguments, allowed.refusal)
+            return allowed.note + await delegate(self.hands, path, allowed.arguments)
         return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content

@@ -55,14 +55,16 @@ async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:
         try:
             results = await hands.steps.delegate(path, [_order(hands, arguments)])
         except (AgentNotFound, Forbidden, InvalidInput, RuntimeMissing) as error:
-            return await _refused(hands, path, arguments, error.message)
+            return await refused_order(hands, path, arguments, error.message)
         if results is None:
             raise Suspension(Reason.CHILDREN)
         return _told(results[0])
-    return await _refused(hands, path, arguments, "")
+    return await refused_order(hands, path, arguments, "")
 
 
-async def _refused(hands: Hands, path: str, arguments: JsonObject, message: str) -> str:
+async def refused_order(hands: Hands, path: str, arguments: JsonObject, message: str) -> str:
+    """Why nothing was handed out, as a step."""
+
     async def work() -> JsonValue:
         return as_data(ToolResult(content=message, details={"code": "delegation_refused"}, is_error=True))
 

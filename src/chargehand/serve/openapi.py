@@ -12,6 +12,7 @@ from chargehand.wire.rest import (
     REF_MARK,
     AgentSource,
     AnswerSubmission,
+    DecisionSubmission,
     ProblemBody,
     TaskSubmission,
 )
@@ -20,6 +21,8 @@ DESCRIPTION = (
     "Hand tasks to AI agents and get back what they deliver, checked. Every answer that tells of an error is"
     " application/problem+json with a stable `code`. Times are RFC 3339 in UTC, durations are in seconds."
 )
+_DECLARED = (TaskSubmission, AgentSource, AnswerSubmission, DecisionSubmission, ProblemBody)
+"""Bodies that FastAPI cannot see."""
 _SCHEMA_PLACE = "#/components/schemas/{model}"
 
 
@@ -32,7 +35,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         _, made = models_json_schema(
-            [(model, "validation") for model in (TaskSubmission, AgentSource, AnswerSubmission, ProblemBody)],
+            [(model, "validation") for model in _DECLARED],
             ref_template=_SCHEMA_PLACE,
         )
         components.setdefault("schemas", {}).update(

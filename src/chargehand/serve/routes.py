@@ -114,6 +114,7 @@ _PROBLEM_MEANINGS = {
 
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
+    "approval_id": ("The approval.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "version": ("A version of the agent.", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
     "name": ("The deliverable.", {"type": "string", "minLength": 1}),

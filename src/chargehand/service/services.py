@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import Approvals
 from chargehand.service.health import Health
 from chargehand.service.tasks import Tasks
 from chargehand.service.watch import Watch
@@ -15,6 +16,7 @@ class Services:
 
     agents: Agents
     tasks: Tasks
+    approvals: Approvals
     watch: Watch
     access: Access
     health: Health

@@ -7,7 +7,7 @@ import difflib
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, Literal, Protocol, TypeVar
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
@@ -21,6 +21,14 @@ MAX_CONTENT_CHARACTERS = 120_000
 """No result is longer, whatever a tool's own cap lets through."""
 
 MAX_NAMED_PROBLEMS = 8
+
+Risk = Literal["read", "write", "execute", "network"]
+
+_RISKS: Mapping[str, Risk] = {
+    **dict.fromkeys(("Read", "Glob", "Grep", "TodoWrite", "AskUserQuestion"), "read"),
+    **dict.fromkeys(("Write", "Edit", "MultiEdit"), "write"),
+    "WebFetch": "network",
+}
 
 
 class AfterCrash(StrEnum):
@@ -72,6 +80,11 @@ class Tool(Protocol):
     def after_crash(self) -> AfterCrash: ...
 
     async def __call__(self, context: ToolContext, arguments: BaseModel) -> ToolResult: ...
+
+
+def risk_of(tool: Tool | None, name: str) -> Risk:
+    """What a tool declares (`risk`); one that declares nothing is taken to run programs."""
+    return getattr(tool, "risk", None) or _RISKS.get(name, "execute")
 
 
 Arguments = TypeVar("Arguments", bound=BaseModel)
