@@ -74,9 +74,9 @@ class Approvals:
         ApprovalNotFound, ApprovalStale (another hash), IllegalMove (decided otherwise, or its task has ended).
         """
         who.require(Scope.APPROVALS_DECIDE)
-        _check(decision)
         async with self._db.write() as tx:
             found = _mine(await approvals.get(tx, approval_id), who, approval_id)
+            _check(decision)
             await tasks.hold(tx, [found.task_id])
             approval = await approvals.get(tx, approval_id) or found
             if decision.arguments_hash not in (None, approval.arguments_hash):
