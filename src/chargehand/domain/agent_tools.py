@@ -14,10 +14,13 @@ from chargehand.errors import Finding
 TOOL_NAMES = ("Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "TodoWrite", "Delegate")
 """The tools that a definition may name; `Task` and `Agent` are what other products call `Delegate`."""
 
+ONLY_WHEN_NAMED = ("AskUserQuestion",)
+"""Tools that an absent list and `*` leave out: an agent is not to begin waiting for a person by an omission."""
+
 _WRITE, _SEARCH = ("Edit", "Write"), ("Grep", "Glob")
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    **{name.lower(): (name,) for name in TOOL_NAMES},
+    **{name.lower(): (name,) for name in (*TOOL_NAMES, *ONLY_WHEN_NAMED)},
     **dict.fromkeys(("task", "agent", "runsubagent"), ("Delegate",)),
     **dict.fromkeys(("ls", "list", "list_directory", "listdirectory", "filesearch"), ("Glob",)),
     **dict.fromkeys(("read_file", "read_many_files", "readfile", "notebookread", "view"), ("Read",)),
@@ -34,7 +37,7 @@ _SPELLINGS: Mapping[str, tuple[str, ...]] = {
 
 _ELSEWHERE = frozenset([
     "websearch", "webfetch", "notebookedit", "bashoutput", "killshell", "killbash", "taskoutput",
-    "taskstop", "skill", "askuserquestion", "exitplanmode", "enterworktree", "listmcpresources",
+    "taskstop", "skill", "exitplanmode", "enterworktree", "listmcpresources",
     "readmcpresource", "web", "fetch", "google_web_search", "web_fetch",
 ])  # fmt: skip
 """Tools of other products that are not offered here; said apart from a name that nobody knows."""
@@ -70,7 +73,8 @@ def read_tools(value: object, findings: list[Finding], refused: list[Finding]) -
     if value is None or any(name in ("*", "all") for name in names):
         rest = [name for name in names if name not in ("*", "all")]
         found = _resolve(rest, "tools", [])
-        return ToolList(tools=TOOL_NAMES, rules=(), mcp=found.mcp)
+        named = [tool for tool in found.tools if tool in ONLY_WHEN_NAMED]
+        return ToolList(tools=(*TOOL_NAMES, *named), rules=(), mcp=found.mcp)
     unknown: list[Finding] = []
     found = _resolve(names, "tools", unknown)
     (refused if names and not (found.tools or found.mcp) else findings).extend(unknown)
