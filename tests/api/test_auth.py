@@ -23,6 +23,7 @@ NOWHERE = {
 BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}/tasks": {"task_data": {}},
     "/tasks/{task_id}/answers": {"question": "0/0", "answer": "yes"},
+    "/tasks/{task_id}/messages": {"text": "hello"},
     "/approvals/{approval_id}": {"decision": "approve"},
     "/agents/{agent_id}": {"source": "---\nname: x\n---\n"},
 }

@@ -88,3 +88,13 @@ def test_a_policy_that_cannot_be_read_stops_the_start_and_names_the_fault(tmp_pa
     assert "did you mean 'Bash'?" in misspelt.stderr
     assert "none.yaml cannot be read" in absent.stderr
     assert "no UTF-8" in garbled.stderr
+
+
+def test_a_message_to_an_agent_that_no_model_runs_is_refused(cli: Cli) -> None:
+    task_id = cli.run("run", "waiter", "--no-wait").stdout.strip()
+
+    refused = cli.run("tasks", "send", task_id, "Use tabs.")
+
+    assert refused.returncode == 2
+    assert "only a model takes messages" in refused.stderr
+    cli.run("tasks", "cancel", task_id)

@@ -12,7 +12,7 @@ from tests.cli.service import Cli
 COMMANDS = [
     "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
     "agents versions", "approvals list", "approvals show", "approvals approve", "approvals deny", "tasks list",
-    "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "deliverables list",
+    "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "tasks send", "deliverables list",
     "deliverables get", "db upgrade", "dev model-server",
 ]  # fmt: skip
 HELP_SECONDS = 0.3

@@ -7,7 +7,6 @@ import pytest
 
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import Status
-from chargehand.domain.values import JsonObject
 from tests import given
 from tests.given import ME
 from tests.runtimes.test_model import DEFINITION, a_modelled_core
@@ -18,6 +17,14 @@ COLOR: dict[str, Any] = {
     "options": [{"label": "red", "description": "hot"}, {"label": "blue"}],
 }
 WHY = {"question": "Why?"}
+WRONG: list[list[Any]] = [
+    [],
+    [COLOR] * 5,
+    ["Why?"],
+    [{"question": " "}],
+    [{"question": "Q", "options": "a"}],
+    [{"question": "Q", "options": [{}]}],
+]
 
 
 def turns(*questions: object) -> list[dict[str, Any]]:
@@ -41,18 +48,8 @@ async def test_the_answers_come_back_to_the_model_after_a_restart(tmp_path: Path
         assert [one.turn for one in models.log] == [1]
 
 
-@pytest.mark.parametrize(
-    "questions",
-    [
-        [],
-        [COLOR] * 5,
-        ["Why?"],
-        [{"question": " "}],
-        [{"question": "Q", "options": "a"}],
-        [{"question": "Q", "options": [{}]}],
-    ],
-)
-async def test_questions_that_are_none_ask_nobody(tmp_path: Path, questions: list[JsonObject]) -> None:
+@pytest.mark.parametrize("questions", WRONG)
+async def test_questions_that_are_none_ask_nobody(tmp_path: Path, questions: list[Any]) -> None:
     async with a_modelled_core(tmp_path, turns(*questions), definition=ASKING) as (core, _):
         task = await given.ended(core, await given.a_task(core, "writer", {"prompt": "Go."}))
 

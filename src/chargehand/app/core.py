@@ -33,6 +33,7 @@ from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
+from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.watch import Watch
@@ -76,6 +77,7 @@ class Core:
     agents: Agents
     tasks: Tasks
     approvals: Approvals
+    messages: Messages
     watch: Watch
     attempts: Attempts
     journal: Journal
@@ -179,14 +181,16 @@ async def _build(
         door.engine = EmbeddedEngine(
             attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
         )
+    orders = Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes))
     return Core(
         settings=settings,
         clock=clock,
         folder=folder,
         db=db,
         agents=agents,
-        tasks=Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes)),
+        tasks=orders,
         approvals=Approvals(db, clock, hints),
+        messages=Messages(db, agents, hints, orders),
         watch=Watch(db, blobs, signals),
         attempts=attempts,
         journal=journal,

@@ -101,6 +101,7 @@ def _services(core: Core, access: Access) -> Services:
         agents=core.agents,
         tasks=core.tasks,
         approvals=core.approvals,
+        messages=core.messages,
         watch=core.watch,
         access=access,
         health=health,

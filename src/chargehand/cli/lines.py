@@ -148,6 +148,8 @@ _PLAIN: dict[str, str] = {
     EventKind.REOPENED: "is tried again",
     EventKind.COMPLETED: "completed",
     EventKind.APPROVAL_REQUESTED: "waits for a person's approval",
+    EventKind.MESSAGE_RECEIVED: "is sent a message",
+    EventKind.MESSAGE_TAKEN: "has read what it was sent",
     EventKind.ASKED: "asks a question",
     EventKind.ANSWERED: "has its answer",
 }

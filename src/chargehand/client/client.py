@@ -141,6 +141,11 @@ class AsyncClient:
         if not response.is_success:
             raise error_of(response)
 
+    async def send_message(self, task_id: str, text: str) -> rest.TaskBody:
+        """Tell a task something; the task that has the message, which is a new one when this one had ended."""
+        call = sending("POST", path_of("tasks", task_id, "messages"), {"text": text})
+        return answer_of(rest.TaskBody, await self.send(call))
+
     # Approvals
 
     async def approvals(self, call: Call) -> rest.ApprovalPage:

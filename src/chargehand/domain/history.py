@@ -30,6 +30,8 @@ class EventKind(StrEnum):
     APPROVAL_DECIDED = "approval.decided"
     ASKED = "question.asked"
     ANSWERED = "question.answered"
+    MESSAGE_RECEIVED = "message.received"
+    MESSAGE_TAKEN = "message.taken"
     PROGRESS = "task.progress"
     CHECKED = "deliverable.checked"
     DELIVERED = "deliverable.stored"

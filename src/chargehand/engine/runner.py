@@ -180,7 +180,7 @@ class Runner:
     @asynccontextmanager
     async def _hands(self, task: Task, definition: AgentDefinition) -> AsyncGenerator[Hands, None]:
         """Everything this attempt may use; the workspace is the tree's."""
-        folder = self.workspaces / task.root_id
+        folder = self.workspaces / (task.workspace_id or task.root_id)
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
         except OSError as error:

@@ -110,6 +110,13 @@ class DurableSteps:
         closed = self.recorded[step.path] = await self.journal.take_default(self.task, step)
         return closed
 
+    async def take_messages(self, path: str) -> Step:
+        """A finished step that holds what people told the task and no turn had taken."""
+        self.before_new()
+        fresh = self.journal.new_step(self.task, path, StepKind.VALUE, "messages", {}, StepStatus.RUNNING)
+        taken = self.recorded[path] = await self.journal.take_messages(self.task, fresh)
+        return taken
+
     async def close(self, step: Step, result: JsonValue) -> None:
         """Finish an open step."""
         await self.journal.end(self.task, step, result)

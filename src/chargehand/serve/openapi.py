@@ -13,6 +13,7 @@ from chargehand.wire.rest import (
     AgentSource,
     AnswerSubmission,
     DecisionSubmission,
+    MessageSubmission,
     ProblemBody,
     TaskSubmission,
 )
@@ -21,7 +22,14 @@ DESCRIPTION = (
     "Hand tasks to AI agents and get back what they deliver, checked. Every answer that tells of an error is"
     " application/problem+json with a stable `code`. Times are RFC 3339 in UTC, durations are in seconds."
 )
-_DECLARED = (TaskSubmission, AgentSource, AnswerSubmission, DecisionSubmission, ProblemBody)
+_DECLARED = (
+    TaskSubmission,
+    AgentSource,
+    AnswerSubmission,
+    DecisionSubmission,
+    MessageSubmission,
+    ProblemBody,
+)
 """Bodies that FastAPI cannot see."""
 _SCHEMA_PLACE = "#/components/schemas/{model}"
 

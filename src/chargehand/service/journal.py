@@ -21,10 +21,12 @@ from chargehand.service.attempts import held_or_lost, is_held
 from chargehand.service.endings import Hints
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.service.tasks import new_task
-from chargehand.store import approvals, history, tasks
+from chargehand.store import approvals, history, messages, tasks
 from chargehand.store.database import Database, Tx
 from chargehand.store.group import GroupCommit
 
+MAX_FOLLOWED = 10
+"""How many tasks back a conversation goes."""
 MAX_STEP_NODES = 200_000
 """How many JSON values a step's arguments may have."""
 
@@ -202,6 +204,41 @@ class Journal:
                 await take_default(tx, self._hints, approval)
             found = await history.step(tx, task.id, step.path)
         return found or step
+
+    async def unread_messages(self, task: Task) -> list[tuple[int, str]]:
+        """What people told the task and no turn has taken yet."""
+        async with self._db.glance() as tx:
+            return await messages.unread(tx, task.id)
+
+    async def take_messages(self, task: Task, step: Step) -> Step:
+        """Write a finished step that has taken what is unread; from then on every replay finds it there."""
+        async with self._db.write() as tx:
+            await held_or_lost(tx, task)
+            found = await messages.unread(tx, task.id)
+            await self._spend(tx, task, steps=1)
+            texts: list[JsonValue] = [text for _, text in found]
+            taken = replace(step, status=StepStatus.DONE, result=texts, finished_at=tx.now)
+            await history.begin_steps(tx, [taken])
+            await messages.take(tx, task.id, [number for number, _ in found], step.path)
+            numbers: list[JsonValue] = [number for number, _ in found]
+            data: JsonObject = {"path": step.path, "numbers": numbers}
+            await history.append(tx, [(task.id, EventKind.MESSAGE_TAKEN, data)])
+            self._hints.changed(tx, task.id)
+        fail_point("journal.messages_taken")
+        return taken
+
+    async def followed(self, task: Task) -> list[tuple[Task, list[Step]]]:
+        """The tasks that this one goes on from, with their journals, oldest first."""
+        found: list[tuple[Task, list[Step]]] = []
+        async with self._db.read() as tx:
+            before = task.follows_id
+            while before is not None and len(found) < MAX_FOLLOWED:
+                earlier = (await tasks.get(tx, [before])).get(before)
+                if earlier is None or earlier.tenant != task.tenant:
+                    break
+                found.append((earlier, await history.steps(tx, before)))
+                before = earlier.follows_id
+        return found[::-1]
 
     async def set_timer(self, task: Task, step: Step, until: datetime) -> Step:
         """Write an open timer, which ends at `until`."""

@@ -6,6 +6,7 @@ from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.health import Health
+from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
 from chargehand.service.watch import Watch
 
@@ -17,6 +18,7 @@ class Services:
     agents: Agents
     tasks: Tasks
     approvals: Approvals
+    messages: Messages
     watch: Watch
     access: Access
     health: Health

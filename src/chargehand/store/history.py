@@ -179,6 +179,12 @@ async def discard_failed(tx: Tx, task_id: str) -> None:
         await tx.connection.execute(mine.where(TaskStep.started_at >= failed.started_at))
 
 
+async def discard_checks(tx: Tx, task_id: str) -> None:
+    """Drop what checks found: the workspace will change."""
+    mine = delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.kind == StepKind.CHECK.value)
+    await tx.connection.execute(mine)
+
+
 async def _delegations_cut_off(tx: Tx, journal: Sequence[Step]) -> set[str]:
     """Paths of the open delegations of which a child ended without completing, or has not ended."""
     waiting = {

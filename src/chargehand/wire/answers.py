@@ -62,6 +62,7 @@ def task_body(task: Task) -> Body:
         "root_id": task.root_id,
         "depth": task.depth,
         "context_id": task.context_id,
+        "follows_id": task.follows_id,
         "budget": task.budget,
         "steps_spent": task.steps_spent,
         "children_spent": task.children_spent,

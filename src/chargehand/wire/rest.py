@@ -137,6 +137,12 @@ class AnswerSubmission(_Sent):
     answer: JsonBody
 
 
+class MessageSubmission(_Sent):
+    """What a person tells a task."""
+
+    text: str = Field(min_length=1, max_length=100_000, pattern=NO_NUL)
+
+
 class DecisionSubmission(_Sent):
     """A person's decision about a call that waits."""
 
@@ -201,6 +207,8 @@ class TaskBody(_Answer):
     root_id: str
     depth: int
     context_id: str
+    follows_id: str | None
+    """The task whose conversation this one goes on from."""
     budget: dict[str, Any]
     steps_spent: int
     """By the whole tree, when this task is its root."""
