@@ -378,3 +378,24 @@ async def test_a_decision_that_was_journaled_outlives_a_change_of_the_policy(tmp
 
         assert (await given.ended(core, task)).status is Status.COMPLETED
         assert notes(core, task) == "xx"
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ("echo x > deploy/run", "deny Write(deploy/**)"),
+        ("ls && rm -rf x", "deny Bash(rm:*)"),
+        ("X=1", "runs no commands"),
+        ("ls > notes.txt", "runs no commands"),
+    ],
+)
+async def test_a_command_line_is_judged_in_its_parts_with_what_it_writes(
+    tmp_path: Path, command: str, said: str
+) -> None:
+    policy = "- {tool: Write(deploy/**), action: deny}\n- {tool: 'Bash(rm:*)', action: deny}\n"
+    turns = [{"calls": [{"name": "Bash", "arguments": {"command": command}}]}, {"text": "Done."}]
+    definition = DEFINITION.replace("tools: Read,", "tools: Bash, Read,")
+    async with asking(tmp_path, turns=turns, policy=policy, definition=definition) as core:
+        task = await given.ended(core, await given.a_task(core, "writer", {"prompt": "Go."}))
+
+        assert said in await told(core, task, "0/0.0")

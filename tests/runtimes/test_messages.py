@@ -10,6 +10,7 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, ToolReturnPart, Use
 
 from chargehand.app.core import Core
 from chargehand.domain.access import Principal, Scope
+from chargehand.domain.approval import Decision
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import Status, Task
 from chargehand.errors import Forbidden, IllegalMove, InvalidInput, TaskNotFound
@@ -17,6 +18,7 @@ from chargehand.models.requests import ModelRequests
 from chargehand.runtimes.playbook import PlaybookContext
 from tests import given
 from tests.given import ME
+from tests.runtimes.test_approvals import asked, asking
 from tests.runtimes.test_model import DEFINITION, READ, WRITE, a_modelled_core
 from tests.runtimes.test_model_questions import ASKING, WHY, turns
 
@@ -201,3 +203,18 @@ async def test_a_repair_round_knows_what_was_told_before_it(tmp_path: Path, hear
 
         assert (ended.status, ended.round) == (Status.COMPLETED, 1)
         assert [said[1:2] for said in heard if "failed" in said[0]] == [["Use tabs."]] * 2
+
+
+async def test_the_model_is_told_that_a_person_changed_the_arguments(
+    tmp_path: Path, heard: list[list[str]]
+) -> None:
+    async with asking(tmp_path) as core:
+        task, approval = await asked(core)
+        edited = {**approval.arguments, "new_string": "y"}
+        await core.approvals.decide(
+            ME, approval.id, Decision(approve=True, arguments=edited, reason="y fits")
+        )
+        await given.ended(core, task)
+
+        assert "A person changed the arguments before this was run (y fits)" in heard[-1][-1]
+        assert '"new_string":"y"' in heard[-1][-1]

@@ -22,8 +22,9 @@ from chargehand.domain.policy import (
     rules_for,
     strictest,
 )
+from chargehand.domain.policy_patterns import Command
 from chargehand.domain.task import Reason
-from chargehand.domain.values import JsonObject
+from chargehand.domain.values import JsonObject, canonical
 from chargehand.errors import JournalMismatch
 from chargehand.runtimes.base import Hands, Suspension
 from chargehand.tools.base import risk_of
@@ -71,7 +72,9 @@ def verdict_on(hands: Hands, tool: str, arguments: JsonObject) -> Verdict:
         return judge(sources, call, mode)
     command = arguments.get("command")
     line = take_apart(command) if isinstance(command, str) else CommandLine()
-    verdicts = [judge(sources, replace(call, commands=line.commands), mode)] if line.commands else []
+    # A line without a command (`X=1`) is none that a pattern names, and still one of Bash.
+    commands = line.commands or [Command(words=("",))]
+    verdicts = [judge(sources, replace(call, commands=commands), mode)]
     return strictest([*verdicts, *(_on_written(sources, call, written) for written in line.written)])
 
 
@@ -173,7 +176,9 @@ def _decided(hands: Hands, tool: str, arguments: JsonObject, step: Step) -> Perm
         refusal = f"{tool} was not run: {verdict.why}."
     note = "A person changed the arguments before this was run"
     said = f" ({comment})" if comment else ""
-    return Permission(arguments=run, refusal=refusal, note=f"{note}{said}. What was run: {run}\n\n")
+    return Permission(
+        arguments=run, refusal=refusal, note=f"{note}{said}. What was run: {canonical(run)[:2000]}\n\n"
+    )
 
 
 def _refusal(tool: str, status: object, comment: object) -> str:
