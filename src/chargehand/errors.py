@@ -13,9 +13,11 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── NotFound                      absent, or another tenant's
     │   ├── AgentNotFound
     │   ├── TaskNotFound
+    │   ├── ApprovalNotFound
     │   └── DeliverableNotFound
     ├── Conflict                      the thing's present state forbids it
     │   ├── IllegalMove               a task's status does not allow the move
+    │   ├── ApprovalStale             the approval is for other arguments than the caller has seen
     │   ├── RuntimeMissing            the agent's runtime is not there yet
     │   └── DataFolderInUse           another process holds the data folder
     ├── Unauthorized / Forbidden      no valid key / a key without the scope
@@ -118,6 +120,12 @@ class TaskNotFound(NotFound):
     code = "task.not_found"
 
 
+class ApprovalNotFound(NotFound):
+    """No approval of this id."""
+
+    code = "approval.not_found"
+
+
 class DeliverableNotFound(NotFound):
     """The task has no deliverable of this name, or not yet."""
 
@@ -135,6 +143,12 @@ class IllegalMove(Conflict):
     """A task's status does not allow the move."""
 
     code = "task.illegal_move"
+
+
+class ApprovalStale(Conflict):
+    """The hash that was sent is not that of the call which waits."""
+
+    code = "approval.stale"
 
 
 class RuntimeMissing(Conflict):

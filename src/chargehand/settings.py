@@ -75,6 +75,12 @@ class Settings(BaseSettings):
     """The MCP servers whose tools agents may name: YAML or JSON."""
     mcp_first_use: Literal["ask", "trust"] = "ask"
     """A tool that an MCP server is seen to offer for the first time: wait for an approval, or allow it."""
+    policy_file: Path | None = None
+    """A YAML file of rules: which tool calls run, which a person is asked about, which never run."""
+    approval_seconds: float = Field(default=7 * 86_400.0, gt=0, le=366 * 86_400)
+    """How long a person has to decide about a call before the default is taken."""
+    approval_default: Literal["approve", "deny"] = "deny"
+    """What becomes of a call that nobody decided about in time, where its rule says nothing else."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)

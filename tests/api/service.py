@@ -27,12 +27,14 @@ from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
 from chargehand.service.journal import Delegation, Journal
 from chargehand.service.mcp_pins import McpPins
+from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
@@ -61,13 +63,13 @@ STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.AD
 
 
 class Directory:
-    """Every agent can be carried out, except by a model; data with `refuse` is refused."""
+    """Every agent can be carried out, by a model only `modelled`; data with `refuse` is refused."""
 
     def check_definition(self, definition: AgentDefinition) -> None:
         del definition
 
     def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
-        if definition.runtime is RuntimeKind.MODEL:
+        if definition.runtime is RuntimeKind.MODEL and definition.id != "modelled":
             raise RuntimeMissing(f"agent {definition.id!r} needs a model")
         if "refuse" in task_data:
             raise InvalidInput("refuse is not wanted")
@@ -227,9 +229,12 @@ async def open_service(
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
     access = Access(db, clock, folder / "pepper")
+    orders = Tasks(db, clock, agents, hints, space.check)
     services = Services(
         agents=agents,
-        tasks=Tasks(db, clock, agents, hints, space.check),
+        tasks=orders,
+        messages=Messages(db, agents, hints, orders),
+        approvals=Approvals(db, clock, hints),
         watch=Watch(db, blobs, signals),
         access=access,
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),

@@ -13,10 +13,18 @@ from chargehand.domain.access import Scope
 from chargehand.serve.auth import PUBLIC_PATHS
 from tests.api.service import OWNER, STRANGER, Service
 
-NOWHERE = {"name": "report", "path": "a.txt", "version": "0" * 64, "agent_id": "echo"}
+NOWHERE = {
+    "name": "report",
+    "path": "a.txt",
+    "version": "0" * 64,
+    "agent_id": "echo",
+    "approval_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
+}
 BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}/tasks": {"task_data": {}},
     "/tasks/{task_id}/answers": {"question": "0/0", "answer": "yes"},
+    "/tasks/{task_id}/messages": {"text": "hello"},
+    "/approvals/{approval_id}": {"decision": "approve"},
     "/agents/{agent_id}": {"source": "---\nname: x\n---\n"},
 }
 
@@ -88,6 +96,7 @@ async def test_a_key_opens_only_what_its_scope_names(service: Service) -> None:
 
     assert all(not one & other for one, other in _pairs(opened))
     assert opened[Scope.TASKS_CANCEL] == {"POST /tasks/{task_id}/cancel"}
+    assert opened[Scope.APPROVALS_DECIDE] == {"POST /approvals/{approval_id}"}
     assert opened[Scope.AGENTS_WRITE] == {"PUT /agents/{agent_id}"}
     assert "POST /agents/{agent_id}/tasks" in opened[Scope.TASKS_WRITE]
 

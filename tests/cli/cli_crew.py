@@ -39,3 +39,9 @@ async def fail(ctx: PlaybookContext) -> JsonValue:
     """What is promised is not written; its check says so."""
     await ctx.must("Write", file_path="answer.txt", content="41\n")
     return None
+
+
+async def write(ctx: PlaybookContext) -> JsonValue:
+    """A call that the policy of a test may ask about."""
+    done = await ctx.tool("Write", file_path="note.txt", content="a note\n")
+    return {"written": not done.is_error, "told": done.content}

@@ -15,6 +15,7 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from chargehand.app.policy import policy_of
 from chargehand.app.toolbox import open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
@@ -29,11 +30,13 @@ from chargehand.runtimes.function import FunctionRuntime
 from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
+from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.watch import Watch
@@ -77,6 +80,8 @@ class Core:
     db: Database
     agents: Agents
     tasks: Tasks
+    approvals: Approvals
+    messages: Messages
     watch: Watch
     attempts: Attempts
     journal: Journal
@@ -111,6 +116,7 @@ async def open_core(
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
     clock = clock or SystemClock()
+    policy_of(settings)  # Refused before anything is touched.
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
     folder.open()
@@ -182,20 +188,22 @@ async def _build(
             workspaces=settings.workspaces_dir,
             clock=clock,
             mcp=mcp,
+            policy=policy_of(settings),
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
             attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
         )
+    orders = Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes), chooser)
     return Core(
         settings=settings,
         clock=clock,
         folder=folder,
         db=db,
         agents=agents,
-        tasks=Tasks(
-            db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes), chooser
-        ),
+        tasks=orders,
+        approvals=Approvals(db, clock, hints),
+        messages=Messages(db, agents, hints, orders),
         watch=Watch(db, blobs, signals),
         attempts=attempts,
         journal=journal,

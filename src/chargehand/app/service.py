@@ -100,6 +100,8 @@ def _services(core: Core, access: Access) -> Services:
     return Services(
         agents=core.agents,
         tasks=core.tasks,
+        approvals=core.approvals,
+        messages=core.messages,
         watch=core.watch,
         access=access,
         health=health,

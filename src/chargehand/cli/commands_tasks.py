@@ -137,3 +137,20 @@ async def answer(
       chargehand tasks answer 0190f7a2-91b4-7c3d-8a55-0242ac120002 "port 8443" --question 0/3
     """
     return await tasks.answer_question(task_id, text, question, server)
+
+
+@app.command()
+@command
+async def send(
+    task_id: TaskId,
+    text: Annotated[str, typer.Argument(metavar="TEXT", help="What the agent is told.")],
+    server: Server = None,
+    as_json: AsJson = False,
+) -> ExitCode:
+    """Tell a task something. One that has ended is followed by a new task that goes on from it.
+
+    \b
+    Example:
+      chargehand tasks send 0190f7a2-91b4-7c3d-8a55-0242ac120002 "Use tabs, please."
+    """
+    return await tasks.send_message(task_id, text, server, as_json=as_json)

@@ -105,6 +105,11 @@ def _step(data: dict[str, Any]) -> str | None:
     return f"{mark}{text(data, 'name')} {text(data, 'summary')} ({lasted})"
 
 
+def _approval_decided(data: dict[str, Any]) -> str:
+    comment = text(data, "comment")
+    return f"{text(data, 'tool')} is {text(data, 'status')}" + (f": {comment}" if comment else "")
+
+
 def _delegated(data: dict[str, Any]) -> str:
     names = ", ".join(text(one, "agent_id") for one in mappings(data, "children"))
     return f"hands work to {names}"
@@ -136,7 +141,7 @@ def _progress(data: dict[str, Any]) -> str:
     return text(data, "message")
 
 
-_TOLD_OTHERWISE = frozenset({"check", "delegation", "question", "value"})
+_TOLD_OTHERWISE = frozenset({"check", "delegation", "question", "approval", "value"})
 """Kinds of steps whose own events say more, or that are only the agent's bookkeeping."""
 
 _SILENT = frozenset({EventKind.WOKEN, EventKind.CHILD_FINISHED, EventKind.STEP_STARTED})
@@ -146,6 +151,9 @@ _PLAIN: dict[str, str] = {
     EventKind.CANCEL_REQUESTED: "is being canceled",
     EventKind.REOPENED: "is tried again",
     EventKind.COMPLETED: "completed",
+    EventKind.APPROVAL_REQUESTED: "waits for a person's approval",
+    EventKind.MESSAGE_RECEIVED: "is sent a message",
+    EventKind.MESSAGE_TAKEN: "has read what it was sent",
     EventKind.ASKED: "asks a question",
     EventKind.ANSWERED: "has its answer",
 }
@@ -157,6 +165,7 @@ _DESCRIPTIONS: dict[str, Callable[[dict[str, Any]], str | None]] = {
     EventKind.FAILED: _failed,
     EventKind.CANCELED: _canceled,
     EventKind.STEP_FINISHED: _step,
+    EventKind.APPROVAL_DECIDED: _approval_decided,
     EventKind.DELEGATED: _delegated,
     EventKind.PROGRESS: _progress,
     EventKind.CHECKED: _checked,

@@ -11,6 +11,7 @@ import typer
 from chargehand import __version__
 from chargehand.cli import (
     commands_agents,
+    commands_approvals,
     commands_deliverables,
     commands_dev,
     commands_mcp,
@@ -46,6 +47,7 @@ commands_work.add_to(app)
 commands_service.add_to(app)
 app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
+app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")

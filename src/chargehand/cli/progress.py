@@ -181,6 +181,10 @@ def _asked(_: Progress, task: TaskView, event: EventBody) -> None:
     task.message = "asks a question"
 
 
+def _approval_asked(_: Progress, task: TaskView, event: EventBody) -> None:
+    task.message = f"waits for approval of {text(event.data, 'tool')}"
+
+
 def _answered(_: Progress, task: TaskView, event: EventBody) -> None:
     task.message = ""
 
@@ -204,6 +208,8 @@ _CHANGES: dict[str, Callable[[Progress, TaskView, EventBody], None]] = {
     EventKind.REPAIR: _repair,
     EventKind.DELIVERED: _stored,
     EventKind.PROGRESS: _said,
+    EventKind.APPROVAL_REQUESTED: _approval_asked,
+    EventKind.APPROVAL_DECIDED: _answered,
     EventKind.ASKED: _asked,
     EventKind.ANSWERED: _answered,
 }

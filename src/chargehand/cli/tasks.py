@@ -198,6 +198,21 @@ async def answer_question(task_id: str, text: str, question: str | None, server:
     return ExitCode.OK
 
 
+async def send_message(task_id: str, text: str, server: str | None, *, as_json: bool) -> ExitCode:
+    """Tell a task something."""
+    async with connect(server) as connection:
+        task = await connection.client.send_message(task_id, text)
+    if as_json:
+        write_json(task)
+    elif task.id == task_id:
+        write(f"sent: task {task_id} reads it at its next turn")
+    else:
+        write(f"task {task_id} has ended; task {task.id} goes on from it")
+    if connection.is_own:
+        say(f"no service runs; go on with: chargehand tasks watch {task.id}")
+    return ExitCode.OK
+
+
 async def _asked(client: AsyncClient, task_id: str, question: str | None) -> QuestionBody:
     """The question that is meant."""
     found = await client.questions(task_id)

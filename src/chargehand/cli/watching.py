@@ -10,6 +10,7 @@ from collections.abc import Coroutine
 from contextlib import suppress
 from datetime import UTC, datetime
 
+from chargehand.cli.event_data import text
 from chargehand.cli.exits import say
 from chargehand.cli.lines import one_line
 from chargehand.cli.progress import Progress, children_of
@@ -88,6 +89,8 @@ class _Watching:
         self._show.event(event, self._progress.tasks[event.task_id].agent_id)
         for child_id, _ in children_of(event):
             self._start(group, self._follow_child(child_id, group))
+        if event.kind == EventKind.APPROVAL_REQUESTED:
+            self._show.trouble(approval_lines(event))
         if event.kind == EventKind.ASKED:
             self._start(group, self._question(event.task_id))
 
@@ -126,6 +129,16 @@ class _Watching:
             )
         else:
             await self._client.answer(task_id, question.question, answer)
+
+
+def approval_lines(event: EventBody) -> str:
+    """That a call waits for a person, and how it is decided."""
+    data, approval_id = event.data, text(event.data, "approval_id")
+    call = one_line(f"{text(data, 'tool')} {text(data, 'summary')}").strip()
+    return (
+        f"{event.task_id} waits for approval: {call} ({one_line(text(data, 'why'))})\n"
+        f"decide with: chargehand approvals approve {approval_id}, or deny {approval_id} --reason TEXT"
+    )
 
 
 async def _asked_of_person(question: QuestionBody) -> JsonValue:

@@ -153,6 +153,25 @@ class AsyncClient:
         if not response.is_success:
             raise error_of(response)
 
+    async def send_message(self, task_id: str, text: str) -> rest.TaskBody:
+        """Tell a task something; the task that has the message, which is a new one when this one had ended."""
+        call = sending("POST", path_of("tasks", task_id, "messages"), {"text": text})
+        return answer_of(rest.TaskBody, await self.send(call))
+
+    # Approvals
+
+    async def approvals(self, call: Call) -> rest.ApprovalPage:
+        """A page of an `approval_listing`."""
+        return answer_of(rest.ApprovalPage, await self.send(call))
+
+    async def approval(self, approval_id: str) -> rest.ApprovalBody:
+        """One approval."""
+        return await self._get(rest.ApprovalBody, "approvals", approval_id)
+
+    async def decide(self, call: Call) -> rest.ApprovalBody:
+        """Send a `decision`; the approval as it was decided."""
+        return answer_of(rest.ApprovalBody, await self.send(call))
+
     # Deliverables
 
     async def deliverables(self, task_id: str) -> list[rest.DeliverableBody]:

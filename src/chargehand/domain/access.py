@@ -14,6 +14,8 @@ class Scope(StrEnum):
     TASKS_READ = "tasks:read"
     TASKS_WRITE = "tasks:write"
     TASKS_CANCEL = "tasks:cancel"
+    APPROVALS_DECIDE = "approvals:decide"
+    """Approve or deny the calls that wait for a person."""
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
     ADMIN = "admin"

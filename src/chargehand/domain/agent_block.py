@@ -11,6 +11,8 @@ from typing import TypeVar, cast
 
 from chargehand.domain.budget import Budget
 from chargehand.domain.deliverable import Check, Promise
+from chargehand.domain.policy import PolicyRule
+from chargehand.domain.policy_file import read_rules, rule_as_data
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import Finding, InvalidInput
 
@@ -39,6 +41,8 @@ class Block:
     retry_seconds: float = 5.0
     timeout_seconds: float | None = None
     budget: Budget = field(default_factory=Budget)
+    policy: tuple[PolicyRule, ...] = ()
+    """What the definition itself wants asked or denied; it never makes the operator's policy milder."""
 
 
 def read_block(value: object, findings: list[Finding]) -> Block:
@@ -51,7 +55,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
         "runtime", "playbook", "function", "command", "takes_briefs", "delegates", "deliverables", "repair_rounds",
-        "attempts", "retry_seconds", "timeout_seconds", "budget",
+        "attempts", "retry_seconds", "timeout_seconds", "budget", "policy",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
     return Block(
@@ -66,6 +70,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         retry_seconds=reader.number("retry_seconds", 5.0, at_least=0, at_most=86_400),
         timeout_seconds=reader.number("timeout_seconds", None, at_least=1, at_most=30 * 86_400),
         budget=reader.budget(),
+        policy=read_rules(reader.fields.get("policy"), "chargehand.policy", findings, by="its definition"),
     )
 
 
@@ -245,4 +250,5 @@ def block_as_data(block: Block) -> JsonObject:
         "retry_seconds": block.retry_seconds,
         "timeout_seconds": block.timeout_seconds,
         "budget": block.budget.as_data(),
+        "policy": [rule_as_data(rule) for rule in block.policy],
     }

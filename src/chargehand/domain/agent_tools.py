@@ -16,10 +16,13 @@ TOOL_NAMES = (
 )  # fmt: skip
 """The tools that a definition may name; `Task` and `Agent` are what other products call `Delegate`."""
 
+ONLY_WHEN_NAMED = ("AskUserQuestion",)
+"""Tools that an absent list and `*` leave out: an agent is not to begin waiting for a person by an omission."""
+
 _WRITE, _SEARCH = ("Edit", "Write"), ("Grep", "Glob")
 
 _SPELLINGS: Mapping[str, tuple[str, ...]] = {
-    **{name.lower(): (name,) for name in TOOL_NAMES},
+    **{name.lower(): (name,) for name in (*TOOL_NAMES, *ONLY_WHEN_NAMED)},
     **dict.fromkeys(("task", "agent", "runsubagent"), ("Delegate",)),
     **dict.fromkeys(("ls", "list", "list_directory", "listdirectory", "filesearch"), ("Glob",)),
     **dict.fromkeys(("read_file", "read_many_files", "readfile", "notebookread", "view"), ("Read",)),
@@ -51,7 +54,7 @@ _HINTS: Mapping[str, str] = {
 }
 
 _ELSEWHERE = frozenset([
-    "websearch", "notebookedit", "askuserquestion", "exitplanmode", "enterworktree",
+    "websearch", "notebookedit", "exitplanmode", "enterworktree",
     "listmcpresources", "readmcpresource", "web", "google_web_search",
 ])  # fmt: skip
 """Tools of other products that are not offered here; said apart from a name that nobody knows."""
@@ -127,8 +130,8 @@ def read_tools(
     if value is None or any(name in ("*", "all") for name in names):
         rest = [name for name in names if name not in ("*", "all")]
         found = _resolve(rest, "tools", [], offer)
-        own = tuple(tool for tool in found.tools if tool in offer.own)
-        return ToolList(tools=(*TOOL_NAMES, *offer.optional, *own), rules=(), mcp=found.mcp)
+        named = tuple(tool for tool in found.tools if tool in offer.own or tool in ONLY_WHEN_NAMED)
+        return ToolList(tools=(*TOOL_NAMES, *offer.optional, *named), rules=(), mcp=found.mcp)
     unknown: list[Finding] = []
     found = _resolve(names, "tools", unknown, offer)
     (refused if names and not (found.tools or found.mcp) else findings).extend(unknown)

@@ -73,6 +73,7 @@ class Reason(StrEnum):
     """Why a status stands so, for machines."""
 
     CHILDREN = "children"
+    APPROVAL = "approval"
     QUESTION = "question"
     TIMER = "timer"
     RETRY = "retry"
@@ -173,6 +174,9 @@ class TaskOrder:
     run_after: datetime | None = None
     timeout_seconds: float | None = None
     idempotency_key: str | None = None
+    follows_id: str | None = None
+    """The finished task whose conversation it goes on from, and in whose workspace."""
+    workspace_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -18,6 +18,7 @@ from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind
+from chargehand.domain.policy import Policy
 from chargehand.domain.task import (
     Canceled,
     Completed,
@@ -88,6 +89,7 @@ class Runner:
     workspaces: Path
     clock: Clock
     mcp: McpTools | None = None
+    policy: Policy = field(default_factory=Policy)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def carry(self, task: Task) -> None:
@@ -215,6 +217,7 @@ class Runner:
                     attempts=self.attempts,
                     deliveries=self.deliveries,
                     clock=self.clock,
+                    policy=self.policy,
                     catalogue={**tools_of(self.catalogue, definition), **mcp_tools},
                     tools=ToolContext(
                         workspace=workspace,

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -10,6 +10,7 @@ from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import EventKind
+from chargehand.domain.policy import Policy
 from chargehand.domain.task import FOREVER, Reason, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.runtimes.journal import DurableSteps
@@ -55,6 +56,8 @@ class Hands:
     catalogue: Mapping[str, Tool]
     """The tools that the definition lists, by name."""
     tools: ToolContext
+    policy: Policy = field(default_factory=Policy)
+    """The operator's rules on what is asked and denied."""
     failures: Sequence[Evidence] = ()
     """In a repair round: what the checks of the round before found wrong."""
 

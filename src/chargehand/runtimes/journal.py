@@ -110,6 +110,18 @@ class DurableSteps:
             step = self.recorded[path] = await open_step(fresh)
         return step
 
+    async def take_default(self, step: Step) -> Step:
+        """An open approval whose time is over, as it was decided."""
+        closed = self.recorded[step.path] = await self.journal.take_default(self.task, step)
+        return closed
+
+    async def take_messages(self, path: str) -> Step:
+        """A finished step that holds what people told the task and no turn had taken."""
+        self.before_new()
+        fresh = self.journal.new_step(self.task, path, StepKind.VALUE, "messages", {}, StepStatus.RUNNING)
+        taken = self.recorded[path] = await self.journal.take_messages(self.task, fresh)
+        return taken
+
     async def close(self, step: Step, result: JsonValue) -> None:
         """Finish an open step."""
         await self.journal.end(self.task, step, result)

@@ -8,9 +8,12 @@ from pydantic_ai.messages import ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
+from chargehand.domain.policy import DELEGATION
 from chargehand.runtimes.base import Hands, all_or_wait, settled
-from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool
+from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool, refused_order
 from chargehand.runtimes.model_prompts import plain_json
+from chargehand.runtimes.model_questions import QUESTION_TOOL, ask_person, question_tool
+from chargehand.runtimes.permission import permission
 from chargehand.runtimes.tool_steps import refuse, run_tool
 from chargehand.tools.base import Risk
 
@@ -33,7 +36,8 @@ class ToolCalls:
             for tool in self.hands.catalogue.values()
         ]
         own = delegation_tool(self.hands.definition)
-        return [*shown, own] if own is not None else shown
+        asking = question_tool(self.hands.definition)
+        return [*shown, *(one for one in (own, asking) if one is not None)]
 
     async def results(self, turn: int, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
         """What the calls of one answer came to. What must wait does so when all others have been done."""
@@ -63,5 +67,11 @@ class ToolCalls:
             name = call.tool_name[:128]
             return await refuse(self.hands, path, name, arguments, refusal, code="refused_by_definition")
         if called == "Delegate":
-            return await delegate(self.hands, path, arguments)
+            allowed = await permission(self.hands, path, DELEGATION, arguments)
+            if allowed.refusal is not None:
+                return await refused_order(self.hands, path, allowed.arguments, allowed.refusal)
+            return allowed.note + await delegate(self.hands, path, allowed.arguments)
+        if called == QUESTION_TOOL and called in own.tools:
+            allowed = await permission(self.hands, path, called, arguments)
+            return allowed.refusal or await ask_person(self.hands, path, allowed.arguments)
         return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content

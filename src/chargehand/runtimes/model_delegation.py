@@ -61,11 +61,16 @@ async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:
         try:
             results = await hands.steps.delegate(path, [_order(hands, arguments)])
         except (AgentNotFound, Forbidden, InvalidInput, RuntimeMissing) as error:
-            return await refuse(hands, path, "Agent", arguments, error.message, code="delegation_refused")
+            return await refused_order(hands, path, arguments, error.message)
         if results is None:
             raise Suspension(Reason.CHILDREN)
         return child_told(results[0])
-    return await refuse(hands, path, "Agent", arguments, "", code="delegation_refused")
+    return await refused_order(hands, path, arguments, "")
+
+
+async def refused_order(hands: Hands, path: str, arguments: JsonObject, message: str) -> str:
+    """Why nothing was handed out, as a step."""
+    return await refuse(hands, path, "Agent", arguments, message, code="delegation_refused")
 
 
 def _order(hands: Hands, arguments: JsonObject) -> Delegation:

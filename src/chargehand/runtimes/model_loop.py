@@ -6,7 +6,7 @@ put together again from the rows, and nothing that was answered is asked again.
 
 from dataclasses import dataclass
 
-from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, UserPromptPart
+from pydantic_ai.messages import ModelRequest, UserPromptPart
 
 from chargehand.domain.values import JsonValue
 from chargehand.models.choice import ModelName
@@ -14,7 +14,8 @@ from chargehand.models.requests import ModelRequests
 from chargehand.runtimes.base import AgentFailure, Hands
 from chargehand.runtimes.model_answers import ModelAnswers
 from chargehand.runtimes.model_calls import ToolCalls
-from chargehand.runtimes.model_prompts import brief, system_prompt
+from chargehand.runtimes.model_history import opening
+from chargehand.runtimes.model_inbox import Inbox
 
 MAX_TURNS = 200
 MAX_EMPTY_ANSWERS = 2
@@ -33,14 +34,12 @@ class ModelRun:
         answers = ModelAnswers(self.hands, self.model, self.requests)
         calls = ToolCalls(self.hands)
         tools = calls.shown()
-        conversation: list[ModelMessage] = [
-            ModelRequest(
-                parts=[SystemPromptPart(system_prompt(self.hands)), UserPromptPart(brief(self.hands))]
-            )
-        ]
+        inbox = Inbox(self.hands)
+        conversation = await opening(self.hands)
         empty = 0
         most = self.hands.definition.wishes.max_turns or MAX_TURNS
         for turn in range(most):
+            await inbox.read_into(turn, conversation)
             answer = await answers.answer(turn, conversation, tools)
             conversation.append(answer)
             called = list(answer.tool_calls)
@@ -49,6 +48,8 @@ class ModelRun:
                 conversation.append(ModelRequest(parts=list(results)))
                 continue
             text = (answer.text or "").strip()
+            if text and turn + 1 < most and await inbox.has_more(turn):
+                continue
             if text:
                 return {"text": text, "model": str(self.model)}
             empty += 1

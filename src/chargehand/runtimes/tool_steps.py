@@ -7,6 +7,7 @@ from chargehand.domain.history import StepKind
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ToolError
 from chargehand.runtimes.base import Hands
+from chargehand.runtimes.permission import permission
 from chargehand.tools.base import AfterCrash, ToolResult, call_tool
 
 OUTCOME_UNKNOWN = "outcome_unknown"
@@ -17,13 +18,18 @@ async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) ->
     """Call a tool at a place of the journal. A failed call comes back as a result with `is_error`."""
     tool = hands.catalogue.get(name)
     reports = tool is not None and tool.after_crash is AfterCrash.REPORT
+    allowed = await permission(hands, path, name, arguments)
 
     async def work() -> JsonValue:
-        return as_data(await call_tool(hands.catalogue, hands.tools, name, arguments))
+        if allowed.refusal is not None:
+            refused = ToolResult(content=allowed.refusal, details={"code": allowed.code}, is_error=True)
+            return as_data(refused)
+        return as_data(await call_tool(hands.catalogue, hands.tools, name, allowed.arguments))
 
-    unknown = as_data(_outcome_unknown(name)) if reports else None
-    data = await hands.steps.run(path, StepKind.TOOL, name, arguments, work, unknown=unknown)
+    unknown = as_data(_outcome_unknown(name)) if reports and allowed.refusal is None else None
+    data = await hands.steps.run(path, StepKind.TOOL, name, allowed.arguments, work, unknown=unknown)
     result = as_result(data)
+    result.content = allowed.note + result.content
     hands.tools.reads.learn(result.details)
     return result
 

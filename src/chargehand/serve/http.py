@@ -16,6 +16,7 @@ from starlette.routing import Match
 import chargehand
 from chargehand.errors import InvalidInput
 from chargehand.serve.agents import AgentRoutes
+from chargehand.serve.approvals import ApprovalRoutes
 from chargehand.serve.auth import Authentication
 from chargehand.serve.body import BodyLimits
 from chargehand.serve.deliverables import DeliverableRoutes
@@ -96,6 +97,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *tasks.routes(),
         *EventRoutes(services, stopping).routes(),
         *DeliverableRoutes(services).routes(),
+        *ApprovalRoutes(services).routes(),
         *AgentRoutes(services).routes(),
         *McpRoutes(services).routes(),
         *DocumentRoutes(app).routes(),

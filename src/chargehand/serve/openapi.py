@@ -12,7 +12,9 @@ from chargehand.wire.rest import (
     REF_MARK,
     AgentSource,
     AnswerSubmission,
+    DecisionSubmission,
     McpApproval,
+    MessageSubmission,
     ProblemBody,
     TaskSubmission,
 )
@@ -21,7 +23,16 @@ DESCRIPTION = (
     "Hand tasks to AI agents and get back what they deliver, checked. Every answer that tells of an error is"
     " application/problem+json with a stable `code`. Times are RFC 3339 in UTC, durations are in seconds."
 )
-_SENT_AND_PROBLEMS = (TaskSubmission, AgentSource, AnswerSubmission, McpApproval, ProblemBody)
+_DECLARED = (
+    TaskSubmission,
+    AgentSource,
+    AnswerSubmission,
+    DecisionSubmission,
+    McpApproval,
+    MessageSubmission,
+    ProblemBody,
+)
+"""Bodies that FastAPI cannot see."""
 _SCHEMA_PLACE = "#/components/schemas/{model}"
 
 
@@ -34,7 +45,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         _, made = models_json_schema(
-            [(model, "validation") for model in _SENT_AND_PROBLEMS],
+            [(model, "validation") for model in _DECLARED],
             ref_template=_SCHEMA_PLACE,
         )
         components.setdefault("schemas", {}).update(

@@ -11,7 +11,7 @@ from difflib import get_close_matches
 from starlette.requests import Request
 
 from chargehand.domain.task import Status
-from chargehand.errors import AgentNotFound, Finding, InvalidInput, TaskNotFound
+from chargehand.errors import AgentNotFound, ApprovalNotFound, Finding, InvalidInput, TaskNotFound
 from chargehand.serve.routes import Parameter
 from chargehand.wire.rest import (
     AGENT_ID_PATTERN,
@@ -113,6 +113,14 @@ def task_id_of(request: Request) -> str:
     return task_id
 
 
+def approval_id_of(request: Request) -> str:
+    """The path's approval id; ApprovalNotFound when it can be none."""
+    approval_id = request.path_params["approval_id"]
+    if not _TASK_ID.fullmatch(approval_id):
+        raise ApprovalNotFound("there is no such approval; its id looks like that of a task")
+    return approval_id
+
+
 class Query:
     """The query parameters that a route knows; others, and repeated ones, are refused."""
 
@@ -159,6 +167,18 @@ class Query:
 
     def cursor(self) -> str | None:
         return self.text(CURSOR.name, re.compile(r".{1,512}", re.DOTALL))
+
+    def id(self, parameter: Parameter) -> str | None:
+        """An id of the form that tasks and approvals have."""
+        return self.text(parameter.name, _TASK_ID)
+
+    def choice(self, parameter: Parameter) -> str | None:
+        """One of the values that the parameter lists."""
+        values = self._values.get(parameter.name)
+        known = parameter.schema["enum"]
+        if values is not None and values[0] not in known:
+            raise _refused(parameter.name, "is none that there is", f"one of: {', '.join(known)}")
+        return None if values is None else values[0]
 
     def status(self) -> str | None:
         """A status; what is none is told together with those that there are."""

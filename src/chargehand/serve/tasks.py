@@ -20,6 +20,7 @@ from chargehand.wire.answers import listed, question_body, step_body, task_body
 from chargehand.wire.rest import (
     AnswerSubmission,
     CancelBody,
+    MessageSubmission,
     QuestionList,
     StepList,
     TaskBody,
@@ -51,6 +52,7 @@ _OF_TASK: dict[str, tuple[str, str]] = dict.fromkeys(
         "list_deliverables",
         "get_all_deliverables",
         "answer_question",
+        "send_message",
         "cancel_task",
         "retry_task",
     ),
@@ -167,6 +169,17 @@ class TaskRoutes:
         await self.services.tasks.answer(who, task_id, sent.question, sent.answer)
         return JsonResponse(task_body(await self.services.watch.get(reader_of(request), task_id)))
 
+    async def send_message(self, request: Request) -> Response:
+        """Tell a task something, whose agent a model runs.
+
+        An open task takes it at its next turn. A finished one is followed by a new task of the same agent in the same
+        context and workspace, which goes on from the conversation; `Location` says which task has the message.
+        """
+        who, task_id = principal_of(request), task_id_of(request)
+        sent = await read_json(request, MessageSubmission)
+        found = await self.services.messages.send(who, task_id, sent.text)
+        return JsonResponse(task_body(found.task), 202, {"Location": f"/tasks/{found.task.id}"})
+
     async def list_steps(self, request: Request) -> Response:
         """The task's journal, in the order in which the steps began."""
         steps = await self.services.watch.steps(principal_of(request), task_id_of(request))
@@ -266,6 +279,16 @@ class TaskRoutes:
                 body=AnswerSubmission,
                 answers={200: Answer(description="Answered.", model=TaskBody)},
                 problems=(404, 409),
+            ),
+            Route(
+                method="POST",
+                path="/tasks/{task_id}/messages",
+                endpoint=self.send_message,
+                needs=Scope.TASKS_WRITE,
+                tag="tasks",
+                body=MessageSubmission,
+                answers={202: Answer(description="The task that has it.", model=TaskBody, headers=_LOCATION)},
+                problems=(404, 409, 507),
             ),
             *(
                 Route(

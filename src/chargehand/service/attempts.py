@@ -29,7 +29,7 @@ from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
-from chargehand.store import history, tasks
+from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, Tx
 from chargehand.store.group import GroupCommit
 
@@ -103,7 +103,9 @@ class Attempts:
             plain: list[tuple[int, Task, dict[str, Any]]] = []
             for index, one in enumerate(group):
                 now = held.get(one.task.id)
-                if now is not None and is_held(now, one.task) and isinstance(one.outcome, Completed):
+                if now is None or not is_held(now, one.task) or not isinstance(one.outcome, Completed):
+                    continue
+                if not await _must_go_on(tx, now, one.task):
                     values = {"reason": None, "result": one.outcome.result, "error": None}
                     plain.append((index, now, values))
             moved = await endings.end(
@@ -133,7 +135,9 @@ class Attempts:
             case Failed() as outcome:
                 moved = await self._fail(tx, task, outcome)
             case Completed():
-                raise AssertionError("completed outcomes are ended together")
+                # Somebody told it something while it said its last word; the next attempt hears it.
+                await history.discard_checks(tx, task.id)
+                moved = await self._release(tx, task, Released())
         self._hints.changed(tx, task.id)
         return moved[0]
 
@@ -199,6 +203,11 @@ class Attempts:
             await held_or_lost(tx, task)
             await history.append(tx, [(task.id, kind, data)])
             self._hints.changed(tx, task.id)
+
+
+async def _must_go_on(tx: Tx, now: Task, seen: Task) -> bool:
+    """Whether a message came that the attempt has not seen; looked at only when something came at all."""
+    return now.wakes != seen.wakes and bool(await messages.unread(tx, now.id))
 
 
 def is_held(now: Task, seen: Task) -> bool:

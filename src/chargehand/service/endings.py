@@ -5,15 +5,16 @@ and no parent waits for what has happened.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+from chargehand.domain.approval import ApprovalStatus
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, Move, Reason, Status, Task
 from chargehand.domain.values import JsonObject
 from chargehand.service.ports import EngineHints
-from chargehand.store import history, tasks
+from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Tx
 from chargehand.store.signals import Signals
 
@@ -50,6 +51,8 @@ async def end(
 ) -> list[Task]:
     """Move tasks to a final status; each mapping holds `reason`, `result` and `error`."""
     moved = await tasks.move(tx, what, ended)
+    if what is not Move.COMPLETE:
+        await _withdraw(tx, hints, moved)
     await history.append(tx, [(task.id, _EVENT_OF[task.status], _told(task)) for task in moved])
     hints.changed(tx, *(task.id for task in moved))
     for task in moved:
@@ -67,6 +70,17 @@ def _told(task: Task) -> JsonObject:
     elif task.error is not None:
         data["error"] = task.error
     return data
+
+
+async def _withdraw(tx: Tx, hints: Hints, ended: Sequence[Task]) -> None:
+    """Nobody need decide about the calls of a task that has ended."""
+    for approval in await approvals.open_of(tx, [task.id for task in ended]):
+        withdrawn = replace(approval, status=ApprovalStatus.WITHDRAWN, decided_at=tx.now)
+        await approvals.decide(tx, withdrawn)
+        await history.append(tx, [(approval.task_id, EventKind.APPROVAL_DECIDED, withdrawn.as_event())])
+        left = (tx.now - approval.expires_at).total_seconds()
+        await approvals.shift_deadlines(tx, approval.root_id, left)
+        hints.changed(tx, approval.task_id)
 
 
 async def _end_below(tx: Tx, hints: Hints, task: Task) -> None:
@@ -90,6 +104,7 @@ async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reas
     for task in sorted(idle, key=lambda one: one.depth):
         values = {"reason": reason.value, "result": None, "error": None, "cancel_requested_at": tx.now}
         moved = await tasks.move(tx, Move.CANCEL, [(task, values)])
+        await _withdraw(tx, hints, moved)
         await history.append(tx, [(one.id, EventKind.CANCELED, _told(one)) for one in moved])
         hints.changed(tx, *(one.id for one in moved))
         if task.parent_id is not None:

@@ -4,25 +4,29 @@ Rule: what a step found is durable before anyone uses it; beginning one names th
 that lost its lease starts nothing more.
 """
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
+from chargehand.domain.approval import Approval, ApprovalStatus
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus, changes_path
 from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, Forbidden, LeaseLost
 from chargehand.failpoint import fail_point
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import take_default
 from chargehand.service.attempts import held_or_lost, is_held
 from chargehand.service.endings import Hints
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.service.tasks import new_task
-from chargehand.store import history, tasks
+from chargehand.store import approvals, history, messages, tasks
 from chargehand.store.database import Database, Tx
 from chargehand.store.group import GroupCommit
 
+MAX_FOLLOWED = 10
+"""How many tasks back a conversation goes."""
 MAX_STEP_NODES = 200_000
 """How many JSON values a step's arguments may have."""
 
@@ -188,18 +192,89 @@ class Journal:
         data: JsonObject = {"path": step.path, **step.arguments}
         await self._open(task, step, EventKind.ASKED, data)
 
+    async def ask_approval(self, task: Task, step: Step, approval: Approval) -> Step:
+        """Write an open approval and the step that waits for it; a person decides it over the API."""
+        held: JsonObject = {"approval_id": approval.id, "expires_at": approval.expires_at.isoformat()}
+        opened = replace(step, result=held)
+
+        async def store(tx: Tx) -> None:
+            await approvals.open_one(tx, approval)
+            lasts = (approval.expires_at - tx.now).total_seconds()
+            await approvals.shift_deadlines(tx, task.root_id, lasts)
+
+        data: JsonObject = {
+            **approval.as_event(),
+            "summary": summary(replace(step, arguments=approval.arguments)),
+        }
+        await self._open(task, opened, EventKind.APPROVAL_REQUESTED, data, store)
+        return opened
+
+    async def take_default(self, task: Task, step: Step) -> Step:
+        """The step of an approval whose time is over, as it was decided: by somebody just now, or by its default."""
+        async with self._db.write() as tx:
+            await held_or_lost(tx, task)
+            approval = await approvals.at(tx, task.id, step.path)
+            if approval is not None and approval.status is ApprovalStatus.OPEN:
+                await take_default(tx, self._hints, approval)
+            found = await history.step(tx, task.id, step.path)
+        return found or step
+
+    async def unread_messages(self, task: Task) -> list[tuple[int, str]]:
+        """What people told the task and no turn has taken yet."""
+        async with self._db.glance() as tx:
+            return await messages.unread(tx, task.id)
+
+    async def take_messages(self, task: Task, step: Step) -> Step:
+        """Write a finished step that has taken what is unread; from then on every replay finds it there."""
+        async with self._db.write() as tx:
+            await held_or_lost(tx, task)
+            found = await messages.unread(tx, task.id)
+            await self._spend(tx, task, steps=1)
+            texts: list[JsonValue] = [text for _, text in found]
+            taken = replace(step, status=StepStatus.DONE, result=texts, finished_at=tx.now)
+            await history.begin_steps(tx, [taken])
+            await messages.take(tx, task.id, [number for number, _ in found], step.path)
+            numbers: list[JsonValue] = [number for number, _ in found]
+            data: JsonObject = {"path": step.path, "numbers": numbers}
+            await history.append(tx, [(task.id, EventKind.MESSAGE_TAKEN, data)])
+            self._hints.changed(tx, task.id)
+        fail_point("journal.messages_taken")
+        return taken
+
+    async def followed(self, task: Task) -> list[tuple[Task, list[Step]]]:
+        """The tasks that this one goes on from, with their journals, oldest first."""
+        found: list[tuple[Task, list[Step]]] = []
+        async with self._db.read() as tx:
+            before = task.follows_id
+            while before is not None and len(found) < MAX_FOLLOWED:
+                earlier = (await tasks.get(tx, [before])).get(before)
+                if earlier is None or earlier.tenant != task.tenant:
+                    break
+                found.append((earlier, await history.steps(tx, before)))
+                before = earlier.follows_id
+        return found[::-1]
+
     async def set_timer(self, task: Task, step: Step, until: datetime) -> Step:
         """Write an open timer, which ends at `until`."""
         opened = replace(step, result=until.isoformat())
         await self._open(task, opened, EventKind.STEP_STARTED, _told(opened))
         return opened
 
-    async def _open(self, task: Task, step: Step, kind: EventKind, data: JsonObject) -> None:
+    async def _open(
+        self,
+        task: Task,
+        step: Step,
+        kind: EventKind,
+        data: JsonObject,
+        also: Callable[[Tx], Awaitable[None]] | None = None,
+    ) -> None:
         check_json(step.arguments, max_nodes=MAX_STEP_NODES)
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
             await self._spend(tx, task, steps=1)
             await history.begin_steps(tx, [step])
+            if also is not None:
+                await also(tx)
             await history.append(tx, [(task.id, kind, data)])
             self._hints.changed(tx, task.id)
         fail_point("journal.opened")

@@ -4,8 +4,10 @@ from dataclasses import dataclass
 
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
+from chargehand.service.approvals import Approvals
 from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
+from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
 from chargehand.service.watch import Watch
 
@@ -16,6 +18,8 @@ class Services:
 
     agents: Agents
     tasks: Tasks
+    approvals: Approvals
+    messages: Messages
     watch: Watch
     access: Access
     health: Health

@@ -20,7 +20,7 @@ from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
 from chargehand.service.ports import AgentChooser, NoChooser
 from chargehand.service.selection import select
-from chargehand.store import history, tasks
+from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database
 from chargehand.store.group import GroupCommit
 
@@ -129,7 +129,7 @@ class Tasks:
         budget = definition.block.budget
         seconds = order.timeout_seconds or definition.block.timeout_seconds or budget.wall_seconds
         start = max(order.run_after or now, now)
-        return new_task(
+        task = new_task(
             id=task_id,
             tenant=who.tenant,
             definition=definition,
@@ -143,6 +143,7 @@ class Tasks:
             created_by=who.id,
             now=now,
         )
+        return replace(task, follows_id=order.follows_id, workspace_id=order.workspace_id)
 
     async def _store_group(self, group: Sequence[_Submission]) -> Sequence[Accepted | Exception]:
         """Many submissions, one commit; a key may be repeated within the group too."""
@@ -226,6 +227,7 @@ class Tasks:
             moved = await tasks.move(tx, Move.REOPEN, [(task, self._reopened(task))])
             await history.append(tx, [(task_id, EventKind.REOPENED, {"by": who.id})])
             await history.discard_failed(tx, task_id)
+            await messages.give_back(tx, task_id)
             self._hints.changed(tx, task_id)
             self._hints.ready(tx, due=moved[0].deadline_at)
         fail_point("tasks.reopened")

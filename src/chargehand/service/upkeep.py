@@ -10,8 +10,9 @@ from chargehand.domain.task import MAX_WORKER_LOSSES, Move, Reason, Status, Task
 from chargehand.domain.values import JsonObject
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
+from chargehand.service.approvals import take_default
 from chargehand.service.endings import Hints
-from chargehand.store import history, tasks
+from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Database, Tx
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
@@ -35,12 +36,15 @@ class Upkeep:
         """
         async with self._db.glance() as tx:
             lost = await self._lost(tx, of_any_worker, but_not)
-            nothing = not (lost or await tasks.due_timers(tx) or await tasks.past_deadline(tx))
+            unanswered = await approvals.due(tx)
+            nothing = not (lost or unanswered or await tasks.due_timers(tx) or await tasks.past_deadline(tx))
             due = await tasks.next_due(tx)
         if nothing:
             return due
         async with self._db.write() as tx:
             await self._rescue(tx, await self._lost(tx, of_any_worker, but_not))
+            for approval in await approvals.due(tx):
+                await take_default(tx, self._hints, approval)
             for task in await tasks.due_timers(tx):
                 await endings.wake(tx, self._hints, task.id)
             await self._time_out(tx, await tasks.past_deadline(tx))

@@ -170,8 +170,19 @@ async def discard_failed(tx: Tx, task_id: str) -> None:
     if waits:
         await tx.connection.execute(mine.where(TaskStep.path.in_(waits)))
     await tx.connection.execute(mine.where(TaskStep.kind == StepKind.CHECK.value))
+    # It was withdrawn when the task ended; the call is asked about anew.
+    open_approval = mine.where(
+        TaskStep.kind == StepKind.APPROVAL.value, TaskStep.status == StepStatus.OPEN.value
+    )
+    await tx.connection.execute(open_approval)
     if failed is not None:
         await tx.connection.execute(mine.where(TaskStep.started_at >= failed.started_at))
+
+
+async def discard_checks(tx: Tx, task_id: str) -> None:
+    """Drop what checks found: the workspace will change."""
+    mine = delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.kind == StepKind.CHECK.value)
+    await tx.connection.execute(mine)
 
 
 async def _delegations_cut_off(tx: Tx, journal: Sequence[Step]) -> set[str]:

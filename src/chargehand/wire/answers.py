@@ -6,7 +6,7 @@ validating every answer costs more than the rest of a small request; a test vali
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from typing import Any
 
@@ -14,6 +14,7 @@ import orjson
 
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_block import block_as_data
+from chargehand.domain.approval import Approval
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
 from chargehand.domain.mcp import Pin, shown_name
@@ -63,6 +64,7 @@ def task_body(task: Task, selection: JsonObject | None = None) -> Body:
         "root_id": task.root_id,
         "depth": task.depth,
         "context_id": task.context_id,
+        "follows_id": task.follows_id,
         "budget": task.budget,
         "steps_spent": task.steps_spent,
         "children_spent": task.children_spent,
@@ -114,6 +116,12 @@ def question_body(step: Step) -> Body:
         "choices": choices if isinstance(choices, list) and choices else None,
         "asked_at": step.started_at,
     }
+
+
+def approval_body(one: Approval) -> Body:
+    """ApprovalBody."""
+    body = {field.name: getattr(one, field.name) for field in fields(one) if field.name != "tenant"}
+    return {**body, "status": one.status.value}
 
 
 def deliverable_body(one: Deliverable) -> Body:

@@ -145,6 +145,24 @@ class McpApproval(_Sent):
     """The version that was looked at; when the tool has changed since, nothing is approved."""
 
 
+class MessageSubmission(_Sent):
+    """What a person tells a task."""
+
+    text: str = Field(min_length=1, max_length=100_000, pattern=NO_NUL)
+
+
+class DecisionSubmission(_Sent):
+    """A person's decision about a call that waits."""
+
+    decision: Literal["approve", "deny"]
+    arguments_hash: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """`arguments_hash` as it was read; refused when the call is another."""
+    arguments: JsonObjectBody | None = None
+    """What is run instead; only with `approve`."""
+    reason: Annotated[str, Field(max_length=2000, pattern=NO_NUL)] | None = None
+    """Why; the agent is told."""
+
+
 class FindingBody(_Answer):
     """One thing wrong with what was sent."""
 
@@ -216,6 +234,8 @@ class TaskBody(_Answer):
     root_id: str
     depth: int
     context_id: str
+    follows_id: str | None
+    """The task whose conversation this one goes on from."""
     budget: dict[str, Any]
     steps_spent: int
     """By the whole tree, when this task is its root."""
@@ -311,6 +331,43 @@ class QuestionList(_Answer):
     """The questions that are open."""
 
     items: list[QuestionBody]
+
+
+class ApprovalBody(_Answer):
+    """A call that waits for a person, or how it was decided."""
+
+    id: str
+    task_id: str
+    root_id: str
+    path: str
+    """The step that waits."""
+    agent_id: str
+    tool: str
+    arguments: dict[str, Any]
+    arguments_hash: str
+    """What the decision is bound to: SHA-256 over tool and arguments."""
+    why: str
+    """The rule that asks."""
+    status: Literal["open", "approved", "edited", "denied", "expired", "withdrawn"]
+    default_action: Literal["approve", "deny"]
+    """What is done when nobody decides until `expires_at`."""
+    edited_arguments: dict[str, Any] | None
+    """What was run instead, when a person changed it."""
+    comment: str | None
+    """The person's reason."""
+    created_at: datetime
+    expires_at: datetime
+    decided_at: datetime | None
+    decided_by: str | None
+    """The key that decided; null when nobody did."""
+
+
+class ApprovalPage(_Answer):
+    """A part of a list, newest first."""
+
+    items: list[ApprovalBody]
+    next_cursor: str | None
+    """Give it as `cursor` to get what follows; null: that was all."""
 
 
 class FileBody(_Answer):

@@ -1,0 +1,117 @@
+"""The work of `chargehand approvals`."""
+
+import json
+
+from chargehand.cli.agents import time_text
+from chargehand.cli.connection import connect
+from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.lines import one_line, shortened
+from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.client.approvals import approval_listing, decision
+from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import InvalidInput
+from chargehand.wire.rest import ApprovalBody
+
+
+async def list_approvals(
+    server: str | None, *, status: str | None, task_id: str | None, limit: int, as_json: bool
+) -> ExitCode:
+    """Approvals, newest first."""
+    call = approval_listing(status=None if status == "all" else status, task_id=task_id, limit=limit)
+    async with connect(server) as connection:
+        page = await connection.client.approvals(call)
+    if as_json:
+        write_json(page.items)
+        return ExitCode.OK
+    if not page.items:
+        say("nothing waits for a person" if status == "open" else "there is none")
+        return ExitCode.OK
+    rows = [
+        (one.id, one.status, one.agent_id, time_text(one.expires_at), what_text(one)) for one in page.items
+    ]
+    write_rows(("APPROVAL", "STATUS", "AGENT", "UNTIL", "CALL"), rows)
+    if page.next_cursor is not None:
+        say(f"there are more; --limit {min(200, limit * 2)} shows more")
+    return ExitCode.OK
+
+
+def what_text(one: ApprovalBody) -> str:
+    """The call in one line."""
+    subject = next(
+        (one.arguments[key] for key in ("command", "file_path", "url") if key in one.arguments), None
+    )
+    shown = subject if isinstance(subject, str) else json.dumps(one.arguments, ensure_ascii=False)
+    return f"{one.tool} {shortened(one_line(shown), 120)}"
+
+
+async def show_approval(approval_id: str, server: str | None, *, as_json: bool) -> ExitCode:
+    """One approval."""
+    async with connect(server) as connection:
+        found = await connection.client.approval(approval_id)
+    if as_json:
+        write_json(found)
+        return ExitCode.OK
+    _write(found)
+    if found.status == "open":
+        write(f"\ndecide with: chargehand approvals approve {found.id}")
+        write(f"         or: chargehand approvals deny {found.id} --reason TEXT")
+    return ExitCode.OK
+
+
+def _write(one: ApprovalBody) -> None:
+    edited = one.edited_arguments
+    write_fields(
+        [
+            ("approval", one.id),
+            ("status", one.status),
+            ("task", f"{one.task_id} (step {one.path})"),
+            ("agent", one.agent_id),
+            ("tool", one.tool),
+            ("arguments", json.dumps(one.arguments, ensure_ascii=False)),
+            ("asked by", one.why),
+            ("changed to", json.dumps(edited, ensure_ascii=False) if edited is not None else ""),
+            ("reason", one.comment or ""),
+            ("until", f"{time_text(one.expires_at)}, then {one.default_action}"),
+            (
+                "decided",
+                f"{time_text(one.decided_at)} by {one.decided_by or 'nobody'}" if one.decided_at else "",
+            ),
+        ]
+    )
+
+
+async def decide(
+    approval_id: str,
+    server: str | None,
+    *,
+    approve: bool,
+    arguments: str | None,
+    reason: str | None,
+    as_json: bool,
+) -> ExitCode:
+    """Decide one; bound to the call as it is now."""
+    edited = None if arguments is None else _arguments(arguments)
+    async with connect(server) as connection:
+        client = connection.client
+        seen = await client.approval(approval_id)
+        call = decision(
+            approval_id, approve=approve, arguments_hash=seen.arguments_hash, arguments=edited, reason=reason
+        )
+        decided = await client.decide(call)
+    if as_json:
+        write_json(decided)
+    else:
+        write(f"{decided.status}: {what_text(decided)}")
+        if connection.is_own:
+            say(f"no service runs; go on with: chargehand tasks watch {decided.task_id}")
+    return ExitCode.OK
+
+
+def _arguments(text: str) -> JsonObject:
+    try:
+        found: JsonValue = json.loads(text)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise InvalidInput(f"--arguments is a JSON object, not {shortened(text, 80)!r}")
+    return found

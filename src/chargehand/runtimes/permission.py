@@ -1,0 +1,190 @@
+"""Whether a call may run: what the policy says of it, and the wait for a person where it must be asked.
+
+Rule: what was decided is in the journal, so a replay under another policy takes the same way; and what is run is what
+was approved, compared by its hash.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from chargehand.domain.agent_rules import rule_refusal
+from chargehand.domain.approval import Approval, ApprovalStatus, call_hash
+from chargehand.domain.history import Step, StepKind, StepStatus
+from chargehand.domain.policy import (
+    DELEGATION,
+    Action,
+    Call,
+    PolicyRule,
+    Verdict,
+    canonical_tool,
+    judge,
+    needs_parsing,
+    rules_for,
+    strictest,
+)
+from chargehand.domain.policy_patterns import Command
+from chargehand.domain.task import Reason
+from chargehand.domain.values import JsonObject, canonical
+from chargehand.errors import JournalMismatch
+from chargehand.runtimes.base import Hands, Suspension
+from chargehand.tools.base import Risk
+from chargehand.tools.shell_commands import CommandLine, take_apart
+
+APPROVAL_SUFFIX = ".approval"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Permission:
+    """What came of asking: the arguments to run with, or why nothing is run; `note` is for the agent."""
+
+    arguments: JsonObject
+    refusal: str | None = None
+    code: str = "policy_denied"
+    note: str = ""
+
+
+async def permission(hands: Hands, path: str, tool: str, arguments: JsonObject) -> Permission:
+    """Whether a call may run. Suspension(APPROVAL) while a person is waited for."""
+    step = hands.steps.recorded.get(path + APPROVAL_SUFFIX)
+    if step is not None:
+        return await _asked(hands, path, tool, arguments, Verdict())
+    begun = hands.steps.recorded.get(path)
+    if begun is not None and begun.status is not StepStatus.RUNNING:
+        return Permission(arguments=arguments)
+    verdict = verdict_on(hands, tool, arguments)
+    if verdict.action is Action.DENY:
+        return _denied(tool, arguments, verdict.why)
+    if verdict.action is Action.ASK and begun is None:
+        return await _asked(hands, path, tool, arguments, verdict)
+    return Permission(arguments=arguments)
+
+
+def verdict_on(hands: Hands, tool: str, arguments: JsonObject) -> Verdict:
+    """The strictest answer of the operator's policy, the definition's and its permission mode."""
+    definition, name = hands.definition, canonical_tool(tool)
+    mode = definition.wishes.permission_mode
+    sources = rules_for(hands.policy, definition.block.policy, definition.id)
+    if not any(sources) and mode != "plan":
+        return Verdict()
+    known = hands.catalogue.get(tool)
+    # What the runtime itself offers (delegation, a question to a person) touches nothing by itself.
+    risk = known.risk if known else Risk.READ
+    call = Call(tool=name, arguments=arguments, risk=risk, agent_id=definition.id)
+    if name != "Bash" or not _looks_inside(sources):
+        return judge(sources, call, mode)
+    command = arguments.get("command")
+    line = take_apart(command) if isinstance(command, str) else CommandLine()
+    # A line without a command (`X=1`) is none that a pattern names, and still one of Bash.
+    commands = line.commands or [Command(words=("",))]
+    verdicts = [judge(sources, replace(call, commands=commands), mode)]
+    return strictest([*verdicts, *(_on_written(sources, call, written) for written in line.written)])
+
+
+def _looks_inside(sources: tuple[list[PolicyRule], ...]) -> bool:
+    return needs_parsing(sources) or any(
+        rule.tool == "Write" and rule.pattern is not None for rules in sources for rule in rules
+    )
+
+
+def _on_written(sources: tuple[list[PolicyRule], ...], call: Call, path: str | None) -> Verdict:
+    """A redirection writes a file: what keeps Write from a path keeps the shell from it."""
+    restricting = [
+        [rule for rule in rules if rule.tool == "Write" and rule.action is not Action.ALLOW]
+        for rules in sources
+    ]
+    if path is not None and not path.startswith("/"):
+        return judge(restricting, replace(call, tool="Write", arguments={"file_path": path}))
+    rule = next((rule for rules in restricting for rule in rules), None)
+    if rule is None:
+        return Verdict()
+    why = f"it cannot be told whether the redirection writes there: {rule}"
+    return Verdict(action=Action.ASK, why=why, default="deny")
+
+
+def _denied(tool: str, arguments: JsonObject, why: str) -> Permission:
+    return Permission(arguments=arguments, refusal=f"{tool} was not run: {why}.")
+
+
+async def _asked(hands: Hands, path: str, tool: str, arguments: JsonObject, verdict: Verdict) -> Permission:
+    """Open the approval, or take what was decided."""
+    place = path + APPROVAL_SUFFIX
+    digest = call_hash(tool, arguments)
+    asked: JsonObject = {"tool": tool, "arguments": arguments, "arguments_hash": digest}
+
+    async def open_step(step: Step) -> Step:
+        return await hands.steps.journal.ask_approval(
+            hands.task, step, _approval(hands, step, tool, arguments, verdict)
+        )
+
+    step = await hands.steps.open_or_result(place, StepKind.APPROVAL, tool, asked, open_step)
+    if step.status is not StepStatus.DONE:
+        until = _expiry(step)
+        if hands.clock.now() < until:
+            raise Suspension(Reason.APPROVAL, until)
+        step = await hands.steps.take_default(step)
+    return _decided(hands, tool, arguments, step)
+
+
+def _approval(hands: Hands, step: Step, tool: str, arguments: JsonObject, verdict: Verdict) -> Approval:
+    now = hands.clock.now()
+    return Approval(
+        id=hands.clock.new_id(),
+        tenant=hands.task.tenant,
+        task_id=hands.task.id,
+        root_id=hands.task.root_id,
+        path=step.path,
+        agent_id=hands.task.agent_id,
+        tool=tool,
+        arguments=arguments,
+        arguments_hash=call_hash(tool, arguments),
+        why=verdict.why,
+        status=ApprovalStatus.OPEN,
+        default_action=verdict.default or hands.policy.default,
+        edited_arguments=None,
+        comment=None,
+        created_at=now,
+        expires_at=now + timedelta(seconds=hands.policy.approval_seconds),
+        decided_at=None,
+        decided_by=None,
+    )
+
+
+def _expiry(step: Step) -> datetime:
+    held = step.result if isinstance(step.result, dict) else {}
+    return datetime.fromisoformat(str(held.get("expires_at")))
+
+
+def _decided(hands: Hands, tool: str, arguments: JsonObject, step: Step) -> Permission:
+    result = step.result if isinstance(step.result, dict) else {}
+    comment, status = result.get("comment"), result.get("status")
+    if result.get("may_run") is not True:
+        return Permission(
+            arguments=arguments, refusal=_refusal(tool, status, comment), code="approval_denied"
+        )
+    edited = result.get("arguments")
+    run = edited if isinstance(edited, dict) else arguments
+    if call_hash(tool, run) != result.get("arguments_hash"):
+        raise JournalMismatch(
+            f"step {step.path} of task {hands.task.id}: what would be run is not what was approved"
+        )
+    if run is arguments:
+        return Permission(arguments=arguments)
+    # A person's arguments are held against what denies as the model's are; whether to ask is settled.
+    definition = hands.definition
+    called = "Delegate" if canonical_tool(tool) == DELEGATION else tool
+    refusal = rule_refusal(called, run, definition.tool_rules, definition.denied_rules)
+    verdict = verdict_on(hands, tool, run)
+    if refusal is None and verdict.action is Action.DENY:
+        refusal = f"{tool} was not run: {verdict.why}."
+    note = "A person changed the arguments before this was run"
+    said = f" ({comment})" if comment else ""
+    return Permission(
+        arguments=run, refusal=refusal, note=f"{note}{said}. What was run: {canonical(run)[:2000]}\n\n"
+    )
+
+
+def _refusal(tool: str, status: object, comment: object) -> str:
+    if status == ApprovalStatus.EXPIRED:
+        return f"{tool} was not run: it needs a person's approval, and nobody decided in time."
+    why = f": {comment}" if comment else "."
+    return f"{tool} was not run: a person denied it{why}"

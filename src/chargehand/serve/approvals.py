@@ -1,0 +1,115 @@
+"""Approvals over HTTP: what waits for a person, and the decision."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chargehand.domain.access import Scope
+from chargehand.domain.approval import ApprovalStatus, Decision
+from chargehand.serve import queries
+from chargehand.serve.auth import principal_of
+from chargehand.serve.body import read_json
+from chargehand.serve.queries import Query, approval_id_of
+from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
+from chargehand.service.services import Services
+from chargehand.wire.answers import approval_body, listed
+from chargehand.wire.rest import TASK_ID_PATTERN, ApprovalBody, ApprovalPage, DecisionSubmission
+
+STATUS = Parameter(
+    name="status",
+    description="Only approvals that stand so.",
+    schema={"type": "string", "enum": [status.value for status in ApprovalStatus]},
+)
+TASK = Parameter(
+    name="task_id",
+    description="Only approvals that this task waits for, or has waited for.",
+    schema={"type": "string", "pattern": TASK_ID_PATTERN},
+)
+AFTER = Parameter(
+    name="cursor",
+    description="`next_cursor` of the page before.",
+    schema={"type": "string", "pattern": TASK_ID_PATTERN},
+)
+_LIST = (STATUS, TASK, AFTER, queries.LIMIT)
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalRoutes:
+    """The endpoints, each with a docstring that the OpenAPI document shows."""
+
+    services: Services
+
+    async def list_approvals(self, request: Request) -> Response:
+        """Approvals, newest first; `status=open` are those that wait for a person."""
+        query = Query(request, _LIST)
+        page = await self.services.approvals.page(
+            principal_of(request),
+            status=query.choice(STATUS),
+            task_id=query.id(TASK),
+            before=query.id(AFTER),
+            limit=query.number(queries.LIMIT),
+        )
+        headers: dict[str, str] = {}
+        if page.before is not None:
+            url = request.url.include_query_params(cursor=page.before)
+            headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
+        body = listed((approval_body(one) for one in page.approvals), next_cursor=page.before)
+        return JsonResponse(body, headers=headers)
+
+    async def get_approval(self, request: Request) -> Response:
+        """One approval: the call with its arguments, the rule that asks, until when, and what was decided."""
+        found = await self.services.approvals.get(principal_of(request), approval_id_of(request))
+        return JsonResponse(approval_body(found))
+
+    async def decide_approval(self, request: Request) -> Response:
+        """Approve a call (as it is, or with other arguments) or deny it with a reason.
+
+        Send `arguments_hash` as it was read, so that what is decided is what was seen. The same decision sent again
+        is answered with the first; another is refused.
+        """
+        approval_id = approval_id_of(request)
+        sent = await read_json(request, DecisionSubmission)
+        decision = Decision(
+            approve=sent.decision == "approve",
+            arguments_hash=sent.arguments_hash,
+            arguments=sent.arguments,
+            reason=sent.reason,
+        )
+        decided = await self.services.approvals.decide(principal_of(request), approval_id, decision)
+        return JsonResponse(approval_body(decided))
+
+    def routes(self) -> Sequence[Route]:
+        """All of them."""
+        next_page = {"Link": '`rel="next"`, when there is more.'}
+        return [
+            Route(
+                method="GET",
+                path="/approvals",
+                endpoint=self.list_approvals,
+                needs=Scope.TASKS_READ,
+                tag="approvals",
+                parameters=_LIST,
+                answers={200: Answer(description="A page.", model=ApprovalPage, headers=next_page)},
+            ),
+            Route(
+                method="GET",
+                path="/approvals/{approval_id}",
+                endpoint=self.get_approval,
+                needs=Scope.TASKS_READ,
+                tag="approvals",
+                answers={200: Answer(description="The approval.", model=ApprovalBody)},
+                problems=(404,),
+            ),
+            Route(
+                method="POST",
+                path="/approvals/{approval_id}",
+                endpoint=self.decide_approval,
+                needs=Scope.APPROVALS_DECIDE,
+                tag="approvals",
+                body=DecisionSubmission,
+                answers={200: Answer(description="Decided.", model=ApprovalBody)},
+                problems=(404, 409),
+            ),
+        ]

@@ -1,0 +1,163 @@
+"""What people do with approvals: see them, decide them; and what follows, in the transaction that makes it so.
+
+Rule: the row, the step that waits for it, its event and the wake-up are one transaction; so an answer is never half
+there, and the second one sees the first.
+"""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from chargehand.clock import Clock
+from chargehand.domain.access import Principal, Scope
+from chargehand.domain.approval import Approval, ApprovalStatus, Decision
+from chargehand.domain.history import EventKind, StepStatus
+from chargehand.domain.task import FINAL
+from chargehand.domain.values import check_json, plain_text
+from chargehand.errors import ApprovalNotFound, ApprovalStale, IllegalMove, InvalidInput
+from chargehand.failpoint import fail_point
+from chargehand.service import endings
+from chargehand.service.endings import Hints
+from chargehand.store import approvals, history, tasks
+from chargehand.store.database import Database, Tx
+
+MAX_PAGE = 200
+MAX_COMMENT = 2_000
+
+
+@dataclass(frozen=True, slots=True)
+class ApprovalPage:
+    """A part of a list; `before` is the id that the next part begins after."""
+
+    approvals: list[Approval]
+    before: str | None
+
+
+class Approvals:
+    """The use cases of people who decide."""
+
+    def __init__(self, db: Database, clock: Clock, hints: Hints) -> None:
+        self._db = db
+        self._clock = clock
+        self._hints = hints
+
+    async def get(self, who: Principal, approval_id: str) -> Approval:
+        """One approval. ApprovalNotFound for another tenant's."""
+        who.require(Scope.TASKS_READ)
+        async with self._db.read() as tx:
+            return _mine(await approvals.get(tx, approval_id), who, approval_id)
+
+    async def page(
+        self,
+        who: Principal,
+        *,
+        status: str | None = None,
+        task_id: str | None = None,
+        before: str | None = None,
+        limit: int = 50,
+    ) -> ApprovalPage:
+        """The tenant's approvals, newest first."""
+        who.require(Scope.TASKS_READ)
+        if not 1 <= limit <= MAX_PAGE:
+            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
+        if status is not None and status not in list(ApprovalStatus):
+            raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(ApprovalStatus)}")
+        async with self._db.read() as tx:
+            found = await approvals.page(
+                tx, tenant=who.tenant, status=status, task_id=task_id, before=before, limit=limit + 1
+            )
+        more = len(found) > limit
+        return ApprovalPage(found[:limit], found[limit - 1].id if more else None)
+
+    async def decide(self, who: Principal, approval_id: str, decision: Decision) -> Approval:
+        """Decide an open approval; the same decision again is answered with the first.
+
+        ApprovalNotFound, ApprovalStale (another hash), IllegalMove (decided otherwise, or its task has ended).
+        """
+        who.require(Scope.APPROVALS_DECIDE)
+        async with self._db.write() as tx:
+            found = _mine(await approvals.get(tx, approval_id), who, approval_id)
+            _check(decision)
+            await tasks.hold(tx, [found.task_id])
+            approval = await approvals.get(tx, approval_id) or found
+            if decision.arguments_hash not in (None, approval.arguments_hash):
+                raise ApprovalStale(
+                    f"approval {approval_id} is for other arguments than those whose hash was sent; look again"
+                )
+            if approval.status is not ApprovalStatus.OPEN:
+                if _says_the_same(approval, decision):
+                    return approval
+                raise IllegalMove(
+                    f"approval {approval_id} is {approval.status.value}; only an open one is decided"
+                )
+            if approval.expires_at <= tx.now:
+                # The sweeper has not come by yet; its default is what counts.
+                decided = await take_default(tx, self._hints, approval)
+            else:
+                decided = _decided(approval, decision, by=who.id, now=tx.now)
+                await settle(tx, self._hints, decided)
+        fail_point("approvals.decided")
+        if decided.status is ApprovalStatus.EXPIRED:
+            raise IllegalMove(f"approval {approval_id} expired at {decided.expires_at.isoformat()}")
+        return decided
+
+
+async def take_default(tx: Tx, hints: Hints, approval: Approval) -> Approval:
+    """Nobody decided in time: what was said beforehand holds."""
+    task = (await tasks.hold(tx, [approval.task_id]))[approval.task_id]
+    status = ApprovalStatus.WITHDRAWN if task.status in FINAL else ApprovalStatus.EXPIRED
+    expired = replace(approval, status=status, decided_at=tx.now)
+    await settle(tx, hints, expired)
+    return expired
+
+
+async def settle(tx: Tx, hints: Hints, decided: Approval) -> None:
+    """Write a decision with all that follows from it. IllegalMove when another came first."""
+    if not await approvals.decide(tx, decided):
+        raise IllegalMove(f"approval {decided.id} is not open any more")
+    await history.append(tx, [(decided.task_id, EventKind.APPROVAL_DECIDED, decided.as_event())])
+    hints.changed(tx, decided.task_id)
+    await approvals.shift_deadlines(tx, decided.root_id, (tx.now - decided.expires_at).total_seconds())
+    if decided.status is ApprovalStatus.WITHDRAWN:
+        return
+    step = await history.step(tx, decided.task_id, decided.path)
+    if step is not None and step.status is not StepStatus.DONE:
+        await history.finish_steps(tx, [(decided.task_id, decided.path, decided.as_result())])
+    await endings.wake(tx, hints, decided.task_id)
+
+
+def _decided(approval: Approval, decision: Decision, *, by: str, now: datetime) -> Approval:
+    edited = decision.arguments
+    if edited is not None and edited == approval.arguments:
+        edited = None
+    return replace(
+        approval,
+        status=replace(decision, arguments=edited).status,
+        edited_arguments=edited,
+        comment=plain_text(decision.reason) if decision.reason else None,
+        decided_at=now,
+        decided_by=by,
+    )
+
+
+def _says_the_same(approval: Approval, decision: Decision) -> bool:
+    again = _decided(approval, decision, by="", now=approval.created_at)
+    return (again.status, again.edited_arguments, again.comment) == (
+        approval.status,
+        approval.edited_arguments,
+        approval.comment,
+    )
+
+
+def _check(decision: Decision) -> None:
+    if decision.arguments is not None:
+        if not decision.approve:
+            raise InvalidInput("a denial takes no `arguments`; they belong to an approval")
+        check_json(decision.arguments)
+    if decision.reason is not None and len(decision.reason) > MAX_COMMENT:
+        raise InvalidInput(f"reason is at most {MAX_COMMENT} characters long")
+
+
+def _mine(approval: Approval | None, who: Principal, approval_id: str) -> Approval:
+    if approval is None or approval.tenant != who.tenant:
+        raise ApprovalNotFound(f"there is no approval {approval_id!r}")
+    return approval
