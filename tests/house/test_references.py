@@ -5,13 +5,14 @@ from pathlib import Path
 
 import pytest
 
+from chargehand.app.toolbox import open_toolbox
 from chargehand.domain.task import MOVES, Move, Reason, Status
 from chargehand.errors import ChargehandError
 from chargehand.settings import Settings
 from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
-COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "model"}
+COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "model", "skills_dir"}
 
 
 def all_errors(root: type[ChargehandError]) -> list[type[ChargehandError]]:
@@ -72,3 +73,15 @@ def test_every_move_and_every_reason_is_explained() -> None:
     explained = rows(REFERENCE / "states.md")
 
     assert set(explained) == {*(move.value for move in Move), *(reason.value for reason in Reason)}
+
+
+def test_every_tool_is_listed_with_its_risk_and_what_follows_a_crash(tmp_path: Path) -> None:
+    settings = Settings(fetch_hosts=("docs.python.org",), skills_dir=tmp_path)
+    tools = open_toolbox(settings).catalogue
+
+    listed = rows(REFERENCE / "tools.md")
+
+    assert {name: cells[:2] for name, cells in listed.items()} == {
+        name: [tool.risk.value, tool.after_crash.value] for name, tool in tools.items()
+    }
+    assert all(len(cells[2]) > 20 for cells in listed.values())

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from chargehand.domain.agent import MAX_DEFINITION_BYTES, AgentDefinition, parse_definition, slug_of
 from chargehand.domain.agent_formats import stem_of
 from chargehand.domain.agent_repair import decode
+from chargehand.domain.agent_tools import Offer
 from chargehand.errors import Finding, InvalidInput
 
 MAX_FILES = 20_000
@@ -50,10 +51,17 @@ def files_of(path: str) -> Iterator[AgentFile]:
         raise InvalidInput(f"there is no file or folder {path}")
 
 
-def read(file: AgentFile) -> tuple[AgentDefinition, str, list[Finding]]:
-    """The definition, the text to register, and all that was repaired."""
+def read(
+    file: AgentFile, offer: Offer, *, is_for_service: bool
+) -> tuple[AgentDefinition, str, list[Finding]]:
+    """The definition, the text to register, and all that was repaired.
+
+    `is_for_service`: which of its tools there are is for the service to say, which may offer others than these.
+    """
     text, findings = decode(file.content, file.shown)
-    definition = parse_definition(text, origin=file.shown, path=file.path)
+    definition = parse_definition(
+        text, origin=file.shown, path=file.path, offer=offer, is_registered=is_for_service
+    )
     return definition, text, [*findings, *definition.findings]
 
 

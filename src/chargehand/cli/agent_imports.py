@@ -21,6 +21,7 @@ from chargehand.cli.output import write, write_json
 from chargehand.client import AsyncClient
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_conventions import delegates_suggested, deliverables_suggested
+from chargehand.domain.agent_tools import Offer
 from chargehand.errors import Finding, InvalidInput
 
 PROGRESS_EVERY = 50
@@ -48,9 +49,10 @@ class Outcome:
 async def lint(paths: Sequence[str], *, as_json: bool) -> ExitCode:
     """Read files and tell what there is to tell; nothing is registered."""
     outcomes: list[Outcome] = []
+    offer = _offer_here()
     for path in paths:
         for file in files_of(path):
-            outcome, definition, _ = _examined(file)
+            outcome, definition, _ = _examined(file, offer, is_for_service=False)
             if definition is not None:
                 outcome.result, outcome.agent_id = "read", definition.id
                 outcome.suggestions = _suggestions(definition)
@@ -100,9 +102,10 @@ async def _import_all(
     """Without a client, only what would be done is noted."""
     single = is_single(path)
     name = source or source_of(path)
+    offer = _offer_here()
     taken: set[str] = set()
     for file in files_of(path):
-        outcome, definition, text = _examined(file)
+        outcome, definition, text = _examined(file, offer, is_for_service=client is not None)
         outcomes.append(outcome)
         _tell_progress(len(outcomes))
         if definition is None:
@@ -124,11 +127,21 @@ async def _import_all(
         outcome.result = "imported" if published.changed else "unchanged"
 
 
-def _examined(file: AgentFile) -> tuple[Outcome, AgentDefinition | None, str]:
+def _offer_here() -> Offer:
+    """What a service with this environment would offer: hosts to fetch from, skills, tools of the operator's."""
+    from chargehand.app.toolbox import open_toolbox  # noqa: PLC0415 - other commands do not pay for the tools
+    from chargehand.settings import Settings  # noqa: PLC0415 - as above
+
+    return open_toolbox(Settings()).offer
+
+
+def _examined(
+    file: AgentFile, offer: Offer, *, is_for_service: bool
+) -> tuple[Outcome, AgentDefinition | None, str]:
     """What a file says; a refused one has no definition and its reasons as findings."""
     outcome = Outcome(file=file.shown)
     try:
-        definition, text, outcome.findings = read(file)
+        definition, text, outcome.findings = read(file, offer, is_for_service=is_for_service)
     except InvalidInput as error:
         outcome.findings = list(error.findings) or [Finding(where="file", message=error.message)]
         return outcome, None, ""

@@ -61,7 +61,8 @@ async def put_agent(file: str, agent_id: str | None, server: str | None, *, as_j
     """Register a definition. It is read here first, so that what is wrong is told with the file's lines."""
     source = text_of(file)
     with naming("standard input" if file == "-" else file):
-        definition = parse_definition(source, agent_id=agent_id, origin=file)
+        # Which tools there are is for the service to say.
+        definition = parse_definition(source, agent_id=agent_id, origin=file, is_registered=True)
         async with connect(server) as connection:
             published = await connection.client.put_agent(definition.id, source)
     if as_json:

@@ -8,19 +8,16 @@ import asyncio
 import socket
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules
+from chargehand.tools.addresses import HostRules, Resolve
 
 if TYPE_CHECKING:
     import httpcore2
-
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a name; a port, so that tests can answer as a hostile name server would."""
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_REDIRECTS = 5

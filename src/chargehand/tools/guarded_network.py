@@ -11,8 +11,7 @@ import httpcore2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules
-from chargehand.tools.guarded_http import Resolve
+from chargehand.tools.addresses import HostRules, Resolve
 
 
 @dataclass(slots=True)
