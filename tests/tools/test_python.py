@@ -56,17 +56,20 @@ def test_a_marked_function_stays_a_function() -> None:
 
 
 def no_docs(a: int) -> None: ...
+def no_type(a: Any) -> None:
+    """Says something."""
+
+
+del no_type.__annotations__["a"]
+
+
 def many(*a: int) -> None:
     """Says something."""
 
 
 REFUSED: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (no_docs, {}, "needs a docstring"),
-    (
-        lambda a: a,
-        {"name": "no_type", "description": "d"},
-        "'a' of the tool 'no_type' needs a name and a type",
-    ),
+    (no_type, {}, "'a' of the tool 'no_type' needs a name and a type"),
     (many, {}, "only plain named arguments"),
     (no_docs, {"description": "d", "name": "a b"}, "'a b' cannot be a tool's name"),
     (no_docs, {"description": "d", "risk": "none"}, "none of: read, write, execute, network"),
