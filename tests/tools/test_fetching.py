@@ -201,6 +201,8 @@ async def test_redirects_on_the_host_are_followed_and_only_so_many(site: Site, c
     assert "there" in (await fetched(context, client, url=site.url("/"))).content
     endless_one = await fetched(context, client, url=site.url("/loop"))
     assert "redirects more than 5 times" in endless_one.content
+    site.pages["/"] = sent_to("http://[")
+    assert "which is no URL" in (await fetched(context, client, url=site.url("/"))).content
 
 
 async def test_a_redirect_to_another_host_is_told_to_the_agent(site: Site, context: ToolContext) -> None:
