@@ -32,6 +32,25 @@ def test_lint_fails_only_for_a_refused_file(cli: Cli, tmp_path: Path) -> None:
     assert cli.run("agents", "lint", str(tmp_path / "none")).returncode == 2
 
 
+def test_lint_judges_tools_and_skills_by_what_the_environment_offers(cli: Cli, tmp_path: Path) -> None:
+    skill = tmp_path / "skills" / "bake"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text("---\nname: bake\ndescription: d\n---\nbody\n", encoding="utf-8")
+    text = "---\nname: a\ndescription: d\ntools: Read, WebFetch\nskills: bake, sew\n---\nbody\n"
+    (tmp_path / "a.md").write_text(text, encoding="utf-8")
+
+    without = cli.run("agents", "lint", str(tmp_path / "a.md"))
+    offering = cli.with_environment(
+        CHARGEHAND_FETCH_HOSTS='["a.test"]', CHARGEHAND_SKILLS_DIR=str(tmp_path / "skills")
+    ).run("agents", "lint", str(tmp_path / "a.md"))
+
+    assert "a.md:4: note: tools: the tool 'WebFetch' is not offered here" in without.stdout
+    assert "sew" not in without.stdout
+    assert "WebFetch" not in offering.stdout
+    assert "a.md:5: note: skills: there is no skill 'sew' here" in offering.stdout
+    assert "bake" not in offering.stdout
+
+
 def test_a_folder_of_the_corpus_is_imported_and_the_second_time_unchanged(
     cli: Cli, service: Running, tmp_path: Path
 ) -> None:

@@ -1,6 +1,7 @@
 """Tools that a service has by its settings: skills, hosts to fetch from, the operator's functions."""
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +132,7 @@ async def test_fetching_is_narrowed_by_the_patterns_of_a_definition(tmp_path: Pa
         call("WebFetch", url="https://x.b.test/"),
         {"text": "Done."},
     ]
-    hosts = {"fetch_hosts": ("*.test", "docs.python.org")}
+    hosts: dict[str, Any] = {"fetch_hosts": ("*.test", "docs.python.org")}
     async with a_modelled_core(tmp_path, turns, definition=definition, **hosts) as (core, models):
         await given.ended(core, await given.a_task(core, "worker", {"prompt": "Go."}))
 
@@ -165,7 +166,7 @@ async def test_an_installed_package_brings_tools_by_entry_point(
     (package / "entry_points.txt").write_text(
         "[chargehand.tools]\nw = tests.tools.own_tools:weather\n", "utf-8"
     )
-    monkeypatch.syspath_prepend(tmp_path / "site")
+    monkeypatch.setattr(sys, "path", [str(tmp_path / "site"), *sys.path])
 
     async with given.a_core(tmp_path) as core:
         found, _ = await core.agents.publish(ME, a_definition("tools: Read, weather"))

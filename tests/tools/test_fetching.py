@@ -9,10 +9,10 @@ import pytest
 
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules
+from chargehand.tools.addresses import HostRules, Resolve
 from chargehand.tools.base import ToolContext, ToolResult, call_tool
 from chargehand.tools.fetching import web_fetch
-from chargehand.tools.guarded_http import GuardedHttp, Resolve, system_resolve
+from chargehand.tools.guarded_http import GuardedHttp, system_resolve
 from chargehand.tools.html_text import text_of_html
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
@@ -142,7 +142,7 @@ async def test_an_address_that_may_not_be_asked_is_refused_with_the_reason(
 
 
 ADDRESSES = [
-    "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "0.0.0.0", "169.254.169.254", "100.64.0.1",  # noqa: S104 - refused
+    "127.0.0.1", "10.0.0.1", "172.16.0.1", "192.168.0.1", "0.0.0.0", "169.254.169.254", "100.64.0.1",  # noqa: S104 - what is refused
     "100.100.100.200", "168.63.129.16", "192.0.0.192", "192.88.99.1", "198.18.0.1", "224.0.0.1", "255.255.255.255",
     "::1", "::", "fe80::1", "fe80::1%eth0", "fec0::1", "fc00::1", "fd00:ec2::254", "ff02::1", "::ffff:127.0.0.1",
     "::ffff:a00:1", "::127.0.0.1", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "2002:7f00:1::",
@@ -201,6 +201,8 @@ async def test_redirects_on_the_host_are_followed_and_only_so_many(site: Site, c
     assert "there" in (await fetched(context, client, url=site.url("/"))).content
     endless_one = await fetched(context, client, url=site.url("/loop"))
     assert "redirects more than 5 times" in endless_one.content
+    site.pages["/"] = sent_to("http://[")
+    assert "which is no URL" in (await fetched(context, client, url=site.url("/"))).content
 
 
 async def test_a_redirect_to_another_host_is_told_to_the_agent(site: Site, context: ToolContext) -> None:

@@ -56,27 +56,31 @@ def test_a_marked_function_stays_a_function() -> None:
 
 
 def no_docs(a: int) -> None: ...
-def no_type(a) -> None:  # type: ignore[no-untyped-def]
+def no_type(a: Any) -> None:
     """Says something."""
+
+
+del no_type.__annotations__["a"]
 
 
 def many(*a: int) -> None:
     """Says something."""
 
 
-@pytest.mark.parametrize(
-    ("function", "options", "told"),
-    [
-        (no_docs, {}, "needs a docstring"),
-        (no_type, {}, "'a' of the tool 'no_type' needs a name and a type"),
-        (many, {}, "only plain named arguments"),
-        (no_docs, {"description": "d", "name": "a b"}, "'a b' cannot be a tool's name"),
-        (no_docs, {"description": "d", "risk": "none"}, "none of: read, write, execute, network"),
-        (no_docs, {"description": "d", "after_crash": "retry"}, "none of: repeat, report"),
-    ],
-)
+REFUSED: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (no_docs, {}, "needs a docstring"),
+    (no_type, {}, "'a' of the tool 'no_type' needs a name and a type"),
+    (many, {}, "only plain named arguments"),
+    (no_docs, {"description": "d", "name": "a b"}, "'a b' cannot be a tool's name"),
+    (no_docs, {"description": "d", "risk": "none"}, "none of: read, write, execute, network"),
+    (no_docs, {"description": "d", "after_crash": "retry"}, "none of: repeat, report"),
+]
+
+
+@pytest.mark.parametrize(("function", "options", "told"), REFUSED)
 def test_what_cannot_be_a_tool_is_refused_with_the_reason(
     function: Callable[..., Any], options: dict[str, Any], told: str
 ) -> None:
+    declared: dict[str, Any] = {"risk": "read", "after_crash": "repeat"}
     with pytest.raises(InvalidInput, match=told):
-        tool(**{"risk": "read", "after_crash": "repeat", **options})(function)
+        tool(**(declared | options))(function)

@@ -10,9 +10,8 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import Finding, InvalidInput
 from chargehand.runtimes.base import AgentFailure
 from chargehand.runtimes.playbook import PlaybookContext
-from chargehand.runtimes.tool_steps import OUTCOME_UNKNOWN
 from chargehand.service.journal import Delegation
-from chargehand.tools.base import ToolResult
+from chargehand.tools.base import OUTCOME_UNKNOWN, ToolResult
 
 SECOND_MS = 1000
 

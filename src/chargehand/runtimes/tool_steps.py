@@ -8,10 +8,7 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ToolError
 from chargehand.runtimes.base import Hands
 from chargehand.runtimes.permission import permission
-from chargehand.tools.base import AfterCrash, ToolResult, call_tool
-
-OUTCOME_UNKNOWN = "outcome_unknown"
-"""The code of a call that was in flight when its worker died, of a tool that is never run twice."""
+from chargehand.tools.base import OUTCOME_UNKNOWN, AfterCrash, ToolResult, call_tool
 
 
 async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) -> ToolResult:

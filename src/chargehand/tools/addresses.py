@@ -4,10 +4,14 @@ Rule: an address that carries another one (IPv4 in IPv6) is judged by both; what
 """
 
 import ipaddress
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
 IpAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
+
+Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
+"""The addresses of a name; a port, so that tests can answer as a hostile name server would."""
 
 _NEVER = tuple(
     ipaddress.ip_network(text)

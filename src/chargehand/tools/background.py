@@ -35,7 +35,7 @@ class BackgroundCommand:
     def begin(self, sandbox: Sandbox, command: SandboxCommand) -> None:
         """Start it; what prevents the start is told when its output is asked for."""
         self._work = asyncio.create_task(sandbox.run(command, on_stdout_line=self._heard))
-        self._work.add_done_callback(lambda _: self._news.set())
+        self._work.add_done_callback(self._over)
 
     @property
     def is_running(self) -> bool:
@@ -83,6 +83,11 @@ class BackgroundCommand:
         if self.is_running and (work := self.cancel()) is not None:
             self.was_killed = True
             await _gone([work])
+
+    def _over(self, work: "asyncio.Task[Ended]") -> None:
+        if not work.cancelled():
+            work.exception()  # Looked at, so that the event loop does not report it as lost.
+        self._news.set()
 
     async def _heard(self, line: bytes) -> None:
         room = self.cap_bytes - len(self._unread)

@@ -23,6 +23,9 @@ MAX_CONTENT_CHARACTERS = 120_000
 
 MAX_NAMED_PROBLEMS = 8
 
+OUTCOME_UNKNOWN = "outcome_unknown"
+"""The code of a result that tells what a dead worker has left: nobody knows how far it came."""
+
 
 class Risk(StrEnum):
     """The most that a call of a tool can do; policies judge by it, and reading calls run side by side."""

@@ -8,13 +8,13 @@ import asyncio
 import codecs
 import hashlib
 from email.message import Message
-from urllib.parse import urljoin
 
 from pydantic import Field
 
+from chargehand.domain.values import plain_text
 from chargehand.errors import ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolArguments, ToolContext, ToolResult
-from chargehand.tools.guarded_http import Fetched, GuardedHttp
+from chargehand.tools.guarded_http import MAX_URL_CHARACTERS, Fetched, GuardedHttp
 from chargehand.tools.html_text import text_of_html
 from chargehand.tools.shell import MAX_SHOWN_CHARACTERS, keep_output
 
@@ -60,7 +60,7 @@ def web_fetch(client: GuardedHttp) -> Tool:
 
 
 def _redirected(answer: Fetched) -> ToolResult:
-    target = urljoin(answer.url, answer.location or "")[:2_048]
+    target = plain_text((answer.location or "")[:MAX_URL_CHARACTERS])
     return ToolResult(
         content=f"{answer.url} sends on to another host: {target}\nCall WebFetch with that address to go there.",
         details={"url": answer.url, "status": answer.status, "location": target},

@@ -8,19 +8,16 @@ import asyncio
 import socket
 import ssl
 import zlib
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules
+from chargehand.tools.addresses import HostRules, Resolve
 
 if TYPE_CHECKING:
     import httpcore2
-
-Resolve = Callable[[str, int], Awaitable[Sequence[str]]]
-"""The addresses of a name; a port, so that tests can answer as a hostile name server would."""
 
 MAX_BODY_BYTES = 5 * 1024 * 1024
 MAX_REDIRECTS = 5
@@ -32,7 +29,7 @@ _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Fetched:
-    """What an address answered. `location` is set when it sends elsewhere and that was not followed."""
+    """What an address answered. `location`: where it sends to, when that was not followed."""
 
     url: str
     status: int
@@ -75,10 +72,9 @@ class GuardedHttp:
             answer = await self._once(place)
             if answer.location is None:
                 return answer
-            target = urljoin(answer.url, answer.location)
-            if not leaves_host and urlsplit(target).hostname != place.hostname:
+            if not leaves_host and urlsplit(answer.location).hostname != place.hostname:
                 return answer
-            place = self.checked(target)
+            place = self.checked(answer.location)
         raise ToolError(f"{_told(url)} redirects more than {MAX_REDIRECTS} times")
 
     def checked(self, url: str) -> SplitResult:
@@ -135,7 +131,7 @@ class GuardedHttp:
 
     async def _read(self, url: str, answer: "httpcore2.Response") -> Fetched:
         headers = {name.lower(): value.decode("latin-1") for name, value in reversed(answer.headers)}
-        location = headers.get(b"location") if answer.status in _REDIRECTS else None
+        location = _target(url, headers.get(b"location", "")) if answer.status in _REDIRECTS else None
         body, is_cut = b"", False
         if location is None:
             body, is_cut = await self._body(
@@ -165,6 +161,15 @@ class GuardedHttp:
             if len(body) > self.max_body_bytes:
                 return bytes(body[: self.max_body_bytes]), True
         return bytes(body), False
+
+
+def _target(url: str, location: str) -> str | None:
+    """Where a redirect leads, as a whole address; None without one."""
+    try:
+        target = urljoin(url, location) if location else None
+        return target if target is None or urlsplit(target).hostname else None
+    except ValueError:
+        raise ToolError(f"{_told(url)} redirects to {_told(location)}, which is no URL") from None
 
 
 def _port_of(place: SplitResult) -> int:

@@ -11,8 +11,7 @@ import httpcore2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules
-from chargehand.tools.guarded_http import Resolve
+from chargehand.tools.addresses import HostRules, Resolve
 
 
 @dataclass(slots=True)
@@ -31,6 +30,8 @@ class GuardedNetwork(AsyncNetworkBackend):
         socket_options: Iterable[Any] | None = None,
     ) -> AsyncNetworkStream:
         """A stream to the host; ToolError when one of its addresses is not to be talked to."""
+        if not self.rules.allows(host.lower(), port):
+            raise ToolError(f"{host}:{port} is not among the hosts that the operator allows")
         try:
             addresses = list(await self.resolve(host, port))
         except (OSError, UnicodeError) as error:

@@ -18,7 +18,7 @@ import structlog
 from pydantic import BaseModel, create_model
 from pydantic_core import to_json
 
-from chargehand.domain.values import plain_text
+from chargehand.domain.values import check_json, plain_text
 from chargehand.errors import InvalidInput, ToolError
 from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolArguments, ToolContext, ToolResult
 
@@ -139,6 +139,7 @@ def _runner(
 def _result(value: object) -> ToolResult:
     """What the function returned: text as it is, anything else as JSON."""
     if isinstance(value, ToolResult):
+        check_json(value.details)
         return ToolResult(content=plain_text(value.content), details=value.details, is_error=value.is_error)
     if isinstance(value, str):
         return ToolResult(content=plain_text(value))

@@ -10,7 +10,15 @@ from pydantic import Field
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ToolError
 from chargehand.tools.background import BackgroundCommand
-from chargehand.tools.base import AfterCrash, FunctionTool, Risk, ToolArguments, ToolContext, ToolResult
+from chargehand.tools.base import (
+    OUTCOME_UNKNOWN,
+    AfterCrash,
+    FunctionTool,
+    Risk,
+    ToolArguments,
+    ToolContext,
+    ToolResult,
+)
 from chargehand.tools.ripgrep import ripgrep_program
 from chargehand.tools.sandbox.base import EndedBy, SandboxCommand
 from chargehand.tools.shell import MAX_TIMEOUT_MS, fate_of, fullness_of, keep_output, shown_of, text_of
@@ -99,7 +107,7 @@ def _command(context: ToolContext, shell_id: str) -> BackgroundCommand | ToolRes
             f"{shell_id} does not run any more: the work was interrupted and taken up again, which ended it."
             " How far it came is unknown: look, and start it again if it is still needed."
         )
-        return ToolResult(content=told, details={"code": "outcome_unknown"}, is_error=True)
+        return ToolResult(content=told, details={"code": OUTCOME_UNKNOWN}, is_error=True)
     known = ", ".join(context.background.ids()) or "none"
     raise ToolError(f"there is no command {shell_id[:60]!r} in the background; there are: {known}")
 
