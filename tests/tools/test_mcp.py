@@ -1,5 +1,6 @@
 """Tools of MCP servers, against a real server: pinned, called, refused when they change, contained when they fail."""
 
+import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -203,6 +204,41 @@ async def test_a_server_that_is_down_or_hangs_is_an_error_of_the_call_and_others
             assert (down[0], "desk" in down[1], "There is no tool" in down[1]) == (True, True, False)
             assert good[0] is False
             assert "desk" in await notes_of(core)
+
+
+async def test_a_call_that_hangs_is_canceled_at_once_and_a_mute_server_holds_up_its_own_tasks_only(
+    tmp_path: Path,
+) -> None:
+    offer = Offer()
+    offer.offer("echo")
+    held: list[asyncio.StreamWriter] = []
+
+    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    listener = await asyncio.start_server(mute, "127.0.0.1", 0)
+    port = listener.sockets[0].getsockname()[1]
+    async with an_mcp_server(offer) as server:
+        servers = {
+            "desk": {"url": server.url, "timeout_seconds": 600},
+            "mute": {"url": f"http://127.0.0.1:{port}/?token=canary", "timeout_seconds": 1},
+        }
+        async with a_calling_core(tmp_path, servers) as core:
+            offer.hangs = True
+            call: JsonObject = {"calls": [["mcp__desk__echo", {"text": "a"}]]}
+            task = await given.a_task(core, "caller", call)
+            await given.event(core, task, EventKind.STEP_STARTED)
+            await core.tasks.cancel(ME, task.id)
+            async with asyncio.timeout(5):
+                assert (await given.ended(core, task)).status.value == "canceled"
+
+            problems = (await core.mcp_pins.all(ME))[1]
+            assert problems["desk"] == ""
+            assert "'mute' did not answer within 1 s" in problems["mute"]
+            assert "canary" not in str(problems)
+    listener.close()
+    for writer in held:
+        writer.close()
 
 
 async def test_a_definition_gets_what_it_names_and_not_what_it_denies(tmp_path: Path) -> None:

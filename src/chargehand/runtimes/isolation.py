@@ -5,7 +5,10 @@ step of its journal, so that they are applied once and the parent can be told.
 """
 
 import asyncio
+import threading
+from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from chargehand.domain.history import StepKind, changes_path
 from chargehand.domain.task import Task
@@ -16,6 +19,8 @@ from chargehand.runtimes.delivery import PASSED_OVER
 from chargehand.tools.own_workspace import bring_back, make_copy, read_base
 from chargehand.tools.workspace import Quota, Workspace
 
+Done = TypeVar("Done")
+
 
 def has_own_workspace(task: Task) -> bool:
     """Whether the task works in a copy; a task at the root works in its own folder anyway."""
@@ -24,10 +29,10 @@ def has_own_workspace(task: Task) -> bool:
 
 async def make_own_workspace(task: Task, shared: Path, folder: Path, quota: Quota) -> None:
     """Copy the shared workspace, unless an earlier attempt has. AgentFailure when it cannot be copied."""
-    cut_off = False
+    ended = threading.Event()
 
     def check() -> None:
-        if cut_off:
+        if ended.is_set():
             raise ToolError("the attempt has ended")
 
     def copy() -> None:
@@ -35,14 +40,8 @@ async def make_own_workspace(task: Task, shared: Path, folder: Path, quota: Quot
         with Workspace(shared, quota=quota) as source:
             make_copy(source, folder, quota, check)
 
-    copying = asyncio.create_task(asyncio.to_thread(copy))
     try:
-        await asyncio.shield(copying)
-    except asyncio.CancelledError:
-        # The thread must be out of the folder before another attempt makes it anew.
-        cut_off = True
-        await asyncio.wait([copying])
-        raise
+        await _to_the_end(copy, ended)
     except ToolError as error:
         raise AgentFailure(f"task {task.id} has no workspace of its own: {error.message}") from error
     except OSError as error:
@@ -65,7 +64,18 @@ async def bring_changes_back(hands: Hands, shared: Path, quota: Quota) -> None:
             ).as_data()
 
     async def work() -> JsonValue:
-        return await asyncio.to_thread(apply)
+        return await _to_the_end(apply, threading.Event())
 
     path = changes_path(hands.task.round)
     await hands.steps.run(path, StepKind.VALUE, "changes", {}, work)
+
+
+async def _to_the_end(work: Callable[[], Done], ended: threading.Event) -> Done:
+    """Do it in a thread. A cancel sets `ended` and waits: no later attempt may meet the thread in the same folder."""
+    running = asyncio.create_task(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        ended.set()
+        await asyncio.wait([running])
+        raise

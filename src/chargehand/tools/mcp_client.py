@@ -6,18 +6,16 @@ when the first server is talked to.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
-
-import httpx2
 
 from chargehand.domain.mcp import TOOL_NAME, McpTool
 from chargehand.domain.values import JsonObject, canonical, check_json, plain_text
-from chargehand.errors import ChargehandError, ToolError
+from chargehand.errors import ChargehandError
 from chargehand.tools.base import ToolResult
+from chargehand.tools.mcp_failure import McpChanged, McpFailure
 from chargehand.tools.mcp_file import McpServer
 
 if TYPE_CHECKING:
@@ -25,21 +23,12 @@ if TYPE_CHECKING:
     from mcp.types import CallToolResult
 
 LIST_SECONDS = 10.0
-CONNECT_SECONDS = 10.0
-MAX_ANSWER_BYTES = 8 * 1024 * 1024
 MAX_CONTENT_CHARACTERS = 30_000
 MAX_TOOLS = 200
 MAX_PAGES = 20
 MAX_DESCRIPTION_CHARACTERS = 8_000
 MAX_SCHEMA_CHARACTERS = 64_000
 MAX_TOLD_CHARACTERS = 300
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
-
-
-class McpFailure(ToolError):
-    """The server could not be talked to, or what it said could not be used."""
-
-    code = "mcp_failed"
 
 
 async def offered(server: McpServer) -> list[McpTool]:
@@ -63,14 +52,6 @@ async def call(server: McpServer, name: str, arguments: JsonObject, *, approved_
     return ToolResult(content=content, details=details, is_error=result.is_error)
 
 
-class McpChanged(Exception):
-    """The tool is not the approved one any more; nothing was called."""
-
-    def __init__(self, now: McpTool) -> None:
-        super().__init__(now.name)
-        self.now = now
-
-
 @asynccontextmanager
 async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client", None]:
     """A conversation; whatever goes wrong in it is an McpFailure."""
@@ -79,15 +60,12 @@ async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client"
     from mcp import Client  # noqa: PLC0415 - it costs a quarter of a second, paid by whoever uses a server
     from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - as above
 
+    from chargehand.tools.mcp_transport import bounded_client  # noqa: PLC0415 - as above
+
     try:
         async with (
             asyncio.timeout(seconds),
-            httpx2.AsyncClient(
-                headers=server.all_headers(),
-                timeout=httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
-                transport=_Bounded(server),
-                follow_redirects=False,
-            ) as http,
+            bounded_client(server, seconds) as http,
         ):
             transport = streamable_http_client(server.url, http_client=http)
             async with Client(transport, read_timeout_seconds=seconds, cache=None) as client:
@@ -100,7 +78,9 @@ async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client"
         inner = _first(error)
         if isinstance(inner, McpChanged | ChargehandError):
             raise inner from error
-        told = plain_text(f"{type(inner).__name__}: {inner}")[:MAX_TOLD_CHARACTERS]
+        # An address may hold a token in its query.
+        said = str(inner).replace(server.url, "its url")
+        told = plain_text(f"{type(inner).__name__}: {said}")[:MAX_TOLD_CHARACTERS]
         raise McpFailure(f"the server {server.name!r} failed: {told}") from error
 
 
@@ -166,47 +146,3 @@ def _block(block: Any) -> str:
             return f"[link to {block.uri}]"
         case _:
             return f"[{block.type}: not shown]"
-
-
-class _Bounded(httpx2.AsyncBaseTransport):
-    """Refuses redirects and answers that are too long, before the client sees them."""
-
-    def __init__(self, server: McpServer) -> None:
-        self._name = server.name
-        # A proxy for the world outside does not lead to this machine.
-        is_local = (urlsplit(server.url).hostname or "") in _LOOPBACK
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=not is_local)
-
-    async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
-        if 300 <= response.status_code < 400:
-            await response.aclose()
-            raise McpFailure(
-                f"the server {self._name!r} redirects, which is not followed; the operator corrects its url"
-            )
-        stream = response.stream
-        if isinstance(stream, httpx2.AsyncByteStream):
-            response.stream = _BoundedStream(stream, self._name)
-        return response
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()
-
-
-class _BoundedStream(httpx2.AsyncByteStream):
-    def __init__(self, inner: httpx2.AsyncByteStream, name: str) -> None:
-        self._inner = inner
-        self._name = name
-
-    async def __aiter__(self) -> AsyncIterator[bytes]:
-        seen = 0
-        async for chunk in self._inner:
-            seen += len(chunk)
-            if seen > MAX_ANSWER_BYTES:
-                raise McpFailure(
-                    f"the server {self._name!r} answers with more than {MAX_ANSWER_BYTES:,} bytes"
-                )
-            yield chunk
-
-    async def aclose(self) -> None:
-        await self._inner.aclose()

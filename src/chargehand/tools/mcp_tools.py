@@ -28,7 +28,8 @@ from chargehand.domain.values import JsonObject
 from chargehand.errors import ChargehandError
 from chargehand.service.mcp_pins import McpPins
 from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolContext, ToolResult
-from chargehand.tools.mcp_client import McpChanged, McpFailure, call, offered
+from chargehand.tools.mcp_client import call, offered
+from chargehand.tools.mcp_failure import McpChanged, McpFailure
 from chargehand.tools.mcp_file import McpServer
 
 FRESH_SECONDS = 60.0
