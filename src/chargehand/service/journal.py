@@ -238,7 +238,6 @@ class Journal:
             data: JsonObject = {"path": step.path, "numbers": numbers}
             await history.append(tx, [(task.id, EventKind.MESSAGE_TAKEN, data)])
             self._hints.changed(tx, task.id)
-        fail_point("journal.messages_taken")
         return taken
 
     async def followed(self, task: Task) -> list[tuple[Task, list[Step]]]:

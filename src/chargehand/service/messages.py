@@ -12,7 +12,6 @@ from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, Task, TaskOrder
 from chargehand.domain.values import JsonObject, check_json
 from chargehand.errors import IllegalMove, InvalidInput, TaskNotFound
-from chargehand.failpoint import fail_point
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
 from chargehand.service.tasks import Tasks
@@ -75,7 +74,6 @@ class Messages:
             data: JsonObject = {"number": number, "by": who.id, "summary": text.strip().splitlines()[0][:120]}
             await history.append(tx, [(task_id, EventKind.MESSAGE_RECEIVED, data)])
             self._hints.changed(tx, task_id)
-        fail_point("messages.received")
         return task
 
     async def _follow(self, who: Principal, task: Task, text: str) -> Task:
