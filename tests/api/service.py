@@ -35,6 +35,7 @@ from chargehand.service.journal import Delegation, Journal
 from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
+from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
@@ -230,6 +231,7 @@ async def open_service(
         agents=agents,
         tasks=Tasks(db, clock, agents, hints, space.check),
         watch=Watch(db, blobs, signals),
+        usage=UsageReports(db),
         access=access,
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
     )

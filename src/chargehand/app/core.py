@@ -17,10 +17,14 @@ from typing import Any
 
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
+from chargehand.domain.charge import DayLimits, UnknownPrice
+from chargehand.domain.money import nanos_of
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.choice import ModelChoice
+from chargehand.models.costs import Costs
+from chargehand.models.prices import Prices, own_prices
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
 from chargehand.runtimes.function import FunctionRuntime
@@ -33,6 +37,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
+from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
@@ -74,6 +79,7 @@ class Core:
     agents: Agents
     tasks: Tasks
     watch: Watch
+    usage: UsageReports
     attempts: Attempts
     journal: Journal
     upkeep: Upkeep
@@ -152,7 +158,7 @@ async def _build(
     runtimes = _runtimes(settings, registered)
     agents = Agents(db, runtimes)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
-    journal = Journal(db, clock, agents, hints, runtimes)
+    journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
     if with_engine:
@@ -182,6 +188,7 @@ async def _build(
         agents=agents,
         tasks=Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes)),
         watch=Watch(db, blobs, signals),
+        usage=UsageReports(db),
         attempts=attempts,
         journal=journal,
         upkeep=upkeep,
@@ -207,7 +214,23 @@ def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
         playbook=PlaybookRuntime(playbooks),
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
-        model=ModelRuntime(choice, settings.model_timeout_seconds),
+        model=ModelRuntime(choice, settings.model_timeout_seconds, _costs(settings)),
+    )
+
+
+def _costs(settings: Settings) -> Costs:
+    return Costs(
+        prices=Prices(own_prices(settings.model_prices)),
+        unknown_price=UnknownPrice(settings.unknown_price),
+        max_output_tokens=settings.model_max_output_tokens,
+    )
+
+
+def _day_limits(settings: Settings) -> DayLimits:
+    usd = settings.tenant_usd_per_day
+    return DayLimits(
+        usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
+        tokens=settings.tenant_tokens_per_day,
     )
 
 

@@ -97,7 +97,14 @@ def _services(core: Core, access: Access) -> Services:
         lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
         {"engine": engine_reading, "sandbox": sandbox_reading},
     )
-    return Services(agents=core.agents, tasks=core.tasks, watch=core.watch, access=access, health=health)
+    return Services(
+        agents=core.agents,
+        tasks=core.tasks,
+        watch=core.watch,
+        usage=core.usage,
+        access=access,
+        health=health,
+    )
 
 
 def _crew() -> Mapping[str, str]:

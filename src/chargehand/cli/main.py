@@ -15,6 +15,7 @@ from chargehand.cli import (
     commands_dev,
     commands_service,
     commands_tasks,
+    commands_usage,
     commands_work,
 )
 from chargehand.cli.exits import ExitCode, say
@@ -45,6 +46,7 @@ commands_work.add_to(app)
 commands_service.add_to(app)
 app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
+commands_usage.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_service.db, name="db")
 app.add_typer(commands_dev.app, name="dev")

@@ -66,6 +66,10 @@ PROVIDER_WAIT = "provider"
 """The name of the timers that a model's task waits by for a provider that could not answer."""
 
 
+CUT_BY_BUDGET = "cut_by_budget"
+"""Set in the result of a model's answer that ended early because the budget allowed no longer one."""
+
+
 class StepStatus(StrEnum):
     """Where a step stands."""
 

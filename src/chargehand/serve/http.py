@@ -27,6 +27,7 @@ from chargehand.serve.openapi import DESCRIPTION
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
+from chargehand.serve.usage import UsageRoutes
 from chargehand.service.services import Services
 from chargehand.settings import LOOPBACK_HOSTS, Settings
 
@@ -96,6 +97,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *EventRoutes(services, stopping).routes(),
         *DeliverableRoutes(services).routes(),
         *AgentRoutes(services).routes(),
+        *UsageRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
 

@@ -6,6 +6,7 @@ from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.health import Health
 from chargehand.service.tasks import Tasks
+from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 
 
@@ -16,5 +17,6 @@ class Services:
     agents: Agents
     tasks: Tasks
     watch: Watch
+    usage: UsageReports
     access: Access
     health: Health
