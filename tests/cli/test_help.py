@@ -13,7 +13,7 @@ COMMANDS = [
     "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
     "agents versions", "tasks list",
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "deliverables list",
-    "deliverables get", "db upgrade", "dev model-server",
+    "deliverables get", "db upgrade", "dev model-server", "usage",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (

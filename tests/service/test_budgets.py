@@ -6,6 +6,7 @@ inside the database, so that no moment is missed.
 
 import sqlite3
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -118,12 +119,10 @@ async def test_a_budget_exhausted_in_the_middle_of_a_tree_ends_it_and_the_ledger
         assert ended.error is not None
         assert "budget of 1.00 USD" in str(ended.error["message"])
         assert f"chargehand tasks retry {ended.id} --budget usd=" in str(ended.error["message"])
-        assert ended.error["details"] == {
-            "limit": "usd",
-            "budget": "1.00",
-            "used": f"{pool(core, ended) / NANOS_PER_USD:.9f}".rstrip("0"),
-            "needed": ended.error["details"]["needed"],  # pyright: ignore[reportIndexIssue, reportCallIssue, reportArgumentType] - JSON
-        }
+        details = ended.error["details"]
+        assert isinstance(details, dict)
+        used = f"{pool(core, ended) / NANOS_PER_USD:.9f}".rstrip("0")
+        assert (details["limit"], details["budget"], details["used"]) == ("usd", "1.00", used)
         moments = given.rows(core, "SELECT pool, ledger FROM moments")
         assert all(pool == ledger <= NANOS_PER_USD for pool, ledger in moments)
         assert pool(core, ended) == ledger(core, ended)
@@ -321,12 +320,12 @@ async def test_a_budget_that_is_none_is_refused_by_name(tmp_path: Path, budget: 
 
 async def test_another_budget_under_the_same_key_is_another_payload(tmp_path: Path) -> None:
     async with a_modelled_core(tmp_path, [{"text": "Done."}], with_engine=False) as (core, _):
-        order = {"agent_id": "writer", "task_data": {"prompt": "x"}, "idempotency_key": "k"}
-        first = await core.tasks.submit(ME, TaskOrder(**order, budget={"usd": "1.00"}))
+        order = partial(TaskOrder, agent_id="writer", task_data={"prompt": "x"}, idempotency_key="k")
+        first = await core.tasks.submit(ME, order(budget={"usd": "1.00"}))
 
-        again = await core.tasks.submit(ME, TaskOrder(**order, budget={"usd": "1.00"}))
+        again = await core.tasks.submit(ME, order(budget={"usd": "1.00"}))
         with pytest.raises(IdempotencyMismatch):
-            await core.tasks.submit(ME, TaskOrder(**order, budget={"usd": "2.00"}))
+            await core.tasks.submit(ME, order(budget={"usd": "2.00"}))
 
         assert again.replayed
         assert again.task.id == first.task.id

@@ -4,7 +4,7 @@ from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.output import write_json, write_rows
 from chargehand.client import usage_report
-from chargehand.wire.rest import UsageSums
+from chargehand.wire.spending import UsageSums
 
 
 async def show_usage(

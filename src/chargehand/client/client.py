@@ -31,6 +31,7 @@ from chargehand.domain.task import FINAL
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
 from chargehand.wire import rest
+from chargehand.wire.spending import UsageBody
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 PAGE = 500
@@ -190,9 +191,9 @@ class AsyncClient:
 
     # What models cost
 
-    async def usage(self, call: Call) -> rest.UsageBody:
+    async def usage(self, call: Call) -> UsageBody:
         """The sums of a `usage_report`."""
-        return answer_of(rest.UsageBody, await self.send(call))
+        return answer_of(UsageBody, await self.send(call))
 
     # Events
 

@@ -13,6 +13,7 @@ from chargehand.wire.rest import (
     AgentSource,
     AnswerSubmission,
     ProblemBody,
+    RetrySubmission,
     TaskSubmission,
 )
 
@@ -21,6 +22,7 @@ DESCRIPTION = (
     " application/problem+json with a stable `code`. Times are RFC 3339 in UTC, durations are in seconds."
 )
 _SCHEMA_PLACE = "#/components/schemas/{model}"
+_BODIES = (TaskSubmission, AgentSource, AnswerSubmission, RetrySubmission, ProblemBody)
 
 
 def openapi_of(app: FastAPI) -> dict[str, Any]:
@@ -32,7 +34,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         _, made = models_json_schema(
-            [(model, "validation") for model in (TaskSubmission, AgentSource, AnswerSubmission, ProblemBody)],
+            [(model, "validation") for model in _BODIES],
             ref_template=_SCHEMA_PLACE,
         )
         components.setdefault("schemas", {}).update(

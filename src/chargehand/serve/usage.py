@@ -17,7 +17,8 @@ from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.service.usage import MAX_GROUPS
 from chargehand.wire.answers import usage_body
-from chargehand.wire.rest import TASK_ID_PATTERN, UsageBody
+from chargehand.wire.rest import TASK_ID_PATTERN
+from chargehand.wire.spending import UsageBody
 
 _GROUP_BY = Parameter(
     name="group_by",

@@ -12,21 +12,20 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
 )
 
 from chargehand.domain.access import Scope
 from chargehand.domain.agent import MAX_DEFINITION_BYTES, RuntimeKind
-from chargehand.domain.budget import MAX_COUNT
 from chargehand.domain.history import StepKind, StepStatus
-from chargehand.domain.money import MAX_USD
 from chargehand.domain.task import Status
-from chargehand.domain.usage import UsageBy
-from chargehand.domain.values import MAX_SAFE_INTEGER, JsonObject
+from chargehand.domain.values import MAX_SAFE_INTEGER
+from chargehand.wire.bases import Answer as _Answer
+from chargehand.wire.bases import Sent as _Sent
+from chargehand.wire.bases import whole
+from chargehand.wire.spending import BudgetBody, SpentBody
 
 PROBLEM_TYPE = "application/problem+json"
 """The media type of every answer that tells of an error (RFC 9457)."""
@@ -89,44 +88,6 @@ Time = Annotated[
 ]
 
 
-def _whole(value: object) -> object:
-    """In JSON 2.0 is an integer too, and some writers write it so."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class _Sent(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
-
-
-_Count = Annotated[int, BeforeValidator(_whole), Field(ge=1, le=MAX_COUNT)]
-
-
-class BudgetBody(_Sent):
-    """Limits of a task and all that it delegates; each holds where it is lower than the agent's own."""
-
-    usd: (
-        Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
-        | Annotated[float, Field(ge=0, lt=MAX_USD)]
-        | None
-    ) = None
-    """Money for models, in USD: decimal text such as `"1.50"`, or a number."""
-    tokens: _Count | None = None
-    """What models read and write."""
-    tool_calls: _Count | None = None
-    steps: _Count | None = None
-    children: _Count | None = None
-    depth: _Count | None = None
-    wall_seconds: float | None = Field(default=None, gt=0, le=MAX_COUNT)
-
-    def as_data(self) -> JsonObject:
-        """The limits that were given."""
-        return self.model_dump(exclude_none=True)
-
-
 class TaskSubmission(_Sent):
     """A task to be carried out."""
 
@@ -143,7 +104,7 @@ class TaskSubmission(_Sent):
         json_schema_extra={"additionalProperties": False},
     )
     """The caller's own marks, which lists can be narrowed by."""
-    priority: Annotated[int, BeforeValidator(_whole)] = Field(default=0, ge=-100, le=100)
+    priority: Annotated[int, BeforeValidator(whole)] = Field(default=0, ge=-100, le=100)
     """Higher goes first."""
     run_after: Time | None = None
     """Not before this time."""
@@ -202,20 +163,6 @@ class TaskErrorBody(_Answer):
     reason: str
     message: str
     details: dict[str, Any]
-
-
-class SpentBody(_Answer):
-    """What a task has used, with what is reserved for calls that are under way.
-
-    Of a root it is the whole tree's. A delegated task knows its own money and tokens; the rest its root counts.
-    """
-
-    usd: str
-    """Decimal text. Calls whose price is unknown are not in it: `/usage` counts them."""
-    tokens: int
-    steps: int
-    tool_calls: int
-    children: int
 
 
 class TaskBody(_Answer):
@@ -421,49 +368,6 @@ class AgentVersionList(_Answer):
     """An agent's versions, newest first."""
 
     items: list[AgentVersionBody]
-
-
-class UsageSums(_Answer):
-    """Sums over model calls. Money is decimal text in USD."""
-
-    calls: int
-    """Those that were answered."""
-    usd: str
-    """What they cost, with what is lost."""
-    unpriced_calls: int
-    """Those of them whose price is unknown; their cost is in no sum, their tokens are."""
-    input_tokens: int
-    """With those that were read from a cache or written to one."""
-    output_tokens: int
-    cache_read_tokens: int
-    cache_write_tokens: int
-    lost_calls: int
-    """Those of which nobody knows what they came to; they may have been paid."""
-    lost_usd: str
-    """What was reserved for them, which is the most that they can have cost."""
-    lost_tokens: int
-    reserved_usd: str
-    """What is set aside for calls that are under way."""
-    reserved_tokens: int
-
-
-class UsageGroup(UsageSums):
-    """The sums of one task, tree, agent, model or day."""
-
-    group: str
-    """The id of the task, the tree's root or the agent; `provider:model`; the day (UTC)."""
-
-
-class UsageBody(_Answer):
-    """What models have cost."""
-
-    group_by: UsageBy
-    items: list[UsageGroup]
-    """The dearest first; days: the newest first."""
-    total: UsageSums
-    """Of all groups, also those that `limit` has left out."""
-    is_complete: bool
-    """False: there are more groups than `limit`."""
 
 
 class WhoAmI(_Answer):
