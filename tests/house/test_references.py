@@ -11,7 +11,14 @@ from chargehand.settings import Settings
 from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
-COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "model"}
+COMPUTED_DEFAULTS = {
+    "data_dir",
+    "sandbox",
+    "agents_dir",
+    "model",
+    "tenant_usd_per_day",
+    "tenant_tokens_per_day",
+}
 
 
 def all_errors(root: type[ChargehandError]) -> list[type[ChargehandError]]:
