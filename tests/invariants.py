@@ -27,6 +27,32 @@ def _unsound_file(connection: sqlite3.Connection) -> Iterator[str]:
 
 RULES = [
     (
+        "a task knows the sum of its ledger: of its tree when it is a root, else its own",
+        """
+        SELECT t.id, t.usd_nanos_spent, t.tokens_spent FROM agent_tasks t LEFT JOIN task_charges c
+          ON CASE WHEN t.parent_id IS NULL THEN c.root_id = t.id ELSE c.task_id = t.id END
+        GROUP BY t.id
+        HAVING t.usd_nanos_spent <> sum(iif(c.status = 'reserved', c.reserved_usd_nanos, ifnull(c.usd_nanos, 0)))
+            OR t.tokens_spent <> sum(CASE c.status WHEN 'released' THEN 0
+                 WHEN 'settled' THEN c.input_tokens + c.output_tokens ELSE ifnull(c.reserved_tokens, 0) END)
+        """,
+    ),
+    (
+        "a tenant's day is the sum of its ledger",
+        """
+        SELECT d.tenant, d.day, d.usd_nanos FROM tenant_days d LEFT JOIN task_charges c
+          ON c.tenant = d.tenant AND c.day = d.day GROUP BY d.tenant, d.day
+        HAVING d.usd_nanos <> sum(iif(c.status = 'reserved', c.reserved_usd_nanos, ifnull(c.usd_nanos, 0)))
+        """,
+    ),
+    (
+        "an ended task has no call under way in its ledger",
+        f"""
+        SELECT c.task_id, c.path FROM task_charges c JOIN agent_tasks t ON t.id = c.task_id
+        WHERE c.status = 'reserved' AND t.status IN {FINAL}
+        """,  # noqa: S608 - constants of this module
+    ),
+    (
         "a task's events are numbered from 1 without a gap, and its row knows the last number",
         """
         SELECT t.id, t.last_event, count(e.sequence), min(e.sequence), max(e.sequence)

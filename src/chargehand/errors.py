@@ -19,6 +19,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── IllegalMove               a task's status does not allow the move
     │   ├── ApprovalStale             the approval is for other arguments than the caller has seen
     │   ├── RuntimeMissing            the agent's runtime is not there yet
+    │   ├── PriceUnknown              a budget in USD, and a model whose price nobody knows
     │   └── DataFolderInUse           another process holds the data folder
     ├── Unauthorized / Forbidden      no valid key / a key without the scope
     ├── PayloadTooLarge / UnsupportedMediaType
@@ -26,6 +27,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
     ├── Unavailable                   not now: starting, stopping, database out of reach
     ├── BudgetExhausted               the tree of tasks has used what it may
+    ├── BudgetReserved                what is left is reserved for calls under way: ask again when they have ended
     ├── LeaseLost                     another worker carries the task, or nobody may: drop the work
     ├── JournalMismatch               a replay asked for another step than the journal holds
     ├── ToolError                     a tool call failed; the agent is told and may go on
@@ -33,7 +35,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     └── SandboxUnavailable            the wanted level cannot be had here: nothing is run
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 
@@ -157,6 +159,12 @@ class RuntimeMissing(Conflict):
     code = "agent.runtime_missing"
 
 
+class PriceUnknown(Conflict):
+    """A model's price is unknown where money is limited."""
+
+    code = "model.price_unknown"
+
+
 class DataFolderInUse(Conflict):
     """Another process holds the data folder."""
 
@@ -213,9 +221,20 @@ class Unavailable(ChargehandError):
 
 
 class BudgetExhausted(ChargehandError):
-    """The tree of tasks has used what its root may: steps, children or depth."""
+    """The tree of tasks has used what its root may, or the tenant what it may in a day. `details` says of what."""
 
     code = "budget_exhausted"
+    status = 409
+
+    def __init__(self, message: str, *, details: Mapping[str, str] | None = None) -> None:
+        super().__init__(message)
+        self.details = dict(details or {})
+
+
+class BudgetReserved(ChargehandError):
+    """What is left of the tree's budget is reserved for calls that are under way; most of it will be given back."""
+
+    code = "budget_reserved"
     status = 409
 
 

@@ -65,6 +65,16 @@ class Settings(BaseSettings):
     """Other servers that speak a provider's protocol, by provider."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
+    model_max_output_tokens: int = Field(default=8_192, ge=256, le=1_000_000)
+    """How long one answer of a model may be at most; a call is reserved at the price of so long a one."""
+    model_prices: dict[str, dict[str, float | str]] = Field(default_factory=dict[str, dict[str, float | str]])
+    """Prices of models that the shipped table does not know, or that are other here, by `provider:model`."""
+    unknown_price: Literal["auto", "refuse", "count_tokens"] = "auto"
+    """A model whose price is unknown: refused where a limit in USD applies (auto) or always, or counted in tokens."""
+    tenant_usd_per_day: str | None = None
+    """What a tenant may spend on models in a day (UTC); unset: no limit."""
+    tenant_tokens_per_day: int | None = Field(default=None, ge=1)
+    """How many tokens a tenant's models may use in a day (UTC); unset: no limit."""
     skills_dir: Path | None = None
     """A folder of Agent Skills: each a folder with a SKILL.md."""
     tools: tuple[str, ...] = ()

@@ -38,6 +38,7 @@ from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
+from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
@@ -236,6 +237,7 @@ async def open_service(
         messages=Messages(db, agents, hints, orders),
         approvals=Approvals(db, clock, hints),
         watch=Watch(db, blobs, signals),
+        usage=UsageReports(db),
         access=access,
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
         mcp=McpPins(db, trusts_first=False),

@@ -13,7 +13,7 @@ COMMANDS = [
     "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
     "agents versions", "approvals list", "approvals show", "approvals approve", "approvals deny", "tasks list",
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "tasks send", "deliverables list",
-    "deliverables get", "db upgrade", "dev model-server", "mcp list", "mcp approve",
+    "deliverables get", "db upgrade", "dev model-server", "mcp list", "mcp approve", "usage",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from chargehand.domain.agent import MAX_DEFINITION_BYTES, TOOL_NAMES, RuntimeKind, parse_definition, slug_of
+from chargehand.domain.budget import Budget
 from chargehand.domain.deliverable import Check, Promise
 from chargehand.errors import InvalidDefinition
 
@@ -70,7 +71,7 @@ def test_the_block_says_what_the_format_does_not_know() -> None:
         0.5,
         60.0,
     )
-    assert block.budget.as_data() == {"steps": 10, "children": 2, "depth": 1, "wall_seconds": 90.0}
+    assert block.budget == Budget(steps=10, children=2, depth=1, wall_seconds=90.0)
     assert block.deliverables == (
         Promise(
             name="report",

@@ -12,7 +12,17 @@ from chargehand.settings import Settings
 from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
-COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "mcp_file", "model", "policy_file", "skills_dir"}
+COMPUTED_DEFAULTS = {
+    "data_dir",
+    "sandbox",
+    "agents_dir",
+    "mcp_file",
+    "model",
+    "policy_file",
+    "skills_dir",
+    "tenant_usd_per_day",
+    "tenant_tokens_per_day",
+}
 
 
 def all_errors(root: type[ChargehandError]) -> list[type[ChargehandError]]:

@@ -111,7 +111,8 @@ async def test_steps_beyond_the_budget_are_refused_and_nothing_is_overspent(core
     assert spent(core, task) == (3, 0)
     assert len(await core.watch.steps(ME, task.id)) == 3
     with pytest.raises(
-        BudgetExhausted, match=r"budget of 3 steps .* raise `budget` in the definition of 'frugal'"
+        BudgetExhausted,
+        match=r"budget of 3 steps .* raise `budget` in the definition of 'frugal'.* --budget steps=AMOUNT",
     ):
         await take_step(core, task, "0/99")
 

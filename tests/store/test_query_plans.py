@@ -71,7 +71,8 @@ async def hold_and_tell(tx: Tx) -> None:
     await tasks.hold(tx, [ID])
     await history.insert_events(tx, [history.row(ID, 1, EventKind.SUBMITTED, NOW, {})])
     await history.events_after(tx, ID, 0, limit=10)
-    await tasks.spend(tx, ID, steps=1, most=(1, 1))
+    wanted = {"steps": 1, "children": 0, "tool_calls": 0}
+    await tasks.spend(tx, ID, wanted, {"steps": 1, "children": 1, "tool_calls": None})
     await tasks.note_wake(tx, ID)
 
 

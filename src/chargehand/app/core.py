@@ -19,11 +19,15 @@ from chargehand.app.policy import policy_of
 from chargehand.app.toolbox import open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
+from chargehand.domain.charge import DayLimits, UnknownPrice
+from chargehand.domain.money import nanos_of
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
+from chargehand.models.costs import Costs
+from chargehand.models.prices import Prices, own_prices
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
 from chargehand.runtimes.function import FunctionRuntime
@@ -39,6 +43,7 @@ from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
+from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
@@ -83,6 +88,7 @@ class Core:
     approvals: Approvals
     messages: Messages
     watch: Watch
+    usage: UsageReports
     attempts: Attempts
     journal: Journal
     upkeep: Upkeep
@@ -167,7 +173,7 @@ async def _build(
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
-    journal = Journal(db, clock, agents, hints, runtimes)
+    journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
@@ -205,6 +211,7 @@ async def _build(
         approvals=Approvals(db, clock, hints),
         messages=Messages(db, agents, hints, orders),
         watch=Watch(db, blobs, signals),
+        usage=UsageReports(db),
         attempts=attempts,
         journal=journal,
         upkeep=upkeep,
@@ -232,7 +239,23 @@ def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
         playbook=PlaybookRuntime(playbooks),
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
-        model=ModelRuntime(choice, settings.model_timeout_seconds),
+        model=ModelRuntime(choice, settings.model_timeout_seconds, _costs(settings)),
+    )
+
+
+def _costs(settings: Settings) -> Costs:
+    return Costs(
+        prices=Prices(own_prices(settings.model_prices)),
+        unknown_price=UnknownPrice(settings.unknown_price),
+        max_output_tokens=settings.model_max_output_tokens,
+    )
+
+
+def _day_limits(settings: Settings) -> DayLimits:
+    usd = settings.tenant_usd_per_day
+    return DayLimits(
+        usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
+        tokens=settings.tenant_tokens_per_day,
     )
 
 

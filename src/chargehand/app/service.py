@@ -103,6 +103,7 @@ def _services(core: Core, access: Access) -> Services:
         approvals=core.approvals,
         messages=core.messages,
         watch=core.watch,
+        usage=core.usage,
         access=access,
         health=health,
         mcp=core.mcp_pins,

@@ -6,7 +6,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AsJson, Force, Out, Server, TaskId, command, typer_app
+from chargehand.cli.options import AsJson, Budgets, Force, Out, Server, TaskId, command, typer_app
 
 if TYPE_CHECKING:
     from chargehand.cli import running, tasks
@@ -100,6 +100,7 @@ async def cancel(task_id: TaskId, server: Server = None, as_json: AsJson = False
 async def retry(
     task_id: TaskId,
     watch: Annotated[bool, typer.Option("--watch", help="Watch it to its end.")] = False,
+    budget: Budgets = None,
     out: Out = None,
     force: Force = False,
     server: Server = None,
@@ -107,12 +108,22 @@ async def retry(
 ) -> ExitCode:
     """Give a failed or canceled task another try; steps that went well are not done again.
 
+    What it has spent stays spent. --budget says what it may use from now on in all, within the limits
+    of its agent's current definition.
+
     \b
-    Example:
+    Examples:
       chargehand tasks retry 0190f7a2-91b4-7c3d-8a55-0242ac120002 --watch
+      chargehand tasks retry 0190f7a2-91b4-7c3d-8a55-0242ac120002 --budget usd=2.00
     """
     return await tasks.retry_task(
-        task_id, server, watch=watch or out is not None, out=out, force=force, as_json=as_json
+        task_id,
+        server,
+        budget=budget,
+        watch=watch or out is not None,
+        out=out,
+        force=force,
+        as_json=as_json,
     )
 
 

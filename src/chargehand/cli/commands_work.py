@@ -7,7 +7,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode, naming
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AgentId, AsJson, Force, Out, Server, command
+from chargehand.cli.options import AgentId, AsJson, Budgets, Force, Out, Server, command
 
 if TYPE_CHECKING:
     from chargehand.cli import demonstration, running
@@ -57,6 +57,7 @@ async def run(
     timeout: Timeout = None,  # noqa: ASYNC109 - the task's time, not this coroutine's
     idempotency_key: IdempotencyKey = None,
     label: Labels = None,
+    budget: Budgets = None,
     no_wait: NoWait = False,
     as_json: AsJson = False,
 ) -> ExitCode:
@@ -67,6 +68,7 @@ async def run(
       chargehand run backend-developer --spec service.yaml --out ./service
       chargehand run my-agent --data '{"number": 7}' --label team=billing
       chargehand run my-agent --data @input.json --json
+      chargehand run my-agent --prompt "Tidy up." --budget usd=1.00 --budget tool_calls=100
       echo '{}' | chargehand run my-agent --data - --server http://127.0.0.1:8700
 
     \b
@@ -82,6 +84,7 @@ async def run(
             labels=label or [],
             idempotency_key=idempotency_key,
             timeout_seconds=timeout,
+            budget=budget or [],
         )
         return await running.run(
             order, server=server, out=out, force=force, as_json=as_json, wait=not no_wait

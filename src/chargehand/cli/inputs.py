@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn, cast
 
+from chargehand.domain.budget import Budget
 from chargehand.domain.values import JsonObject
 from chargehand.errors import InvalidInput
 
@@ -27,6 +28,27 @@ def task_data_of(*, spec: str | None, prompt: str | None, data: str | None) -> J
     if prompt is not None:
         return {"prompt": prompt}
     return {} if data is None else _object_of(data)
+
+
+def budget_of(texts: Sequence[str]) -> JsonObject:
+    """LIMIT=AMOUNT, any number of them, as a budget; InvalidInput names what is none."""
+    budget: JsonObject = {}
+    for text in texts:
+        name, equals, amount = (part.strip() for part in text.partition("="))
+        if not equals or not amount:
+            raise InvalidInput(f"--budget {text!r} is not of the form LIMIT=AMOUNT; write --budget usd=1.00")
+        if name in budget:
+            raise InvalidInput(f"--budget {name} is given more than once")
+        budget[name] = amount if name == "usd" else _number_of(name, amount)
+    Budget.from_data(budget)
+    return budget
+
+
+def _number_of(name: str, amount: str) -> int | float:
+    try:
+        return float(amount) if name == "wall_seconds" else int(amount)
+    except ValueError:
+        raise InvalidInput(f"--budget {name}: {amount!r} is no whole number") from None
 
 
 def text_of(path: str) -> str:

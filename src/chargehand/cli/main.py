@@ -17,6 +17,7 @@ from chargehand.cli import (
     commands_mcp,
     commands_service,
     commands_tasks,
+    commands_usage,
     commands_work,
 )
 from chargehand.cli.exits import ExitCode, say
@@ -48,6 +49,7 @@ commands_service.add_to(app)
 app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
+commands_usage.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")

@@ -36,6 +36,14 @@ Out = Annotated[
     Path | None, typer.Option("--out", metavar="DIR", help="Write the deliverables into this folder.")
 ]
 Force = Annotated[bool, typer.Option("--force", help="Write into a folder that is not empty.")]
+Budgets = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--budget",
+        metavar="LIMIT=AMOUNT",
+        help="What it may use: usd, tokens, tool_calls, steps, children, depth or wall_seconds; may be repeated.",
+    ),
+]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
 AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id.")]
 

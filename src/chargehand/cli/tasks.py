@@ -7,7 +7,7 @@ from pathlib import Path
 from chargehand.cli.agents import time_text
 from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.inputs import labels_of
+from chargehand.cli.inputs import budget_of, labels_of
 from chargehand.cli.lines import one_line, seconds_text, shortened, size_text
 from chargehand.cli.output import write, write_fields, write_json, write_rows
 from chargehand.cli.running import see_through
@@ -107,6 +107,7 @@ def _write_task(task: TaskBody) -> None:
             ("took", seconds_text(took.total_seconds()) if took and task.finished_at else ""),
             ("deadline", time_text(task.deadline_at) if not task.finished_at else ""),
             ("steps", f"{task.steps_spent} in the tree" if task.parent_id is None else ""),
+            ("models", f"{task.spent.usd} USD, {task.spent.tokens} tokens" if task.spent.tokens else ""),
         ]
     )
 
@@ -164,13 +165,21 @@ async def cancel_task(task_id: str, server: str | None, *, as_json: bool) -> Exi
 
 
 async def retry_task(
-    task_id: str, server: str | None, *, watch: bool, out: Path | None, force: bool, as_json: bool
+    task_id: str,
+    server: str | None,
+    *,
+    budget: Sequence[str] | None,
+    watch: bool,
+    out: Path | None,
+    force: bool,
+    as_json: bool,
 ) -> ExitCode:
     """Reopen a task."""
+    raised = budget_of(budget) if budget else None
     if out is not None:
         check_target(out, force=force)
     async with connect(server, engine=watch) as connection:
-        task = await connection.client.retry(task_id)
+        task = await connection.client.retry(task_id, budget=raised)
         if watch:
             return await see_through(connection, task, out=out, force=force, as_json=as_json)
     if as_json:

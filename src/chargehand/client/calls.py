@@ -44,6 +44,7 @@ def submission(
     priority: int = 0,
     run_after: str | None = None,
     timeout_seconds: float | None = None,
+    budget: JsonObject | None = None,
     wait_seconds: float = 0,
 ) -> Call:
     """POST a task. Without a key one is made, so that a lost answer does not become a second task."""
@@ -54,6 +55,7 @@ def submission(
         "priority": priority,
         "run_after": run_after,
         "timeout_seconds": timeout_seconds,
+        "budget": budget,
     }
     body |= {name: value for name, value in extras.items() if value}
     headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4()), **_prefer(wait_seconds)}
@@ -73,6 +75,30 @@ def listing(
     query = [(name, str(value)) for name, value in given.items() if value is not None]
     query += [("label", f"{name}:{value}") for name, value in (labels or {}).items()]
     return Call(method="GET", path="/tasks", query=query)
+
+
+def usage_report(
+    *,
+    group_by: str = "day",
+    since: str | None = None,
+    until: str | None = None,
+    agent_id: str | None = None,
+    root_id: str | None = None,
+    task_id: str | None = None,
+    limit: int | None = None,
+) -> Call:
+    """GET what models have cost; `since` and `until` are days such as 2030-01-31, and both count."""
+    given = {
+        "group_by": group_by,
+        "from": since,
+        "to": until,
+        "agent_id": agent_id,
+        "root_id": root_id,
+        "task_id": task_id,
+        "limit": limit,
+    }
+    query = [(name, str(value)) for name, value in given.items() if value is not None]
+    return Call(method="GET", path="/usage", query=query)
 
 
 def sending(

@@ -28,9 +28,10 @@ from chargehand.client.calls import (
 )
 from chargehand.domain.history import TERMINAL_EVENTS
 from chargehand.domain.task import FINAL
-from chargehand.domain.values import JsonValue
+from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
 from chargehand.wire import rest
+from chargehand.wire.spending import UsageBody
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
 PAGE = 500
@@ -137,9 +138,13 @@ class AsyncClient:
         call = Call(method="POST", path=path_of("tasks", task_id, "cancel"))
         return answer_of(rest.CancelBody, await self.send(call))
 
-    async def retry(self, task_id: str) -> rest.TaskBody:
-        """Give a failed or canceled task another try."""
-        call = Call(method="POST", path=path_of("tasks", task_id, "retry"), repeatable=False)
+    async def retry(self, task_id: str, *, budget: JsonObject | None = None) -> rest.TaskBody:
+        """Give a failed or canceled task another try; `budget` is what its tree may use from now on, in all."""
+        path = path_of("tasks", task_id, "retry")
+        if budget is None:
+            call = Call(method="POST", path=path, repeatable=False)
+        else:
+            call = sending("POST", path, {"budget": budget})
         return answer_of(rest.TaskBody, await self.send(call))
 
     async def questions(self, task_id: str) -> list[rest.QuestionBody]:
@@ -214,6 +219,12 @@ class AsyncClient:
     async def whoami(self) -> rest.WhoAmI:
         """Whose key this is and what it may do."""
         return await self._get(rest.WhoAmI, "whoami")
+
+    # What models cost
+
+    async def usage(self, call: Call) -> UsageBody:
+        """The sums of a `usage_report`."""
+        return answer_of(UsageBody, await self.send(call))
 
     # Events
 

@@ -72,6 +72,10 @@ PROVIDER_WAIT = "provider"
 """The name of the timers that a model's task waits by for a provider that could not answer."""
 
 
+CUT_BY_BUDGET = "cut_by_budget"
+"""Set in the result of a model's answer that ended early because the budget allowed no longer one."""
+
+
 def changes_path(round_number: int) -> str:
     """Where the journal of a task with a workspace of its own says what of its changes came back."""
     return f"{round_number}/changes"

@@ -76,6 +76,7 @@ class Reason(StrEnum):
     APPROVAL = "approval"
     QUESTION = "question"
     TIMER = "timer"
+    BUDGET = "budget"
     RETRY = "retry"
     TIMEOUT = "timeout"
     BUDGET_EXHAUSTED = "budget_exhausted"
@@ -142,7 +143,7 @@ class Task:
     steps_spent: int
     children_spent: int
     usd_nanos_spent: int
-    """Of the tree's pool, with what is reserved now; counted on the root, as `tokens_spent` and the others are."""
+    """With what is reserved now: the whole tree's on its root, else this task's own; so is `tokens_spent`."""
     tokens_spent: int
     tool_calls_spent: int
     deadline_at: datetime | None
@@ -173,6 +174,8 @@ class TaskOrder:
     priority: int = 0
     run_after: datetime | None = None
     timeout_seconds: float | None = None
+    budget: JsonObject = field(default_factory=dict[str, JsonValue])
+    """Limits that are lower than the agent's, or that it does not have."""
     idempotency_key: str | None = None
     follows_id: str | None = None
     """The finished task whose conversation it goes on from, and in whose workspace."""

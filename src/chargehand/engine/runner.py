@@ -160,7 +160,10 @@ class Runner:
             return Released(after_seconds=STORAGE_PAUSE_SECONDS)
         reason = next((reason for kind, reason in _REASON_OF if isinstance(error, kind)), Reason.AGENT_ERROR)
         findings: list[JsonValue] = [str(finding) for finding in error.findings]
-        return _failed(reason, error.message, details={"findings": findings} if findings else {})
+        details: JsonObject = {"findings": findings} if findings else {}
+        if isinstance(error, BudgetExhausted):
+            details |= error.details
+        return _failed(reason, error.message, details=details)
 
     async def _rounds(self, task: Task) -> Outcome:
         """Run the agent, check what it promised, and let it repair, as often as it may."""

@@ -52,16 +52,26 @@ class ModelRequests:
         await self._client.aclose()
 
     async def ask(
-        self, name: ModelName, messages: Sequence[ModelMessage], tools: Sequence[ToolDefinition]
+        self,
+        name: ModelName,
+        messages: Sequence[ModelMessage],
+        tools: Sequence[ToolDefinition],
+        *,
+        max_output_tokens: int,
     ) -> ModelResponse:
         """The model's next message. ModelFailure says what went wrong and whether another try may do better."""
         parameters = ModelRequestParameters(function_tools=list(tools))
         try:
             async with asyncio.timeout(self._timeout_seconds):
-                return await model_request(self._model(name), messages, model_request_parameters=parameters)
+                return await model_request(
+                    self._model(name),
+                    messages,
+                    model_settings={"max_tokens": max_output_tokens},
+                    model_request_parameters=parameters,
+                )
         except TimeoutError as error:
             told = f"{name} did not answer within {self._timeout_seconds:g} s"
-            raise ModelFailure(told, may_retry=True) from error
+            raise ModelFailure(told, may_retry=True, may_be_paid=True) from error
         except (ModelAPIError, UnexpectedModelBehavior, UserError) as error:
             raise self._failure(name, error) from error
         except (httpx2.HTTPError, ValueError) as error:

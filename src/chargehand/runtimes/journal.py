@@ -7,12 +7,22 @@ name and arguments; anything else is a JournalMismatch that names both.
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field, replace
 
+from chargehand.domain.charge import Estimate, Grant, Settlement
 from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.task import Task
 from chargehand.domain.values import JsonObject, JsonValue, canonical
 from chargehand.errors import JournalMismatch
 from chargehand.failpoint import fail_point
+from chargehand.models.failure import ModelFailure
 from chargehand.service.journal import Delegation, Journal
+
+
+@dataclass(frozen=True, slots=True)
+class Paid:
+    """What a model call came to, and what it cost."""
+
+    result: JsonValue
+    used: Settlement
 
 
 @dataclass(slots=True)
@@ -66,6 +76,39 @@ class DurableSteps:
         fail_point("steps.after_effect")
         await self.journal.end(self.task, step, result)
         return self._remember(step, result)
+
+    async def run_paid(
+        self,
+        path: str,
+        name: str,
+        arguments: JsonObject,
+        estimate: Callable[[], Estimate],
+        work: Callable[[Grant], Awaitable[Paid]],
+    ) -> JsonValue:
+        """As `run`, for a model call: its price is reserved where it begins and settled where it ends.
+
+        A request that comes to nothing may be made again at the same path, of another model too: each is a charge.
+        """
+        step = self._recorded(path, StepKind.MODEL, name, arguments)
+        if step is not None and step.status is StepStatus.DONE:
+            return step.result
+        self.before_new()
+        is_repeat = step is not None
+        fresh = self.journal.new_step(self.task, path, StepKind.MODEL, name, arguments, StepStatus.RUNNING)
+        step = replace(step, attempt=self.task.attempt) if step is not None else fresh
+        grant = await self.journal.begin(self.task, step, is_repeat=is_repeat, estimate=estimate())
+        if grant is None:
+            raise AssertionError("a call with an estimate is granted or refused")
+        self.recorded[path] = step
+        fail_point("steps.before_effect")
+        try:
+            paid = await work(grant)
+        except ModelFailure as failure:
+            await self.journal.unanswered(self.task, step, may_be_paid=failure.may_be_paid)
+            raise
+        fail_point("steps.after_effect")
+        await self.journal.end(self.task, step, paid.result, used=paid.used)
+        return self._remember(step, paid.result)
 
     async def delegate(self, path: str, orders: list[Delegation]) -> list[JsonValue] | None:
         """What the children came to; None while one is open. Creates them when the step is new."""

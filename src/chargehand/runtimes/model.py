@@ -13,6 +13,7 @@ from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.values import JsonValue
 from chargehand.errors import RuntimeMissing
 from chargehand.models.choice import ModelChoice, ModelName
+from chargehand.models.costs import Costs
 from chargehand.runtimes.base import Hands
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class ModelRuntime:
 
     choice: ModelChoice
     timeout_seconds: float
+    costs: Costs = field(default_factory=Costs)
     _requests: "ModelRequests | None" = field(default=None)
 
     def require(self, definition: AgentDefinition) -> ModelName:
@@ -47,7 +49,7 @@ class ModelRuntime:
             requests = import_module("chargehand.models.requests")
             self._requests = requests.ModelRequests(self.choice, self.timeout_seconds)
         loop = import_module("chargehand.runtimes.model_loop")
-        return await loop.ModelRun(hands, name, self._requests).to_the_end()
+        return await loop.ModelRun(hands, name, self._requests, self.costs).to_the_end()
 
     async def close(self) -> None:
         """Close the connections to the providers."""

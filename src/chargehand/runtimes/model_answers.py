@@ -11,17 +11,23 @@ from typing import cast
 from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
 from pydantic_ai.tools import ToolDefinition
 
-from chargehand.domain.history import PROVIDER_WAIT, Step, StepKind, StepStatus
+from chargehand.domain.charge import Estimate, Grant
+from chargehand.domain.history import CUT_BY_BUDGET, PROVIDER_WAIT, Step, StepKind, StepStatus
 from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import BudgetExhausted, BudgetReserved
 from chargehand.models.choice import ModelName
+from chargehand.models.costs import Costs
 from chargehand.models.failure import ModelFailure
+from chargehand.models.input_tokens import most_input_tokens
 from chargehand.models.requests import ModelRequests
 from chargehand.runtimes.base import AgentFailure, Hands, Suspension
+from chargehand.runtimes.journal import Paid
 from chargehand.runtimes.model_prompts import plain_json
 
 MAX_PROVIDER_FAILURES = 8
 """Failures of one request after which the attempt is given up; the waits between them add up to minutes."""
+BUDGET_WAIT_SECONDS = 0.5
 LONGEST_WAIT_SECONDS = 3_600.0
 
 
@@ -32,6 +38,7 @@ class ModelAnswers:
     hands: Hands
     model: ModelName
     requests: ModelRequests
+    costs: Costs
 
     async def answer(
         self, turn: int, conversation: Sequence[ModelMessage], tools: Sequence[ToolDefinition]
@@ -40,14 +47,33 @@ class ModelAnswers:
         path = f"{self.hands.task.round}/{turn}"
         failures = await self._failures_waited_for(path)
 
-        async def work() -> JsonValue:
-            answer = await self.requests.ask(self.model, conversation, tools)
-            return {"model": str(self.model), "usage": _usage(answer), "message": _as_data(answer)}
+        def estimate() -> Estimate:
+            return self.costs.estimate(self.model, most_input_tokens(conversation, tools))
+
+        async def work(grant: Grant) -> Paid:
+            answer = await self.requests.ask(
+                self.model, conversation, tools, max_output_tokens=grant.max_output_tokens
+            )
+            usage = _usage(answer)
+            result: JsonObject = {
+                "model": str(self.model),
+                "usage": {**usage},
+                "message": _as_data(answer),
+                CUT_BY_BUDGET: grant.is_cut and answer.finish_reason == "length",
+            }
+            return Paid(result, self.costs.settlement(self.model, usage))
 
         try:
-            data = await self.hands.steps.run(path, StepKind.MODEL, "model", {"turn": turn}, work)
+            data = await self.hands.steps.run_paid(path, "model", {"turn": turn}, estimate, work)
+        except BudgetReserved:
+            raise Suspension(Reason.BUDGET, self._soon()) from None
         except ModelFailure as failure:
             raise await self._put_off(path, failures, failure) from failure
+        if isinstance(data, dict) and data.get(CUT_BY_BUDGET):
+            raise BudgetExhausted(
+                f"what was left of the budget allowed {self.model} no answer that is long enough: it was cut short;"
+                f" go on with `chargehand tasks retry {self.hands.task.root_id} --budget LIMIT=AMOUNT`"
+            )
         message = data.get("message") if isinstance(data, dict) else None
         [answer] = ModelMessagesTypeAdapter.validate_python([message])
         return cast("ModelResponse", answer)
@@ -82,6 +108,12 @@ class ModelAnswers:
         await self.hands.report(f"{failure.message}; asking again in {seconds:.0f} s")
         return Suspension(Reason.TIMER, until)
 
+    def _soon(self) -> datetime:
+        """When calls of the same tree may have been settled; with jitter, so that tasks do not return as one."""
+        return self.hands.clock.now() + timedelta(
+            seconds=BUDGET_WAIT_SECONDS * (1 + self.hands.clock.random())
+        )
+
     def _wait_seconds(self, failures: int, retry_after: float | None) -> float:
         """What the provider asked for, or twice as long each time; with jitter, so that tasks do not return as one."""
         seconds = retry_after if retry_after is not None else min(60.0, 2.0**failures)
@@ -92,7 +124,7 @@ def _wait_path(path: str, failures: int) -> str:
     return f"{path}.wait{failures}"
 
 
-def _usage(answer: ModelResponse) -> JsonObject:
+def _usage(answer: ModelResponse) -> dict[str, int]:
     usage = answer.usage
     return {
         "input_tokens": usage.input_tokens,

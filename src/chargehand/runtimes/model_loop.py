@@ -10,6 +10,7 @@ from pydantic_ai.messages import ModelRequest, UserPromptPart
 
 from chargehand.domain.values import JsonValue
 from chargehand.models.choice import ModelName
+from chargehand.models.costs import Costs
 from chargehand.models.requests import ModelRequests
 from chargehand.runtimes.base import AgentFailure, Hands
 from chargehand.runtimes.model_answers import ModelAnswers
@@ -28,10 +29,11 @@ class ModelRun:
     hands: Hands
     model: ModelName
     requests: ModelRequests
+    costs: Costs
 
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
-        answers = ModelAnswers(self.hands, self.model, self.requests)
+        answers = ModelAnswers(self.hands, self.model, self.requests, self.costs)
         calls = ToolCalls(self.hands)
         tools = calls.shown()
         inbox = Inbox(self.hands)

@@ -29,6 +29,7 @@ from chargehand.serve.openapi import DESCRIPTION
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
+from chargehand.serve.usage import UsageRoutes
 from chargehand.service.services import Services
 from chargehand.settings import LOOPBACK_HOSTS, Settings
 
@@ -100,6 +101,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *ApprovalRoutes(services).routes(),
         *AgentRoutes(services).routes(),
         *McpRoutes(services).routes(),
+        *UsageRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
 

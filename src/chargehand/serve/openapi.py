@@ -16,6 +16,7 @@ from chargehand.wire.rest import (
     McpApproval,
     MessageSubmission,
     ProblemBody,
+    RetrySubmission,
     TaskSubmission,
 )
 
@@ -31,6 +32,7 @@ _DECLARED = (
     McpApproval,
     MessageSubmission,
     ProblemBody,
+    RetrySubmission,
 )
 """Bodies that FastAPI cannot see."""
 _SCHEMA_PLACE = "#/components/schemas/{model}"

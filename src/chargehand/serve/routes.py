@@ -65,6 +65,7 @@ class Route:
     problems: Sequence[int] = ()
     parameters: Sequence[Parameter] = ()
     body: type[BaseModel] | None = None
+    body_is_optional: bool = False
     body_text_type: str | None = None
 
     @property
@@ -231,5 +232,5 @@ def _request_part(route: Route) -> dict[str, Any]:
     if route.body_text_type is not None:
         content[route.body_text_type] = {"schema": {"type": "string"}}
     if content:
-        extra["requestBody"] = {"required": True, "content": content}
+        extra["requestBody"] = {"required": not route.body_is_optional, "content": content}
     return extra

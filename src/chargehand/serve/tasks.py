@@ -22,6 +22,7 @@ from chargehand.wire.rest import (
     CancelBody,
     MessageSubmission,
     QuestionList,
+    RetrySubmission,
     StepList,
     TaskBody,
     TaskList,
@@ -84,6 +85,7 @@ class TaskRoutes:
             priority=sent.priority,
             run_after=sent.run_after,
             timeout_seconds=sent.timeout_seconds,
+            budget=sent.budget.as_data() if sent.budget else {},
             idempotency_key=request.headers.get("idempotency-key"),
         )
         accepted = await self.services.tasks.submit(who, order)
@@ -159,7 +161,10 @@ class TaskRoutes:
 
     async def retry_task(self, request: Request) -> Response:
         """Give a failed or canceled task another try; it goes on from its journal."""
-        task = await self.services.tasks.retry(principal_of(request), task_id_of(request))
+        who, task_id = principal_of(request), task_id_of(request)
+        sent = await read_json(request, RetrySubmission) if await request.body() else RetrySubmission()
+        budget = sent.budget.as_data() if sent.budget else None
+        task = await self.services.tasks.retry(who, task_id, budget)
         return JsonResponse(task_body(task), 202, {"Location": f"/tasks/{task.id}"})
 
     async def answer_question(self, request: Request) -> Response:
@@ -267,6 +272,8 @@ class TaskRoutes:
                 endpoint=self.retry_task,
                 needs=Scope.TASKS_WRITE,
                 tag="tasks",
+                body=RetrySubmission,
+                body_is_optional=True,
                 answers={202: Answer(description="Pending again.", model=TaskBody, headers=_LOCATION)},
                 problems=(404, 409, 507),
             ),

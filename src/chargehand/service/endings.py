@@ -14,7 +14,7 @@ from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, Move, Reason, Status, Task
 from chargehand.domain.values import JsonObject
 from chargehand.service.ports import EngineHints
-from chargehand.store import approvals, history, tasks
+from chargehand.store import approvals, charges, history, tasks
 from chargehand.store.database import Tx
 from chargehand.store.signals import Signals
 
@@ -53,6 +53,7 @@ async def end(
     moved = await tasks.move(tx, what, ended)
     if what is not Move.COMPLETE:
         await _withdraw(tx, hints, moved)
+        await _lose_calls(tx, moved)
     await history.append(tx, [(task.id, _EVENT_OF[task.status], _told(task)) for task in moved])
     hints.changed(tx, *(task.id for task in moved))
     for task in moved:
@@ -61,6 +62,11 @@ async def end(
         if task.parent_id is not None:
             await _tell_parent(tx, hints, task)
     return moved
+
+
+async def _lose_calls(tx: Tx, ended: Sequence[Task]) -> None:
+    """A model call that was under way when its task ended badly may have been paid: its price stays spent."""
+    await charges.lose(tx, await charges.reserved(tx, [task.id for task in ended]))
 
 
 def _told(task: Task) -> JsonObject:
@@ -105,6 +111,7 @@ async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reas
         values = {"reason": reason.value, "result": None, "error": None, "cancel_requested_at": tx.now}
         moved = await tasks.move(tx, Move.CANCEL, [(task, values)])
         await _withdraw(tx, hints, moved)
+        await _lose_calls(tx, moved)
         await history.append(tx, [(one.id, EventKind.CANCELED, _told(one)) for one in moved])
         hints.changed(tx, *(one.id for one in moved))
         if task.parent_id is not None:

@@ -10,11 +10,14 @@ from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
 from chargehand.domain.approval import Approval, ApprovalStatus
+from chargehand.domain.charge import DayLimits, Estimate, Grant, Settlement
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus, changes_path
+from chargehand.domain.money import usd_text
 from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
-from chargehand.errors import BudgetExhausted, Forbidden, LeaseLost
+from chargehand.errors import BudgetExhausted, BudgetReserved, Forbidden, LeaseLost, PriceUnknown
 from chargehand.failpoint import fail_point
+from chargehand.service import spending
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import take_default
 from chargehand.service.attempts import held_or_lost, is_held
@@ -29,6 +32,9 @@ MAX_FOLLOWED = 10
 """How many tasks back a conversation goes."""
 MAX_STEP_NODES = 200_000
 """How many JSON values a step's arguments may have."""
+
+
+NO_DAY_LIMITS = DayLimits()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -47,6 +53,7 @@ class _Begin:
     task: Task
     step: Step
     is_repeat: bool
+    estimate: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,20 +61,28 @@ class _End:
     task: Task
     step: Step
     result: JsonValue
+    used: Settlement | None
 
 
 class Journal:
     """Steps of running attempts."""
 
     def __init__(
-        self, db: Database, clock: Clock, agents: Agents, hints: Hints, runtimes: RuntimeDirectory
+        self,
+        db: Database,
+        clock: Clock,
+        agents: Agents,
+        hints: Hints,
+        runtimes: RuntimeDirectory,
+        day_limits: DayLimits = NO_DAY_LIMITS,
     ) -> None:
         self._db = db
         self._clock = clock
         self._agents = agents
         self._hints = hints
         self._runtimes = runtimes
-        self._begin = GroupCommit[_Begin, None](self._begin_group)
+        self._day_limits = day_limits
+        self._begin = GroupCommit[_Begin, Grant | None](self._begin_group)
         self._end = GroupCommit[_End, None](self._end_group)
 
     async def load(self, task: Task) -> dict[str, Step]:
@@ -94,19 +109,31 @@ class Journal:
             finished_at=None,
         )
 
-    async def begin(self, task: Task, step: Step, *, is_repeat: bool = False) -> None:
+    async def begin(
+        self, task: Task, step: Step, *, is_repeat: bool = False, estimate: Estimate | None = None
+    ) -> Grant | None:
         """Write that a step starts, and take it out of the tree's budget. BudgetExhausted, LeaseLost.
 
-        `is_repeat`: it was in flight when its worker died, and was paid for then.
+        `is_repeat`: it was in flight when its worker died, and was counted then. With an `estimate`, which a model
+        call has, its price is reserved too (PriceUnknown; BudgetReserved: ask again in a moment) and the answer says
+        how long the model's may be.
         """
         check_json(step.arguments, max_nodes=MAX_STEP_NODES)
-        await self._begin(_Begin(task, step, is_repeat))
+        grant = await self._begin(_Begin(task, step, is_repeat, estimate))
         fail_point("journal.begun")
+        return grant
 
-    async def end(self, task: Task, step: Step, result: JsonValue) -> None:
-        """Write what a step found. LeaseLost when the attempt does not carry the task any more."""
-        await self._end(_End(task, step, result))
+    async def end(self, task: Task, step: Step, result: JsonValue, *, used: Settlement | None = None) -> None:
+        """Write what a step found, and what it cost. LeaseLost when the attempt does not carry the task any more."""
+        await self._end(_End(task, step, result, used))
         fail_point("journal.ended")
+
+    async def unanswered(self, task: Task, step: Step, *, may_be_paid: bool) -> None:
+        """A model call got no answer: free what was reserved for it, unless it may have been paid."""
+        async with self._db.write() as tx:
+            await held_or_lost(tx, task)
+            await spending.give_back(tx, task, step.path, may_be_paid=may_be_paid)
+        fail_point("journal.unanswered")
 
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
         """Create a child task for each order and the open step that waits for them, all or nothing."""
@@ -123,7 +150,7 @@ class Journal:
                 )
         async with self._db.write() as tx:
             held = await held_or_lost(tx, task)
-            limits = await self._spend(tx, task, steps=1, children=len(orders))
+            limits = await spending.spend(tx, task, steps=1, children=len(orders))
             if held.depth + 1 > limits:
                 raise BudgetExhausted(
                     f"task {task.id} stands at depth {held.depth}; its tree may be {limits} deep"
@@ -229,7 +256,7 @@ class Journal:
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
             found = await messages.unread(tx, task.id)
-            await self._spend(tx, task, steps=1)
+            await spending.spend(tx, task, steps=1)
             texts: list[JsonValue] = [text for _, text in found]
             taken = replace(step, status=StepStatus.DONE, result=texts, finished_at=tx.now)
             await history.begin_steps(tx, [taken])
@@ -270,7 +297,7 @@ class Journal:
         check_json(step.arguments, max_nodes=MAX_STEP_NODES)
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
-            await self._spend(tx, task, steps=1)
+            await spending.spend(tx, task, steps=1)
             await history.begin_steps(tx, [step])
             if also is not None:
                 await also(tx)
@@ -278,38 +305,37 @@ class Journal:
             self._hints.changed(tx, task.id)
         fail_point("journal.opened")
 
-    async def _spend(self, tx: Tx, task: Task, *, steps: int, children: int = 0) -> int:
-        """Take from the tree's pool, whose limits are the root's; how deep the tree may be."""
-        root = (await tasks.get(tx, [task.root_id]))[task.root_id]
-        limits = root.limits
-        if not await tasks.spend(
-            tx, task.root_id, steps=steps, children=children, most=(limits.steps, limits.children)
-        ):
-            raise BudgetExhausted(
-                f"the tree of task {task.root_id} has used its budget of {limits.steps} steps or"
-                f" {limits.children} children; raise `budget` in the definition of {root.agent_id!r}"
-            )
-        return limits.depth
-
-    async def _begin_group(self, group: Sequence[_Begin]) -> Sequence[Exception | None]:
-        answers: list[Exception | None] = []
+    async def _begin_group(self, group: Sequence[_Begin]) -> Sequence[Grant | Exception | None]:
+        answers: list[Grant | Exception | None] = []
         begun: list[Step] = []
         async with self._db.write() as tx:
             held = await tasks.hold(tx, [one.task.id for one in group])
             for one in group:
                 try:
                     _require_held(held, one.task)
-                    if not one.is_repeat:
-                        await self._spend(tx, one.task, steps=1)
-                except (LeaseLost, BudgetExhausted) as error:
+                    answers.append(await self._pay_for(tx, one))
+                except (LeaseLost, BudgetExhausted, BudgetReserved, PriceUnknown) as error:
                     answers.append(error)
                 else:
                     begun.append(one.step)
-                    answers.append(None)
             await history.begin_steps(tx, begun)
             await history.append(tx, [(step.task_id, EventKind.STEP_STARTED, _told(step)) for step in begun])
             self._hints.changed(tx, *(step.task_id for step in begun))
         return answers
+
+    async def _pay_for(self, tx: Tx, one: _Begin) -> Grant | None:
+        """Take what a step needs out of the tree's budget; a model call's is reserved each time it is made."""
+        tool_calls = int(one.step.kind is StepKind.TOOL)
+        if not one.is_repeat:
+            await spending.spend(tx, one.task, steps=1, tool_calls=tool_calls)
+        if one.estimate is None:
+            return None
+        try:
+            return await spending.reserve(tx, one.task, one.step, one.estimate, self._day_limits)
+        except (BudgetExhausted, BudgetReserved, PriceUnknown):
+            if not one.is_repeat:
+                await spending.spend(tx, one.task, steps=-1)
+            raise
 
     async def _end_group(self, group: Sequence[_End]) -> Sequence[Exception | None]:
         answers: list[Exception | None] = []
@@ -319,6 +345,9 @@ class Journal:
             for one in group:
                 try:
                     _require_held(held, one.task)
+                    if one.used is not None:
+                        used = await spending.settle(tx, one.task, one.step.path, one.used)
+                        one = replace(one, used=used)
                 except LeaseLost as error:
                     answers.append(error)
                 else:
@@ -364,6 +393,10 @@ def _found(one: _End, now: datetime) -> JsonObject:
     data = _told(one.step)
     data["is_error"] = history.went_wrong(replace(one.step, status=StepStatus.DONE, result=one.result))
     data["duration_seconds"] = round((now - one.step.started_at).total_seconds(), 3)
+    if one.used is not None:
+        data["model"] = one.used.model
+        data["tokens"] = one.used.input_tokens + one.used.output_tokens
+        data["usd"] = None if one.used.usd_nanos is None else usd_text(one.used.usd_nanos)
     return data
 
 

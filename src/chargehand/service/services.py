@@ -9,6 +9,7 @@ from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
+from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 
 
@@ -21,6 +22,7 @@ class Services:
     approvals: Approvals
     messages: Messages
     watch: Watch
+    usage: UsageReports
     access: Access
     health: Health
     mcp: McpPins

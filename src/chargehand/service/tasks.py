@@ -10,6 +10,7 @@ from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_ranking import AUTO
+from chargehand.domain.budget import Budget
 from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
@@ -126,7 +127,7 @@ class Tasks:
     def _new_task(self, who: Principal, order: TaskOrder, definition: AgentDefinition) -> Task:
         now = self._clock.now()
         task_id = self._clock.new_id()
-        budget = definition.block.budget
+        budget = definition.block.budget.tightened(order.budget)
         seconds = order.timeout_seconds or definition.block.timeout_seconds or budget.wall_seconds
         start = max(order.run_after or now, now)
         task = new_task(
@@ -140,6 +141,7 @@ class Tasks:
             context_id=order.context_id or self._clock.new_id(),
             labels=dict(order.labels),
             deadline_at=start + timedelta(seconds=min(seconds, budget.wall_seconds)),
+            budget=budget,
             created_by=who.id,
             now=now,
         )
@@ -200,14 +202,16 @@ class Tasks:
         fail_point("tasks.canceled")
         return "requested" if running else "confirmed"
 
-    async def retry(self, who: Principal, task_id: str) -> Task:
+    async def retry(self, who: Principal, task_id: str, budget: JsonObject | None = None) -> Task:
         """Give a failed or canceled task another try.
 
         It goes on from its journal: steps that went well before the first that failed are kept, that one and
-        what began after it are done anew.
+        what began after it are done anew. What was spent stays spent; `budget` is what the tree may use from now
+        on in all, with the limits of its agent's current definition.
         """
         who.require(Scope.TASKS_WRITE)
         self._check_space()
+        raised = None if budget is None else await self._budget_now(who, task_id, budget)
         async with self._db.write() as tx:
             task = (await tasks.hold(tx, [task_id])).get(task_id)
             if task is None or task.tenant != who.tenant:
@@ -224,8 +228,11 @@ class Tasks:
                 raise IllegalMove(
                     f"{len(still)} task(s) below {task_id} are still being stopped; retry it in a moment"
                 )
-            moved = await tasks.move(tx, Move.REOPEN, [(task, self._reopened(task))])
-            await history.append(tx, [(task_id, EventKind.REOPENED, {"by": who.id})])
+            moved = await tasks.move(tx, Move.REOPEN, [(task, self._reopened(task, raised))])
+            told: JsonObject = {"by": who.id}
+            if raised is not None:
+                told["budget"] = raised.as_data()
+            await history.append(tx, [(task_id, EventKind.REOPENED, told)])
             await history.discard_failed(tx, task_id)
             await messages.give_back(tx, task_id)
             self._hints.changed(tx, task_id)
@@ -233,11 +240,21 @@ class Tasks:
         fail_point("tasks.reopened")
         return moved[0]
 
-    def _reopened(self, task: Task) -> dict[str, object]:
+    async def _budget_now(self, who: Principal, task_id: str, budget: JsonObject) -> Budget:
+        async with self._db.read() as tx:
+            task = (await tasks.get(tx, [task_id])).get(task_id)
+        if task is None or task.tenant != who.tenant:
+            raise _not_found(task_id)
+        definition = await self._agents.current(who, task.agent_id)
+        return definition.block.budget.tightened(budget)
+
+    def _reopened(self, task: Task, raised: Budget | None) -> dict[str, object]:
         now = self._clock.now()
-        whole = timedelta(seconds=task.limits.wall_seconds)
+        limits = raised or task.limits
+        whole = timedelta(seconds=limits.wall_seconds)
         lasted = min(task.deadline_at - task.created_at, whole) if task.deadline_at else None
         return {
+            "budget": limits.as_data(),
             "reason": None,
             "result": None,
             "error": None,
@@ -286,6 +303,7 @@ def new_task(
     deadline_at: datetime | None,
     created_by: str,
     now: datetime,
+    budget: Budget | None = None,
     parent: Task | None = None,
     parent_step: str | None = None,
     own_workspace: bool = False,
@@ -319,7 +337,7 @@ def new_task(
         traceparent=parent.traceparent if parent else None,
         output_schema=None,
         labels=labels,
-        budget=definition.block.budget.as_data(),
+        budget=(budget or definition.block.budget).as_data(),
         steps_spent=0,
         children_spent=0,
         usd_nanos_spent=0,
@@ -340,6 +358,7 @@ def new_task(
 
 def _check_order(order: TaskOrder, now: datetime) -> None:
     check_json(order.task_data)
+    Budget.from_data(order.budget)
     if not isinstance(order.priority, int) or abs(order.priority) > MAX_PRIORITY:  # pyright: ignore[reportUnnecessaryIsInstance] - programs in Python call this too
         raise InvalidInput(f"priority is a whole number from -{MAX_PRIORITY} to {MAX_PRIORITY}")
     if order.idempotency_key is not None and not _KEY.fullmatch(order.idempotency_key):
@@ -382,6 +401,7 @@ def _payload_hash(order: TaskOrder) -> str:
             "priority": order.priority,
             "run_after": order.run_after.isoformat() if order.run_after else None,
             "timeout_seconds": order.timeout_seconds,
+            **({"budget": order.budget} if order.budget else {}),
         }
     )
 

@@ -10,7 +10,15 @@ from typing import Any, cast
 
 from sqlalchemy import CursorResult, Row, bindparam, delete, insert, select, update
 
-from chargehand.domain.history import PROVIDER_WAIT, Event, EventKind, Step, StepKind, StepStatus
+from chargehand.domain.history import (
+    CUT_BY_BUDGET,
+    PROVIDER_WAIT,
+    Event,
+    EventKind,
+    Step,
+    StepKind,
+    StepStatus,
+)
 from chargehand.domain.task import Status
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
@@ -216,6 +224,8 @@ def went_wrong(one: Step) -> bool:
     if one.status is not StepStatus.DONE:
         return False
     match one.kind:
+        case StepKind.MODEL:
+            return isinstance(one.result, dict) and one.result.get(CUT_BY_BUDGET) is True
         case StepKind.TOOL:
             return isinstance(one.result, dict) and one.result.get("is_error") is True
         case StepKind.CHECK:

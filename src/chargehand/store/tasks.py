@@ -222,19 +222,34 @@ def _changed(task: Task, row: Mapping[str, Any]) -> Task:
     return Task(**values)
 
 
-async def spend(tx: Tx, root_id: str, *, steps: int = 0, children: int = 0, most: tuple[int, int]) -> bool:
-    """Take steps and children out of the tree's pool; False, with nothing taken, when it is too small."""
-    statement = (
+async def spend(tx: Tx, root_id: str, wanted: Mapping[str, int], most: Mapping[str, int | None]) -> bool:
+    """Take `steps`, `children` and `tool_calls` out of the tree's pool; False, with nothing taken, if it is too small.
+
+    A limit that is None is none.
+    """
+    limited = tuple(name for name, limit in most.items() if limit is not None)
+    values = {name: wanted[name] for name in _COUNTED} | {f"most_{name}": most[name] for name in limited}
+    result = cast(
+        "CursorResult[Any]", await tx.connection.execute(_spend(limited), {"root": root_id, **values})
+    )
+    return result.rowcount == 1
+
+
+_COUNTED = ("steps", "children", "tool_calls")
+
+
+@lru_cache(maxsize=8)
+def _spend(limited: tuple[str, ...]) -> Update:
+    """The guarded update, built once for each set of limits."""
+    spent = {name: getattr(AgentTask, f"{name}_spent") for name in _COUNTED}
+    return (
         update(AgentTask)
         .where(
-            AgentTask.id == root_id,
-            AgentTask.steps_spent + steps <= most[0],
-            AgentTask.children_spent + children <= most[1],
+            AgentTask.id == bindparam("root"),
+            *(spent[name] + bindparam(name) <= bindparam(f"most_{name}") for name in limited),
         )
-        .values(steps_spent=AgentTask.steps_spent + steps, children_spent=AgentTask.children_spent + children)
+        .values({f"{name}_spent": spent[name] + bindparam(name) for name in _COUNTED})
     )
-    result = cast("CursorResult[Any]", await tx.connection.execute(statement))
-    return result.rowcount == 1
 
 
 async def clear_losses(tx: Tx, task_ids: Sequence[str]) -> None:

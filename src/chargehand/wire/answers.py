@@ -18,7 +18,9 @@ from chargehand.domain.approval import Approval
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
 from chargehand.domain.mcp import Pin, shown_name
+from chargehand.domain.money import usd_text
 from chargehand.domain.task import FOREVER, Task
+from chargehand.domain.usage import Usage, UsageSums
 from chargehand.domain.values import JsonObject, JsonValue
 
 Body = dict[str, Any]
@@ -68,6 +70,13 @@ def task_body(task: Task, selection: JsonObject | None = None) -> Body:
         "budget": task.budget,
         "steps_spent": task.steps_spent,
         "children_spent": task.children_spent,
+        "spent": {
+            "usd": usd_text(task.usd_nanos_spent),
+            "tokens": task.tokens_spent,
+            "steps": task.steps_spent,
+            "tool_calls": task.tool_calls_spent,
+            "children": task.children_spent,
+        },
         "last_event": task.last_event,
         "created_by": task.created_by,
         "run_after": None if task.run_after == FOREVER else task.run_after,
@@ -177,6 +186,33 @@ def mcp_tool_body(pin: Pin) -> Body:
         "seen_at": pin.seen_at,
         "approved_at": pin.approved_at,
         "approved_by": pin.approved_by,
+    }
+
+
+def usage_body(usage: Usage) -> Body:
+    """UsageBody."""
+    return listed(
+        ({"group": group, **_sums(sums)} for group, sums in usage.groups),
+        group_by=usage.by.value,
+        total=_sums(usage.total),
+        is_complete=usage.is_complete,
+    )
+
+
+def _sums(sums: UsageSums) -> Body:
+    return {
+        "calls": sums.calls,
+        "usd": usd_text(sums.usd_nanos),
+        "unpriced_calls": sums.unpriced_calls,
+        "input_tokens": sums.input_tokens,
+        "output_tokens": sums.output_tokens,
+        "cache_read_tokens": sums.cache_read_tokens,
+        "cache_write_tokens": sums.cache_write_tokens,
+        "lost_calls": sums.lost_calls,
+        "lost_usd": usd_text(sums.lost_usd_nanos),
+        "lost_tokens": sums.lost_tokens,
+        "reserved_usd": usd_text(sums.reserved_usd_nanos),
+        "reserved_tokens": sums.reserved_tokens,
     }
 
 

@@ -12,9 +12,7 @@ from typing import Annotated, Any, Literal
 from pydantic import (
     AfterValidator,
     AwareDatetime,
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     WithJsonSchema,
 )
@@ -25,6 +23,10 @@ from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.mcp import PinState
 from chargehand.domain.task import Status
 from chargehand.domain.values import MAX_SAFE_INTEGER
+from chargehand.wire.bases import Answer as _Answer
+from chargehand.wire.bases import Sent as _Sent
+from chargehand.wire.bases import whole
+from chargehand.wire.spending import BudgetBody, SpentBody
 
 PROBLEM_TYPE = "application/problem+json"
 """The media type of every answer that tells of an error (RFC 9457)."""
@@ -87,19 +89,6 @@ Time = Annotated[
 ]
 
 
-def _whole(value: object) -> object:
-    """In JSON 2.0 is an integer too, and some writers write it so."""
-    return int(value) if isinstance(value, float) and value.is_integer() else value
-
-
-class _Sent(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
-class _Answer(BaseModel):
-    model_config = ConfigDict(extra="ignore", frozen=True, use_attribute_docstrings=True)
-
-
 class TaskSubmission(_Sent):
     """A task to be carried out."""
 
@@ -116,12 +105,21 @@ class TaskSubmission(_Sent):
         json_schema_extra={"additionalProperties": False},
     )
     """The caller's own marks, which lists can be narrowed by."""
-    priority: Annotated[int, BeforeValidator(_whole)] = Field(default=0, ge=-100, le=100)
+    priority: Annotated[int, BeforeValidator(whole)] = Field(default=0, ge=-100, le=100)
     """Higher goes first."""
     run_after: Time | None = None
     """Not before this time."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=366 * 86_400)
     """How long the task, and all that it delegates, may take."""
+    budget: BudgetBody | None = None
+    """What the task, and all that it delegates, may use: lower limits than its agent's."""
+
+
+class RetrySubmission(_Sent):
+    """What a retry changes. The body may be left out."""
+
+    budget: BudgetBody | None = None
+    """What the tree may use from now on in all: the limits of the agent's current definition, or lower ones."""
 
 
 class AgentSource(_Sent):
@@ -240,6 +238,7 @@ class TaskBody(_Answer):
     steps_spent: int
     """By the whole tree, when this task is its root."""
     children_spent: int
+    spent: SpentBody
     last_event: int
     """The sequence number of the newest event."""
     created_by: str

@@ -1,0 +1,116 @@
+"""What models have cost, over HTTP."""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from chargehand.domain.access import Scope
+from chargehand.domain.usage import UsageBy, UsageFilter
+from chargehand.errors import Finding, InvalidInput
+from chargehand.serve.auth import principal_of
+from chargehand.serve.queries import AGENT, Query
+from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
+from chargehand.service.services import Services
+from chargehand.service.usage import MAX_GROUPS
+from chargehand.wire.answers import usage_body
+from chargehand.wire.rest import TASK_ID_PATTERN
+from chargehand.wire.spending import UsageBody
+
+_GROUP_BY = Parameter(
+    name="group_by",
+    description="What the sums are grouped by; a tree is a task with all that it delegated.",
+    schema={"type": "string", "enum": [by.value for by in UsageBy], "default": UsageBy.DAY.value},
+)
+_FROM = Parameter(
+    name="from", description="The first day (UTC).", schema={"type": "string", "format": "date"}
+)
+_TO = Parameter(
+    name="to",
+    description="The last day (UTC), not before the first.",
+    schema={"type": "string", "format": "date"},
+)
+_ROOT = Parameter(
+    name="root_id",
+    description="Only the tree of this task.",
+    schema={"type": "string", "pattern": TASK_ID_PATTERN},
+)
+_TASK = Parameter(
+    name="task_id",
+    description="Only this task's own calls.",
+    schema={"type": "string", "pattern": TASK_ID_PATTERN},
+)
+_LIMIT = Parameter(
+    name="limit",
+    description="How many groups at most.",
+    schema={"type": "integer", "minimum": 1, "maximum": MAX_GROUPS, "default": 100},
+)
+_PARAMETERS = (_GROUP_BY, _FROM, _TO, AGENT, _ROOT, _TASK, _LIMIT)
+_ANYTHING = re.compile(r".*", re.DOTALL)
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
+_TASK_ID = re.compile(TASK_ID_PATTERN)
+
+
+@dataclass(frozen=True, slots=True)
+class UsageRoutes:
+    """The endpoint, with a docstring that the OpenAPI document shows."""
+
+    services: Services
+
+    async def get_usage(self, request: Request) -> Response:
+        """What models have cost the key's tenant, by task, tree, agent, model or day."""
+        query = Query(request, _PARAMETERS)
+        only = UsageFilter(
+            since=_day(query, _FROM),
+            until=_day(query, _TO),
+            agent_id=query.agent_id(),
+            root_id=query.text(_ROOT.name, _TASK_ID),
+            task_id=query.text(_TASK.name, _TASK_ID),
+        )
+        report = await self.services.usage.report(
+            principal_of(request), _group_by(query), only, limit=query.number(_LIMIT)
+        )
+        return JsonResponse(usage_body(report))
+
+    def routes(self) -> Sequence[Route]:
+        """The one route."""
+        return [
+            Route(
+                method="GET",
+                path="/usage",
+                endpoint=self.get_usage,
+                needs=Scope.TASKS_READ,
+                tag="usage",
+                parameters=_PARAMETERS,
+                answers={200: Answer(description="The sums.", model=UsageBody)},
+            )
+        ]
+
+
+def _group_by(query: Query) -> UsageBy:
+    given = query.text(_GROUP_BY.name, _ANYTHING)
+    if given is None:
+        return UsageBy.DAY
+    if given not in list(UsageBy):
+        raise _refused(_GROUP_BY.name, "is nothing to group by", f"one of: {', '.join(UsageBy)}")
+    return UsageBy(given)
+
+
+def _day(query: Query, parameter: Parameter) -> date | None:
+    given = query.text(parameter.name, _ANYTHING)
+    if given is None:
+        return None
+    try:
+        if not _DAY.fullmatch(given):
+            raise ValueError
+        return date.fromisoformat(given)
+    except ValueError:
+        raise _refused(parameter.name, "is no day", "write it like 2030-01-31") from None
+
+
+def _refused(where: str, message: str, hint: str) -> InvalidInput:
+    finding = Finding(where=where, message=message, hint=hint)
+    return InvalidInput(f"the request cannot be accepted: {finding}", findings=[finding])
