@@ -21,6 +21,7 @@ from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.choice import ModelChoice
+from chargehand.models.limits import ModelLimits
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
 from chargehand.runtimes.function import FunctionRuntime
@@ -149,7 +150,7 @@ async def _build(
 ) -> Core:
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
-    runtimes = _runtimes(settings, registered)
+    runtimes = _runtimes(settings, clock, registered)
     agents = Agents(db, runtimes)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes)
@@ -192,7 +193,7 @@ async def _build(
     )
 
 
-def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
+def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runtimes:
     playbooks: dict[str, Playbook] = {**PLAYBOOKS, **registered.playbooks}
     for name, found in _named("chargehand.playbooks", settings.playbooks).items():
         playbooks[name] = found if isinstance(found, Playbook) else Playbook(name=name, run=found)
@@ -202,12 +203,26 @@ def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
         aliases=settings.model_aliases,
         base_urls=settings.model_urls,
         environment=os.environ,
+        fallbacks=settings.model_fallbacks,
     )
     return Runtimes(
         playbook=PlaybookRuntime(playbooks),
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
-        model=ModelRuntime(choice, settings.model_timeout_seconds),
+        model=ModelRuntime(choice, _model_limits(settings), clock),
+    )
+
+
+def _model_limits(settings: Settings) -> ModelLimits:
+    return ModelLimits(
+        connect_seconds=settings.model_connect_seconds,
+        first_byte_seconds=settings.model_first_byte_seconds,
+        idle_seconds=settings.model_idle_seconds,
+        total_seconds=settings.model_timeout_seconds,
+        max_answer_bytes=settings.model_answer_bytes,
+        concurrency=settings.model_concurrency,
+        circuit_failures=settings.model_circuit_failures,
+        circuit_seconds=settings.model_circuit_seconds,
     )
 
 

@@ -31,6 +31,8 @@ class Block:
     """The registered name of the playbook or function."""
     command: tuple[str, ...] = ()
     delegates: tuple[str, ...] = ()
+    fallback_models: tuple[str, ...] = ()
+    """Asked in order when the agent's own model finally fails; none: the operator's."""
     deliverables: tuple[Promise, ...] = ()
     repair_rounds: int = 1
     attempts: int = 1
@@ -48,7 +50,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         return Block()
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
-        "runtime", "playbook", "function", "command", "delegates", "deliverables", "repair_rounds",
+        "runtime", "playbook", "function", "command", "delegates", "fallback_models", "deliverables", "repair_rounds",
         "attempts", "retry_seconds", "timeout_seconds", "budget",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
@@ -57,6 +59,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         entry=reader.entry(runtime),
         command=reader.texts("command", required=runtime == "command"),
         delegates=reader.texts("delegates"),
+        fallback_models=reader.texts("fallback_models"),
         deliverables=reader.promises(),
         repair_rounds=reader.whole("repair_rounds", 1, at_least=0, at_most=5),
         attempts=reader.whole("attempts", 1, at_least=1, at_most=20),
@@ -227,6 +230,7 @@ def block_as_data(block: Block) -> JsonObject:
         "entry": block.entry,
         "command": list(block.command),
         "delegates": list(block.delegates),
+        "fallback_models": list(block.fallback_models),
         "deliverables": promises,
         "repair_rounds": block.repair_rounds,
         "attempts": block.attempts,

@@ -27,10 +27,11 @@ class ModelRun:
     hands: Hands
     model: ModelName
     requests: ModelRequests
+    fallbacks: tuple[ModelName, ...] = ()
 
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
-        answers = ModelAnswers(self.hands, self.model, self.requests)
+        answers = ModelAnswers(self.hands, (self.model, *self.fallbacks), self.requests)
         calls = ToolCalls(self.hands)
         tools = calls.shown()
         conversation: list[ModelMessage] = [
@@ -50,9 +51,9 @@ class ModelRun:
                 continue
             text = (answer.text or "").strip()
             if text:
-                return {"text": text, "model": str(self.model)}
+                return {"text": text, "model": str(answers.model)}
             empty += 1
             if empty > MAX_EMPTY_ANSWERS:
-                raise AgentFailure(f"{self.model} gave an empty answer {empty} times", may_retry=True)
+                raise AgentFailure(f"{answers.model} gave an empty answer {empty} times", may_retry=True)
             conversation.append(ModelRequest(parts=[UserPromptPart("Your answer was empty. Go on.")]))
         raise AgentFailure(f"the agent did not end within {most} turns")
