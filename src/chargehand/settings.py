@@ -65,6 +65,22 @@ class Settings(BaseSettings):
     """Other servers that speak a provider's protocol, by provider."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
+    model_connect_seconds: float = Field(default=15.0, gt=0, le=3600)
+    """How long it may take to reach a provider."""
+    model_first_byte_seconds: float = Field(default=120.0, gt=0, le=3600)
+    """How long a provider may be silent before a streamed answer begins."""
+    model_idle_seconds: float = Field(default=120.0, gt=0, le=3600)
+    """How long a provider may be silent in the middle of an answer."""
+    model_answer_bytes: int = Field(default=32 * 1024 * 1024, ge=1024)
+    """The largest answer that is read."""
+    model_fallbacks: tuple[str, ...] = ()
+    """Models to ask, in order, when an agent's own finally fails: `provider:model`."""
+    model_concurrency: int = Field(default=64, ge=1, le=10_000)
+    """Requests to one provider at once; further ones wait in order."""
+    model_circuit_failures: int = Field(default=10, ge=1, le=1000)
+    """After so many failures of one provider in a row it is left alone for a while."""
+    model_circuit_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long it is then left alone, before one request tries again."""
     model_max_output_tokens: int = Field(default=8_192, ge=256, le=1_000_000)
     """How long one answer of a model may be at most; a call is reserved at the price of so long a one."""
     model_prices: dict[str, dict[str, float | str]] = Field(default_factory=dict[str, dict[str, float | str]])

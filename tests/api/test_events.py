@@ -2,15 +2,17 @@
 
 import asyncio
 import random
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator
 from dataclasses import dataclass
 
 import httpx2
 import pytest
 
+from chargehand.client import AsyncClient
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import Task
 from chargehand.serve import events
+from chargehand.wire.rest import DeltaBody
 from tests.api.service import Service
 from tests.api.test_tasks import submitted
 
@@ -223,3 +225,57 @@ async def test_more_streams_than_the_service_holds_are_refused(
 
     assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
     assert answer.headers["retry-after"]
+
+
+async def test_what_a_model_says_comes_between_the_events_without_an_id_and_is_kept_nowhere(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    task_id = await submitted(client)
+    attempts = service.worker.attempts
+    async with service.listening() as (url, _), service.real_client(service.key, url) as remote:
+        task = await service.worker.claim()
+        assert not attempts.is_watched(task)
+        attempts.say(task, {"path": "0/0", "text": "heard by nobody"})
+        async with remote.stream("GET", f"/tasks/{task_id}/events", headers=STREAM) as response:
+            lines = response.aiter_lines()
+            await _after(lines, "event: task.started")
+            assert attempts.is_watched(task)
+            attempts.say(task, {"path": "0/0", "text": "Well, "})
+            said = await _after(lines, "event: model.delta")
+            await service.worker.finish(task)
+            rest = [line async for line in lines]
+        assert not attempts.is_watched(task)
+
+    assert not any(line.startswith("id:") for line in said)
+    assert rest[0] == f'data: {{"task_id":"{task_id}","path":"0/0","text":"Well, "}}'
+    assert [line for line in rest if line.startswith("id:")] == ["id: 3"]
+    stored = (await client.get(f"/tasks/{task_id}/events")).json()["items"]
+    assert [one["kind"] for one in stored] == ["task.submitted", "task.started", "task.completed"]
+
+
+async def _after(lines: AsyncIterator[str], wanted: str) -> list[str]:
+    """The lines from the last event's end to the wanted one."""
+    block: list[str] = []
+    async for line in lines:
+        block = [*block, line] if line else []
+        if line == wanted:
+            return block
+    raise AssertionError(f"the stream ended without {wanted}")
+
+
+async def test_the_client_tells_what_a_model_says_beside_the_events(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    task_id = await submitted(client)
+    heard: list[DeltaBody] = []
+    kinds: list[str] = []
+    async with service.listening() as (url, _), AsyncClient(url, service.key) as following:
+        task = await service.worker.claim()
+        async for event in following.follow(task_id, on_delta=heard.append):
+            kinds.append(event.kind)
+            if event.kind == EventKind.STARTED:
+                service.worker.attempts.say(task, {"path": "0/0", "restart": True})
+                await service.worker.finish(task)
+
+    assert [(one.path, one.restart) for one in heard] == [("0/0", True)]
+    assert kinds == ["task.submitted", "task.started", "task.completed"]

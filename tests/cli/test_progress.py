@@ -4,6 +4,7 @@ from datetime import timedelta
 
 import pytest
 
+from chargehand.wire.rest import DeltaBody
 from tests.cli.events import START, Teller
 
 
@@ -110,3 +111,23 @@ def test_data_of_an_unexpected_shape_reads_as_absent() -> None:
 
     assert told.progress.root.status == "failed"
     assert told.progress.root.message == ""
+
+
+def test_what_a_model_says_stands_at_its_step_until_the_step_ends() -> None:
+    told = Teller()
+    told.tell("root", "step.started", path="0/0", kind="model", name="model", summary="")
+
+    for delta in (
+        {"thinking": "Hm. "},
+        {"restart": True},
+        {"thinking": "Aha. "},
+        {"text": "x" * 55 + "the end"},
+    ):
+        told.progress.hear(DeltaBody.model_validate({"task_id": "root", "path": "0/0", **delta}))
+    for path, task_id in (("0/1", "root"), ("0/0", "stranger")):
+        told.progress.hear(DeltaBody(task_id=task_id, path=path, text="passed over"))
+
+    said = told.progress.root.running["0/0"].said
+    assert said == "x" * 53 + "the end"
+    told.tell("root", "step.finished", path="0/0")
+    assert told.progress.root.running == {}

@@ -7,6 +7,7 @@ import pytest
 from rich.console import Console
 
 from chargehand.cli.tree import ASCII, UNICODE, draw, marks_for
+from chargehand.wire.rest import DeltaBody
 from tests.cli.events import START, Teller
 
 
@@ -97,3 +98,12 @@ def test_every_status_has_a_sign_in_both_character_sets() -> None:
     for marks in (UNICODE, ASCII):
         assert {"pending", "waiting", "completed", "failed", "canceled"} <= set(marks.status)
     "".join(ASCII.status.values()).encode("ascii")
+
+
+def test_a_models_last_words_stand_in_the_line_while_it_speaks() -> None:
+    told = Teller()
+    told.tell("root", "task.started", attempt=1)
+    told.tell("root", "step.started", path="0/0", kind="model", name="model", summary="")
+    told.progress.hear(DeltaBody(task_id="root", path="0/0", text="First,\nI read \x1b[2Jthe file."))
+
+    assert "model (10 s): …First, I read  [2Jthe file." in drawn(told)[0]

@@ -8,7 +8,9 @@ import pytest
 from chargehand.app.toolbox import open_toolbox
 from chargehand.domain.task import MOVES, Move, Reason, Status
 from chargehand.errors import ChargehandError
+from chargehand.models.failure import POLICIES, FailureKind
 from chargehand.settings import Settings
+from chargehand.testkit.script import Fault
 from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
@@ -95,3 +97,20 @@ def test_every_tool_is_listed_with_its_risk_and_what_follows_a_crash(tmp_path: P
         name: [tool.risk.value, tool.after_crash.value] for name, tool in tools.items()
     }
     assert all(len(cells[2]) > 20 for cells in listed.values())
+
+
+def test_every_way_in_which_a_model_may_not_answer_is_explained_with_its_tries() -> None:
+    explained = rows(REFERENCE / "models.md")
+
+    assert set(explained) == {kind.value for kind in POLICIES}
+    for kind, policy in POLICIES.items():
+        tries = "none" if kind is FailureKind.NOT_ASKED else str(policy.tries)
+        assert explained[kind.value][-1] == tries, kind
+
+
+def test_every_fault_of_the_model_server_is_explained() -> None:
+    page = text_of(REFERENCE / "model-server.md")
+
+    told = set(re.findall(r"^\| `(\w+): \S+` \|", page, re.MULTILINE))
+
+    assert told == set(Fault.model_fields) - {"retry_after", "retry_after_as_date", "times"}

@@ -1,6 +1,8 @@
 """What goes wrong by script goes wrong in just that way, in every protocol."""
 
 import json
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 
 import httpx2
 import pytest
@@ -187,3 +189,84 @@ async def test_a_client_that_does_not_wait_for_a_late_answer_is_logged_as_gone()
             await http.post(path, json=body)
 
     assert [one.ended for one in log] == ["gone"]
+
+
+@each_protocol
+async def test_a_wait_is_told_as_a_date(protocol: str) -> None:
+    async with scripted_models(script(status=429, retry_after=90, retry_after_as_date=True)) as (url, _):
+        answer = await post(url, protocol, "go")
+
+    wait = parsedate_to_datetime(answer.headers["retry-after"]) - datetime.now(UTC)
+    assert timedelta(seconds=60) < wait <= timedelta(seconds=91)
+
+
+@each_protocol
+@whole_and_streamed
+async def test_an_answer_is_of_another_schema(protocol: str, is_streamed: bool) -> None:
+    async with scripted_models(script(other_schema=True)) as (url, _):
+        answer = await post(url, protocol, "go", is_streamed=is_streamed)
+
+    assert answer.status_code == 200
+    body = answer.text.removeprefix("data: ") if is_streamed else answer.text
+    assert json.loads(body) == {"answer": {"is": ["of", "another", "schema"]}}
+
+
+@each_protocol
+async def test_an_answer_is_a_page(protocol: str) -> None:
+    async with scripted_models(script(other_type=True)) as (url, _):
+        answer = await post(url, protocol, "go")
+
+    assert answer.status_code == 200
+    assert answer.headers["content-type"].startswith("text/html")
+
+
+@each_protocol
+async def test_an_answer_leads_elsewhere(protocol: str) -> None:
+    async with scripted_models(script(redirect=True)) as (url, log):
+        answer = await post(url, protocol, "go")
+
+    assert (answer.status_code, answer.headers["location"]) == (307, "/elsewhere")
+    assert [(one.ended, one.status) for one in log] == [("fault: redirect", 307)]
+
+
+@each_protocol
+async def test_a_small_answer_unpacks_to_a_large_one(protocol: str) -> None:
+    path, body = request_in(protocol, "go", is_streamed=False)
+    async with scripted_models(script(gzip_bomb_bytes=3_000_000)) as (url, _), http_client(url) as http:
+        answer = await http.post(path, json=body)
+
+    assert int(answer.headers["content-length"]) < 10_000
+    assert len(answer.content) == 3_000_000
+
+
+@each_protocol
+@whole_and_streamed
+async def test_an_answer_does_not_end_until_the_client_leaves(protocol: str, is_streamed: bool) -> None:
+    path, body = request_in(protocol, "go", is_streamed=is_streamed)
+    received = 0
+    async with (
+        scripted_models(script(endless=True)) as (url, log),
+        http_client(url) as http,
+        http.stream("POST", path, json=body) as answer,
+    ):
+        async for chunk in answer.aiter_bytes():
+            received += len(chunk)
+            if received > 2_000_000:
+                break
+    # The server has been stopped by now, and with it whatever it still sent.
+    assert [one.ended for one in log] == ["fault: endless"]
+
+
+@each_protocol
+async def test_an_answer_drips(protocol: str) -> None:
+    drips = [{"turns": [{"text": "Hi.", "fault": {"drip_seconds": 0.001}}]}]
+    path, body = request_in(protocol, "go", is_streamed=False)
+    async with (
+        scripted_models(drips) as (url, _),
+        http_client(url) as http,
+        http.stream("POST", path, json=body) as answer,
+    ):
+        chunks = [chunk async for chunk in answer.aiter_raw()]
+
+    assert len(chunks) > 20
+    assert json.loads(b"".join(chunks))

@@ -27,6 +27,7 @@ from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
 from chargehand.models.costs import Costs
+from chargehand.models.limits import ModelLimits
 from chargehand.models.prices import Prices, own_prices
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
@@ -168,8 +169,8 @@ async def _build(
 ) -> Core:
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
-    runtimes = _runtimes(settings, registered)
-    chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds)
+    runtimes = _runtimes(settings, clock, registered)
+    chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock)
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
@@ -224,7 +225,7 @@ async def _build(
     )
 
 
-def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
+def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runtimes:
     playbooks: dict[str, Playbook] = {**PLAYBOOKS, **registered.playbooks}
     for name, found in _named("chargehand.playbooks", settings.playbooks).items():
         playbooks[name] = found if isinstance(found, Playbook) else Playbook(name=name, run=found)
@@ -234,12 +235,13 @@ def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
         aliases=settings.model_aliases,
         base_urls=settings.model_urls,
         environment=os.environ,
+        fallbacks=settings.model_fallbacks,
     )
     return Runtimes(
         playbook=PlaybookRuntime(playbooks),
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
-        model=ModelRuntime(choice, settings.model_timeout_seconds, _costs(settings)),
+        model=ModelRuntime(choice, _model_limits(settings), clock, _costs(settings)),
     )
 
 
@@ -256,6 +258,19 @@ def _day_limits(settings: Settings) -> DayLimits:
     return DayLimits(
         usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
         tokens=settings.tenant_tokens_per_day,
+    )
+
+
+def _model_limits(settings: Settings) -> ModelLimits:
+    return ModelLimits(
+        connect_seconds=settings.model_connect_seconds,
+        first_byte_seconds=settings.model_first_byte_seconds,
+        idle_seconds=settings.model_idle_seconds,
+        total_seconds=settings.model_timeout_seconds,
+        max_answer_bytes=settings.model_answer_bytes,
+        concurrency=settings.model_concurrency,
+        circuit_failures=settings.model_circuit_failures,
+        circuit_seconds=settings.model_circuit_seconds,
     )
 
 

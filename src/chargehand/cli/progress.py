@@ -9,7 +9,10 @@ from datetime import datetime, timedelta
 
 from chargehand.cli.event_data import mapping, mappings, number, text
 from chargehand.domain.history import EventKind
-from chargehand.wire.rest import EventBody
+from chargehand.wire.rest import DeltaBody, EventBody
+
+MAX_SAID = 60
+"""Characters of a model's words that a line has room for."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -20,6 +23,8 @@ class StepView:
     name: str
     summary: str
     started_at: datetime
+    said: str = ""
+    """The end of what a model has said in it so far."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -77,6 +82,13 @@ class Progress:
         if change is not None:
             change(self, task, event)
         return True
+
+    def hear(self, delta: DeltaBody) -> None:
+        """Learn what a model is saying; of a step that is not known to be under way it is passed over."""
+        task = self.tasks.get(delta.task_id)
+        step = task.running.get(delta.path) if task is not None else None
+        if step is not None:
+            step.said = "" if delta.restart else (step.said + delta.thinking + delta.text)[-MAX_SAID:]
 
     def service_time(self, now: datetime) -> datetime:
         """The service's clock: no event is received before it happened, so the least lag is what is off."""

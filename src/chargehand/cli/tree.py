@@ -135,6 +135,8 @@ def _step(progress: Progress, step: StepView, now: datetime) -> str:
     lasted = f" ({seconds_text(seconds)})" if seconds >= 2 else ""
     if step.kind == "check":
         return one_line(f"checks {step.name.removeprefix('check:')}") + lasted
+    if step.said:
+        return f"{step.name}{lasted}: …{one_line(step.said)}"
     return one_line(f"{step.name} {step.summary}") + lasted
 
 

@@ -74,7 +74,9 @@ class _Watching:
 
     async def _follow(self, task_id: str, group: asyncio.TaskGroup) -> None:
         async with self._streams:
-            async for event in self._client.follow(task_id, on_trouble=self._trouble):
+            async for event in self._client.follow(
+                task_id, on_trouble=self._trouble, on_delta=self._progress.hear
+            ):
                 self._take(event, group)
 
     async def _follow_child(self, task_id: str, group: asyncio.TaskGroup) -> None:

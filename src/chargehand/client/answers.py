@@ -106,6 +106,14 @@ def event_of(text: str, response: httpx2.Response) -> rest.EventBody:
         raise not_chargehand(response) from None
 
 
+def delta_of(text: str, response: httpx2.Response) -> rest.DeltaBody:
+    """The piece of a model's answer that one message of a stream holds."""
+    try:
+        return rest.DeltaBody.model_validate_json(text)
+    except ValidationError:
+        raise not_chargehand(response) from None
+
+
 def retry_after(response: httpx2.Response, otherwise: float) -> float:
     """The seconds that the service asks a caller to wait."""
     text = response.headers.get("retry-after", "")

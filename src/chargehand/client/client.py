@@ -15,7 +15,7 @@ from typing import BinaryIO, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
-from chargehand.client.answers import answer_of, error_of, event_of, not_chargehand, retry_after
+from chargehand.client.answers import answer_of, delta_of, error_of, event_of, not_chargehand, retry_after
 from chargehand.client.calls import (
     DEFAULT_URL,
     Call,
@@ -26,7 +26,7 @@ from chargehand.client.calls import (
     service_url,
     wait_seconds_of,
 )
-from chargehand.domain.history import TERMINAL_EVENTS
+from chargehand.domain.history import MODEL_DELTA, TERMINAL_EVENTS
 from chargehand.domain.task import FINAL
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
@@ -241,9 +241,16 @@ class AsyncClient:
             after = page.next_after
 
     async def follow(
-        self, task_id: str, *, after: int = 0, on_trouble: Callable[[str], None] | None = None
+        self,
+        task_id: str,
+        *,
+        after: int = 0,
+        on_trouble: Callable[[str], None] | None = None,
+        on_delta: Callable[[rest.DeltaBody], None] | None = None,
     ) -> AsyncIterator[rest.EventBody]:
         """Events as they come, each once and in order, until the one that ends the task.
+
+        `on_delta` is told what a model is saying meanwhile.
 
         A broken stream is taken up again after the last event seen. `on_trouble` is told of each break; after
         `reconnect_seconds` without a connection it is Unavailable.
@@ -252,7 +259,7 @@ class AsyncClient:
         while True:
             ended, opened_at, trouble = False, None, Unavailable("the service ended the stream")
             try:
-                async with aclosing(self._stream(task_id, after)) as stream:
+                async with aclosing(self._stream(task_id, after, on_delta)) as stream:
                     async for event in stream:
                         if event is None:
                             opened_at = time.monotonic()
@@ -272,7 +279,9 @@ class AsyncClient:
                 on_trouble(str(trouble))
             await asyncio.sleep(_pause(now - lost_at))
 
-    async def _stream(self, task_id: str, after: int) -> AsyncGenerator[rest.EventBody | None, None]:
+    async def _stream(
+        self, task_id: str, after: int, on_delta: Callable[[rest.DeltaBody], None] | None
+    ) -> AsyncGenerator[rest.EventBody | None, None]:
         """One connection's events; None first, when the service has accepted it. Nothing: all is known."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         request = self._http.build_request("GET", path_of("tasks", task_id, "events"), headers=headers)
@@ -287,7 +296,10 @@ class AsyncClient:
                 raise not_chargehand(response)
             yield None
             async for sent in httpx2.EventSource(response, max_event_size=MAX_EVENT_BYTES):
-                if sent.data:
+                if sent.event == MODEL_DELTA:
+                    if on_delta is not None:
+                        on_delta(delta_of(sent.data, response))
+                elif sent.data:
                     yield event_of(sent.data, response)
         finally:
             await response.aclose()

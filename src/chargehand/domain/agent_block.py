@@ -35,6 +35,8 @@ class Block:
     takes_briefs: bool = False
     """A playbook's: a task whose data has a `prompt` is carried out by the model, with the body as its prompt."""
     delegates: tuple[str, ...] = ()
+    fallback_models: tuple[str, ...] = ()
+    """Asked in order when the agent's own model finally fails; none: the operator's."""
     deliverables: tuple[Promise, ...] = ()
     repair_rounds: int = 1
     attempts: int = 1
@@ -54,8 +56,8 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         return Block()
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
-        "runtime", "playbook", "function", "command", "takes_briefs", "delegates", "deliverables", "repair_rounds",
-        "attempts", "retry_seconds", "timeout_seconds", "budget", "policy",
+        "runtime", "playbook", "function", "command", "takes_briefs", "delegates", "fallback_models", "deliverables",
+        "repair_rounds", "attempts", "retry_seconds", "timeout_seconds", "budget", "policy",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
     return Block(
@@ -64,6 +66,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         command=reader.texts("command", required=runtime == "command"),
         takes_briefs=reader.flag("takes_briefs", only_for="playbook", runtime=runtime),
         delegates=reader.texts("delegates"),
+        fallback_models=reader.texts("fallback_models"),
         deliverables=reader.promises(),
         repair_rounds=reader.whole("repair_rounds", 1, at_least=0, at_most=5),
         attempts=reader.whole("attempts", 1, at_least=1, at_most=20),
@@ -244,6 +247,7 @@ def block_as_data(block: Block) -> JsonObject:
         "command": list(block.command),
         "takes_briefs": block.takes_briefs,
         "delegates": list(block.delegates),
+        "fallback_models": list(block.fallback_models),
         "deliverables": promises,
         "repair_rounds": block.repair_rounds,
         "attempts": block.attempts,

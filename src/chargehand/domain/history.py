@@ -41,6 +41,10 @@ class EventKind(StrEnum):
 TERMINAL_EVENTS = frozenset({EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELED})
 
 
+MODEL_DELTA = "model.delta"
+"""What a stream of events has beside them: a piece of an answer that is still being written. It is no event."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Event:
     """One thing that happened. `sequence` starts at 1 and has no gap within a task."""

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 import structlog
 from pydantic import TypeAdapter
 
+from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.errors import RuntimeMissing
 from chargehand.models.choice import ModelChoice, ModelName
 from chargehand.models.failure import ModelFailure
+from chargehand.models.limits import ModelLimits
 from chargehand.service.ports import Choice
 
 if TYPE_CHECKING:
@@ -43,6 +45,7 @@ class ModelChooser:
     choice: ModelChoice
     seconds: float
     """How long it may take; 0: it is not asked."""
+    clock: Clock
     _requests: "ModelRequests | None" = field(default=None)
 
     async def choose(self, brief: str, agents: Sequence[AgentDefinition]) -> Choice | None:
@@ -70,7 +73,8 @@ class ModelChooser:
     async def _said(self, name: ModelName, brief: str, agents: Sequence[AgentDefinition]) -> str:
         requests = self._requests
         if requests is None:
-            made = import_module("chargehand.models.requests").ModelRequests(self.choice, self.seconds)
+            limits = ModelLimits(total_seconds=self.seconds)
+            made = import_module("chargehand.models.requests").ModelRequests(self.choice, limits, self.clock)
             requests = self._requests = made
         messages = import_module("pydantic_ai.messages")
         listed = [

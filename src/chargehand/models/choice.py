@@ -5,7 +5,7 @@ or message.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -56,6 +56,12 @@ class ModelChoice:
     aliases: Mapping[str, str]
     base_urls: Mapping[str, str]
     environment: Mapping[str, str]
+    fallbacks: Sequence[str] = ()
+
+    def in_order(self, wish: str | None, fallbacks: Sequence[str] = ()) -> tuple[ModelName, ...]:
+        """The model for a wish, then those to ask when it finally fails: the definition's, or else the operator's."""
+        named = [self.of(wish), *(parsed(self.aliases.get(one, one)) for one in fallbacks or self.fallbacks)]
+        return tuple(dict.fromkeys(named))
 
     def of(self, wish: str | None) -> ModelName:
         """The model for what a definition asks for; RuntimeMissing says which setting is missing.

@@ -9,11 +9,13 @@ from importlib import import_module
 from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.values import JsonValue
 from chargehand.errors import RuntimeMissing
 from chargehand.models.choice import ModelChoice, ModelName
 from chargehand.models.costs import Costs
+from chargehand.models.limits import ModelLimits
 from chargehand.runtimes.base import Hands
 
 if TYPE_CHECKING:
@@ -25,31 +27,37 @@ class ModelRuntime:
     """Carries out agents of runtime `model`."""
 
     choice: ModelChoice
-    timeout_seconds: float
+    limits: ModelLimits
+    clock: Clock
     costs: Costs = field(default_factory=Costs)
     _requests: "ModelRequests | None" = field(default=None)
 
     def require(self, definition: AgentDefinition) -> ModelName:
         """The agent's model. RuntimeMissing when none, its key or the extra is missing; it says which."""
+        return self.models_of(definition)[0]
+
+    def models_of(self, definition: AgentDefinition) -> tuple[ModelName, ...]:
+        """The agent's model and its fallbacks in order; RuntimeMissing as above, of any of them."""
         try:
-            name = self.choice.of(definition.wishes.model)
-            self.choice.key(name.provider)
+            names = self.choice.in_order(definition.wishes.model, definition.block.fallback_models)
+            for name in names:
+                self.choice.key(name.provider)
             if find_spec("pydantic_ai") is None:
                 raise RuntimeMissing("the extra is not installed; `pip install chargehand[models]`")
         except RuntimeMissing as missing:
             raise RuntimeMissing(
                 f"agent {definition.id!r} is run by a model, and {missing.message}"
             ) from missing
-        return name
+        return names
 
     async def run(self, hands: Hands) -> JsonValue:
         """Replay what is recorded and go on from there; the model's last words are the result."""
-        name = self.require(hands.definition)
+        names = self.models_of(hands.definition)
         if self._requests is None:
             requests = import_module("chargehand.models.requests")
-            self._requests = requests.ModelRequests(self.choice, self.timeout_seconds)
+            self._requests = requests.ModelRequests(self.choice, self.limits, self.clock)
         loop = import_module("chargehand.runtimes.model_loop")
-        return await loop.ModelRun(hands, name, self._requests, self.costs).to_the_end()
+        return await loop.ModelRun(hands, names, self._requests, self.costs).to_the_end()
 
     async def close(self) -> None:
         """Close the connections to the providers."""

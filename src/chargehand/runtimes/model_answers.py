@@ -1,139 +1,155 @@
-"""One answer of the model: recorded, or asked for now and recorded; and the waits for a provider that fails.
+"""One answer of the model: recorded, or asked for now and recorded; waits and other models when that fails.
 
 A provider that cannot answer now is a timer in the journal: the task waits in rows and holds no worker.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
-from typing import cast
 
-from pydantic_ai.messages import ModelMessage, ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.charge import Estimate, Grant
-from chargehand.domain.history import CUT_BY_BUDGET, PROVIDER_WAIT, Step, StepKind, StepStatus
+from chargehand.domain.history import CUT_BY_BUDGET
 from chargehand.domain.task import Reason
-from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import BudgetExhausted, BudgetReserved
 from chargehand.models.choice import ModelName
 from chargehand.models.costs import Costs
-from chargehand.models.failure import ModelFailure
+from chargehand.models.failure import FailureKind, ModelFailure
 from chargehand.models.input_tokens import most_input_tokens
 from chargehand.models.requests import ModelRequests
 from chargehand.runtimes.base import AgentFailure, Hands, Suspension
 from chargehand.runtimes.journal import Paid
-from chargehand.runtimes.model_prompts import plain_json
+from chargehand.runtimes.model_deltas import Deltas
+from chargehand.runtimes.model_messages import as_step_result, message_of
+from chargehand.runtimes.model_waits import MAX_WAITS, ProviderWaits
 
-MAX_PROVIDER_FAILURES = 8
-"""Failures of one request after which the attempt is given up; the waits between them add up to minutes."""
 BUDGET_WAIT_SECONDS = 0.5
-LONGEST_WAIT_SECONDS = 3_600.0
 
 
-@dataclass(frozen=True, slots=True)
 class ModelAnswers:
-    """The model's side of the conversation in one attempt."""
+    """The model's side of the conversation in one attempt. `model` is the one that answered last.
 
-    hands: Hands
-    model: ModelName
-    requests: ModelRequests
-    costs: Costs
+    Rule: the journal says which model answered, so a replay, and each further turn, begins with that one.
+    """
+
+    def __init__(
+        self, hands: Hands, models: Sequence[ModelName], requests: ModelRequests, costs: Costs
+    ) -> None:
+        self.hands = hands
+        self.model = models[0]
+        self._models = tuple(models)
+        self._requests = requests
+        self._costs = costs
 
     async def answer(
         self, turn: int, conversation: Sequence[ModelMessage], tools: Sequence[ToolDefinition]
     ) -> ModelResponse:
         """The model's answer in this turn: recorded, or asked for now and recorded."""
         path = f"{self.hands.task.round}/{turn}"
-        failures = await self._failures_waited_for(path)
+        waits = await ProviderWaits(self.hands, path).over()
+        failures: list[tuple[ModelName, ModelFailure]] = []
+        for model in self._in_order(waits.given_up):
+            try:
+                return await self._asked(model, path, turn, conversation, tools)
+            except ModelFailure as failure:
+                failures.append((model, failure))
+                if not _is_final(failure, waits, model) and failure.kind is not FailureKind.NOT_ASKED:
+                    break
+                if not failure.policy.may_fall_back:
+                    break
+        raise await self._what_follows(failures, waits)
 
+    def _in_order(self, given_up: set[str]) -> Sequence[ModelName]:
+        """The one that answered last, those after it, those before it."""
+        names = [str(model) for model in self._models]
+        start = names.index(str(self.model)) if str(self.model) in names else 0
+        left = [one for one in (*self._models[start:], *self._models[:start]) if str(one) not in given_up]
+        return left or self._models[:1]
+
+    async def _asked(
+        self,
+        model: ModelName,
+        path: str,
+        turn: int,
+        conversation: Sequence[ModelMessage],
+        tools: Sequence[ToolDefinition],
+    ) -> ModelResponse:
         def estimate() -> Estimate:
-            return self.costs.estimate(self.model, most_input_tokens(conversation, tools))
+            return self._costs.estimate(model, most_input_tokens(conversation, tools))
 
         async def work(grant: Grant) -> Paid:
-            answer = await self.requests.ask(
-                self.model, conversation, tools, max_output_tokens=grant.max_output_tokens
-            )
-            usage = _usage(answer)
-            result: JsonObject = {
-                "model": str(self.model),
-                "usage": {**usage},
-                "message": _as_data(answer),
-                CUT_BY_BUDGET: grant.is_cut and answer.finish_reason == "length",
-            }
-            return Paid(result, self.costs.settlement(self.model, usage))
+            answer = await self._watched(model, path, conversation, tools, grant.max_output_tokens)
+            result, used = as_step_result(answer, str(model))
+            result[CUT_BY_BUDGET] = grant.is_cut and answer.finish_reason == "length"
+            return Paid(result, self._costs.settlement(model, used))
 
         try:
             data = await self.hands.steps.run_paid(path, "model", {"turn": turn}, estimate, work)
         except BudgetReserved:
             raise Suspension(Reason.BUDGET, self._soon()) from None
-        except ModelFailure as failure:
-            raise await self._put_off(path, failures, failure) from failure
-        if isinstance(data, dict) and data.get(CUT_BY_BUDGET):
+        held = data if isinstance(data, dict) else {}
+        self.model = next((one for one in self._models if str(one) == held.get("model")), self.model)
+        if held.get(CUT_BY_BUDGET):
             raise BudgetExhausted(
                 f"what was left of the budget allowed {self.model} no answer that is long enough: it was cut short;"
                 f" go on with `chargehand tasks retry {self.hands.task.root_id} --budget LIMIT=AMOUNT`"
             )
-        message = data.get("message") if isinstance(data, dict) else None
-        [answer] = ModelMessagesTypeAdapter.validate_python([message])
-        return cast("ModelResponse", answer)
-
-    async def _failures_waited_for(self, path: str) -> int:
-        """How often this request has failed; returns once the wait after the last failure is over."""
-        failures = 0
-        while (step := self.hands.steps.recorded.get(_wait_path(path, failures))) is not None:
-            if step.status is not StepStatus.DONE:
-                due = datetime.fromisoformat(str(step.result))
-                if self.hands.clock.now() < due:
-                    raise Suspension(Reason.TIMER, due)
-                await self.hands.steps.close(step, step.result)
-            failures += 1
-        return failures
-
-    async def _put_off(self, path: str, failures: int, failure: ModelFailure) -> BaseException:
-        """What to raise after a failed request: the end, or a wait that the journal keeps."""
-        if not failure.may_retry:
-            return AgentFailure(failure.message)
-        if failures + 1 >= MAX_PROVIDER_FAILURES:
-            return AgentFailure(f"after {failures + 1} tries: {failure.message}", may_retry=True)
-        seconds = self._wait_seconds(failures, failure.retry_after_seconds)
-        until = self.hands.clock.now() + timedelta(seconds=seconds)
-        arguments: JsonObject = {"failure": plain_json(failure.message)}
-
-        async def open_step(step: Step) -> Step:
-            return await self.hands.steps.journal.set_timer(self.hands.task, step, until)
-
-        wait = _wait_path(path, failures)
-        await self.hands.steps.open_or_result(wait, StepKind.TIMER, PROVIDER_WAIT, arguments, open_step)
-        await self.hands.report(f"{failure.message}; asking again in {seconds:.0f} s")
-        return Suspension(Reason.TIMER, until)
+        return message_of(held.get("message"), str(self.model))
 
     def _soon(self) -> datetime:
         """When calls of the same tree may have been settled; with jitter, so that tasks do not return as one."""
-        return self.hands.clock.now() + timedelta(
-            seconds=BUDGET_WAIT_SECONDS * (1 + self.hands.clock.random())
-        )
+        clock = self.hands.clock
+        return clock.now() + timedelta(seconds=BUDGET_WAIT_SECONDS * (1 + clock.random()))
 
-    def _wait_seconds(self, failures: int, retry_after: float | None) -> float:
-        """What the provider asked for, or twice as long each time; with jitter, so that tasks do not return as one."""
-        seconds = retry_after if retry_after is not None else min(60.0, 2.0**failures)
-        return min(LONGEST_WAIT_SECONDS, seconds) * (1 + 0.2 * self.hands.clock.random())
+    async def _watched(
+        self,
+        model: ModelName,
+        path: str,
+        conversation: Sequence[ModelMessage],
+        tools: Sequence[ToolDefinition],
+        most: int,
+    ) -> ModelResponse:
+        """The model's answer; told piece by piece when somebody watches the task."""
+        if not self.hands.attempts.is_watched(self.hands.task):
+            return await self._requests.ask(model, conversation, tools, max_output_tokens=most)
+        deltas = Deltas(self.hands, path)
+        try:
+            answer = await self._requests.ask(
+                model, conversation, tools, max_output_tokens=most, on_text=deltas.take
+            )
+        except BaseException:
+            deltas.broken_off()
+            raise
+        deltas.complete()
+        return answer
+
+    async def _what_follows(
+        self, failures: Sequence[tuple[ModelName, ModelFailure]], waits: ProviderWaits
+    ) -> BaseException:
+        """What to raise when no model answered: the end, or a wait that the journal keeps."""
+        final = [(model, one) for model, one in failures if _is_final(one, waits, model)]
+        model, failure = failures[-1]
+        if final and final[-1][1] is failure:
+            # The last has nothing more to give; one before it that was not asked may yet have.
+            open_ways = [one for one in failures if one[1].kind is FailureKind.NOT_ASKED]
+            if not open_ways or not failure.policy.may_fall_back or waits.count >= MAX_WAITS:
+                return self._end(final, waits)
+            model, failure = open_ways[0]
+        elif waits.count >= MAX_WAITS:
+            return self._end(failures, waits)
+        return await waits.begin(model, failure, [str(one) for one, _ in final])
+
+    def _end(self, failures: Sequence[tuple[ModelName, ModelFailure]], waits: ProviderWaits) -> AgentFailure:
+        told = [
+            f"after {waits.tries[str(model)] + 1} tries: {one.message}"
+            if waits.tries[str(model)] and one.kind is not FailureKind.NOT_ASKED
+            else one.message
+            for model, one in failures
+        ]
+        return AgentFailure("; ".join(told), may_retry=failures[-1][1].policy.tries > 1)
 
 
-def _wait_path(path: str, failures: int) -> str:
-    return f"{path}.wait{failures}"
-
-
-def _usage(answer: ModelResponse) -> dict[str, int]:
-    usage = answer.usage
-    return {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-    }
-
-
-def _as_data(answer: ModelResponse) -> JsonValue:
-    """The message as JSON that every database takes."""
-    return plain_json(ModelMessagesTypeAdapter.dump_python([answer], mode="json")[0])
+def _is_final(failure: ModelFailure, waits: ProviderWaits, model: ModelName) -> bool:
+    """Whether the model is given up for this answer."""
+    return failure.kind is not FailureKind.NOT_ASKED and waits.tries[str(model)] + 1 >= failure.policy.tries

@@ -27,13 +27,14 @@ class ModelRun:
     """One attempt at one round of a task."""
 
     hands: Hands
-    model: ModelName
+    models: tuple[ModelName, ...]
+    """The agent's own first, then those to fall back to."""
     requests: ModelRequests
     costs: Costs
 
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
-        answers = ModelAnswers(self.hands, self.model, self.requests, self.costs)
+        answers = ModelAnswers(self.hands, self.models, self.requests, self.costs)
         calls = ToolCalls(self.hands)
         tools = calls.shown()
         inbox = Inbox(self.hands)
@@ -53,9 +54,9 @@ class ModelRun:
             if text and turn + 1 < most and await inbox.has_more(turn):
                 continue
             if text:
-                return {"text": text, "model": str(self.model)}
+                return {"text": text, "model": str(answers.model)}
             empty += 1
             if empty > MAX_EMPTY_ANSWERS:
-                raise AgentFailure(f"{self.model} gave an empty answer {empty} times", may_retry=True)
+                raise AgentFailure(f"{answers.model} gave an empty answer {empty} times", may_retry=True)
             conversation.append(ModelRequest(parts=[UserPromptPart("Your answer was empty. Go on.")]))
         raise AgentFailure(f"the agent did not end within {most} turns")

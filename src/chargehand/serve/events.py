@@ -15,7 +15,7 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from chargehand.domain.access import Scope
-from chargehand.domain.history import Event
+from chargehand.domain.history import MODEL_DELTA, Event
 from chargehand.domain.task import FINAL
 from chargehand.errors import TooManyRequests
 from chargehand.serve import queries
@@ -24,6 +24,7 @@ from chargehand.serve.queries import Query, last_seen, task_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
 from chargehand.service.services import Services
+from chargehand.service.watch import Delta
 from chargehand.wire.answers import event_body, listed, to_json
 from chargehand.wire.rest import EventPage
 
@@ -54,7 +55,9 @@ class EventRoutes:
         """What happened to the task after a sequence number, as a page or as a stream.
 
         With `Accept: text/event-stream` the answer is a stream that ends after the event that ends the task;
-        `id` is the sequence number and `event` the kind. 204 says that there is nothing left to follow.
+        `id` is the sequence number and `event` the kind. In between come events `model.delta` without an id:
+        what a model is saying just now (`path`, and `text`, `thinking` or `restart`), kept nowhere. 204 says
+        that there is nothing left to follow.
         """
         who, task_id = principal_of(request), task_id_of(request)
         query = Query(request, (queries.AFTER, queries.EVENT_LIMIT))
@@ -73,7 +76,8 @@ class EventRoutes:
             return Response(status_code=204)
         if self.streams.count >= MAX_STREAMS:
             raise TooManyRequests(f"{MAX_STREAMS} streams are open already; read pages, or come back later")
-        return _Stream(self.services.watch.follow(who, task_id, after=after), self.stopping, self.streams)
+        events = self.services.watch.follow_live(who, task_id, after=after)
+        return _Stream(events, self.stopping, self.streams)
 
     def routes(self) -> Sequence[Route]:
         """One route, two forms."""
@@ -99,7 +103,7 @@ class _Stream(Response):
     media_type = STREAM_TYPE
 
     def __init__(
-        self, events: AsyncGenerator[Event | None, None], stopping: Stopping, streams: OpenStreams
+        self, events: AsyncGenerator[Event | Delta | None, None], stopping: Stopping, streams: OpenStreams
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
@@ -143,7 +147,9 @@ class _Stream(Response):
         sent_at = loop.time()
         async with aclosing(self._events) as events:
             async for event in events:
-                if event is not None:
+                if isinstance(event, Delta):
+                    await _send(send, delta_as_server_sent(event))
+                elif event is not None:
                     await _send(send, as_server_sent(event))
                 elif loop.time() - sent_at >= PING_SECONDS:
                     await _send(send, b": ping\n\n")
@@ -168,6 +174,14 @@ def as_server_sent(event: Event) -> bytes:
         event.sequence,
         event.kind.encode(),
         to_json(event_body(event)),
+    )
+
+
+def delta_as_server_sent(delta: Delta) -> bytes:
+    """What a model is saying, without an id: a client that comes back goes on after the last stored event."""
+    return b"event: %s\ndata: %s\n\n" % (
+        MODEL_DELTA.encode(),
+        to_json({"task_id": delta.task_id, **delta.data}),
     )
 
 

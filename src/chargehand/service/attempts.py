@@ -204,6 +204,14 @@ class Attempts:
             await history.append(tx, [(task.id, kind, data)])
             self._hints.changed(tx, task.id)
 
+    def is_watched(self, task: Task) -> bool:
+        """Whether somebody in this process would be told what is in no row."""
+        return self._hints.signals.is_watched(task.id)
+
+    def say(self, task: Task, told: JsonObject) -> None:
+        """Tell those who watch the task just now something that is kept nowhere."""
+        self._hints.signals.say(task.id, told)
+
 
 async def _must_go_on(tx: Tx, now: Task, seen: Task) -> bool:
     """Whether a message came that the attempt has not seen; looked at only when something came at all."""

@@ -9,6 +9,7 @@ import base64
 import binascii
 import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -18,12 +19,13 @@ from chargehand.domain.access import Principal, Scope
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import TERMINAL_EVENTS, Event, Step
 from chargehand.domain.task import FINAL, Status, Task
+from chargehand.domain.values import JsonObject
 from chargehand.errors import DeliverableNotFound, InvalidCursor, InvalidInput, TaskNotFound
 from chargehand.store import deliverables, history, tasks
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.group import GroupCommit
-from chargehand.store.signals import Signals
+from chargehand.store.signals import Heard, Signals
 
 POLL_SECONDS = 5.0
 MAX_PAGE = 200
@@ -37,6 +39,14 @@ class Page:
 
     tasks: list[Task]
     next_cursor: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Delta:
+    """A piece of what a model is saying: `data` has the step's `path` and `text`, `thinking` or `restart`."""
+
+    task_id: str
+    data: JsonObject
 
 
 class Watch:
@@ -122,10 +132,22 @@ class Watch:
         Yields None when POLL_SECONDS passed without one, so that the caller can show that it is alive. A task
         that was ended and reopened goes on after its earlier end.
         """
+        async with aclosing(self.follow_live(who, task_id, after=after, with_deltas=False)) as events:
+            async for event in events:
+                if not isinstance(event, Delta):
+                    yield event
+
+    async def follow_live(
+        self, who: Principal, task_id: str, *, after: int = 0, with_deltas: bool = True
+    ) -> AsyncGenerator[Event | Delta | None, None]:
+        """As `follow`, and between the events what a model is saying just now, which is kept nowhere."""
         await self.get(who, task_id)
-        with self._signals.listen(task_id) as heard:
+        with self._signals.listen(task_id, takes_said=with_deltas) as heard:
             while True:
                 heard.clear()
+                # Before the rows: what was said of an answer is old once its step has ended.
+                for told in heard.said():
+                    yield Delta(task_id, told)
                 batch = await self._events(task_id, after)
                 for event in batch:
                     after = event.sequence
@@ -135,8 +157,9 @@ class Watch:
                 if not batch:
                     if await self._has_ended(who, task_id, after):
                         return
-                    if not await _heard(heard, POLL_SECONDS):
-                        yield None
+                    async with aclosing(_until_rows_change(heard, task_id)) as meanwhile:
+                        async for one in meanwhile:
+                            yield one
 
     async def _has_ended(self, who: Principal, task_id: str, after: int) -> bool:
         task = await self.get(who, task_id)
@@ -179,6 +202,18 @@ class Watch:
         """How many tasks stand where, in all tenants; for the operator."""
         async with self._db.read() as tx:
             return await tasks.count_by_status(tx)
+
+
+async def _until_rows_change(heard: Heard, task_id: str) -> AsyncGenerator[Delta | None, None]:
+    """What is said until the rows are to be read again; None when POLL_SECONDS passed with nothing."""
+    while not heard.rows_changed:
+        if not await _heard(heard, POLL_SECONDS):
+            yield None
+            return
+        if not heard.rows_changed:
+            heard.clear()
+            for told in heard.said():
+                yield Delta(task_id, told)
 
 
 async def _heard(event: asyncio.Event, seconds: float) -> bool:

@@ -3,8 +3,11 @@
 import asyncio
 import json
 import math
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import timedelta
+from email.utils import format_datetime
 from typing import cast
 
 from pydantic import ValidationError
@@ -14,11 +17,15 @@ from starlette.types import Receive, Scope, Send
 from chargehand.clock import Clock
 from chargehand.errors import InvalidInput
 from chargehand.testkit.desk import Desk, NothingScripted, Reply
-from chargehand.testkit.dialect import Asked, Dialect, JsonObject, compact
+from chargehand.testkit.dialect import Asked, Dialect, JsonObject, compact, frame
 from chargehand.testkit.request_log import Exchange, RequestLog
 from chargehand.testkit.script import Fault
 
 JSON, EVENTS = "application/json", "text/event-stream; charset=utf-8"
+HTML, PAGE = "text/html; charset=utf-8", b"<html><title>Sign in</title></html>"
+OTHER: JsonObject = {"answer": {"is": ["of", "another", "schema"]}}
+NO_ANSWERS = frozenset({"garbage", "other_schema", "other_type", "redirect", "empty"})
+ENDLESS_PIECE = 1 << 16
 GARBAGE = 'data: {"this": is no answer\n\n<html>'
 
 
@@ -54,7 +61,7 @@ class Endpoint:
             ended = "refused"
             await _send_all(send, 400, JSON, compact(self._dialect.error(400, error.message)).encode())
         else:
-            ended, status = await _Delivery(self._dialect, self._stage.stopping, receive, send).deliver(
+            ended, status = await _Delivery(self._dialect, self._stage, receive, send).deliver(
                 reply, is_streamed=asked.is_streamed
             )
         self._stage.log.add(
@@ -88,9 +95,10 @@ class Endpoint:
 class _Delivery:
     """One answer on its way."""
 
-    def __init__(self, dialect: Dialect, stopping: asyncio.Event, receive: Receive, send: Send) -> None:
+    def __init__(self, dialect: Dialect, stage: Stage, receive: Receive, send: Send) -> None:
         self._dialect = dialect
-        self._stopping = stopping
+        self._stopping = stage.stopping
+        self._clock = stage.clock
         self._receive = receive
         self._send = send
 
@@ -102,6 +110,10 @@ class _Delivery:
         if fault is None:
             await self._send_chunks(self._chunks(reply, is_streamed=is_streamed), kind)
             return "answered", 200
+        if fault.kind in NO_ANSWERS:
+            return f"fault: {fault.kind}", await self._send_no_answer(
+                fault.kind, kind, is_streamed=is_streamed
+            )
         status: int | None = 200
         match fault.kind:
             case "status":
@@ -109,10 +121,14 @@ class _Delivery:
             case "hang_before":
                 status = None
                 await self._is_gone_within(None)
-            case "garbage":
-                await _send_all(self._send, 200, kind, GARBAGE.encode())
-            case "empty":
-                await _send_all(self._send, 200, kind, b"")
+            case "gzip_bomb_bytes":
+                bomb = await asyncio.to_thread(gzip_bomb, fault.gzip_bomb_bytes or 1)
+                await _send_all(self._send, 200, kind, bomb, [(b"content-encoding", b"gzip")])
+            case "endless":
+                await self._send_endless(self._chunks(reply, is_streamed=is_streamed), kind)
+            case "drip_seconds":
+                chunks = self._chunks(reply, is_streamed=is_streamed)
+                await self._send_dripping(b"".join(chunks), kind, fault.drip_seconds or 1)
             case "hang_midstream" | "cut_midstream":
                 # What is returned from unfinished is closed by the server, which the other side sees as cut.
                 await self._send_half(self._chunks(reply, is_streamed=is_streamed), kind)
@@ -121,6 +137,21 @@ class _Delivery:
             case _:
                 await self._send_chunks(self._chunks(reply, is_streamed=is_streamed), kind)
         return f"fault: {fault.kind}", status
+
+    async def _send_no_answer(self, fault: str, kind: str, *, is_streamed: bool) -> int:
+        """Something whole that is no answer of the protocol."""
+        match fault:
+            case "redirect":
+                await _send_all(self._send, 307, JSON, b"{}", [(b"location", b"/elsewhere")])
+                return 307
+            case "other_type":
+                await _send_all(self._send, 200, HTML, PAGE)
+            case "other_schema":
+                body = frame(OTHER) if is_streamed else compact(OTHER).encode()
+                await _send_all(self._send, 200, kind, body)
+            case _:
+                await _send_all(self._send, 200, kind, GARBAGE.encode() if fault == "garbage" else b"")
+        return 200
 
     def _chunks(self, reply: Reply, *, is_streamed: bool) -> Sequence[bytes]:
         if is_streamed:
@@ -131,8 +162,12 @@ class _Delivery:
         status = fault.status or 500
         body = compact(self._dialect.error(status, f"scripted: the answer is {status}")).encode()
         wait = fault.retry_after
-        # Whole seconds: that is all that the header may have.
-        headers = [] if wait is None else [(b"retry-after", str(math.ceil(wait)).encode())]
+        headers = []
+        if wait is not None:
+            # Whole seconds: that is all that the header may have.
+            at = self._clock.now() + timedelta(seconds=math.ceil(wait))
+            text = format_datetime(at, usegmt=True) if fault.retry_after_as_date else str(math.ceil(wait))
+            headers = [(b"retry-after", text.encode())]
         await _send_all(self._send, status, JSON, body, headers)
         return status
 
@@ -153,6 +188,23 @@ class _Delivery:
         for chunk in half:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
 
+    async def _send_endless(self, chunks: Sequence[bytes], kind: str) -> None:
+        """Half of the answer, and its last piece again and again until the other side has gone."""
+        await self._send_half(chunks, kind)
+        again = chunks[max(0, len(chunks) // 2 - 1)] if len(chunks) > 1 else b"x"
+        again *= ENDLESS_PIECE // len(again) + 1
+        while not await self._is_gone_within(0):
+            await self._send({"type": "http.response.body", "body": again, "more_body": True})
+
+    async def _send_dripping(self, body: bytes, kind: str, seconds: float) -> None:
+        await self._send({"type": "http.response.start", "status": 200, "headers": _headers(kind)})
+        for place in range(len(body)):
+            one = body[place : place + 1]
+            await self._send({"type": "http.response.body", "body": one, "more_body": True})
+            if await self._is_gone_within(seconds):
+                return
+        await self._send({"type": "http.response.body", "body": b""})
+
     async def _is_gone_within(self, seconds: float | None) -> bool:
         """Wait so long, or without a limit until the other side has gone or the server stops."""
         gone = asyncio.ensure_future(self._disconnected())
@@ -169,6 +221,16 @@ class _Delivery:
     async def _disconnected(self) -> None:
         while (await self._receive())["type"] != "http.disconnect":
             pass
+
+
+def gzip_bomb(unpacked_bytes: int) -> bytes:
+    """So many spaces, packed to about a thousandth."""
+    packer = zlib.compressobj(wbits=31)
+    piece = b" " * (1 << 20)
+    packed = [
+        packer.compress(piece[: min(len(piece), left)]) for left in range(unpacked_bytes, 0, -len(piece))
+    ]
+    return b"".join((*packed, packer.flush()))
 
 
 def _headers(kind: str) -> list[tuple[bytes, bytes]]:

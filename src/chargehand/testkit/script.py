@@ -15,6 +15,8 @@ from chargehand.errors import Finding, InvalidInput
 from chargehand.testkit.dialect import Asked
 
 MAX_HUGE_BYTES = 1 << 30
+_BESIDE = {"retry_after", "retry_after_as_date", "times"}
+"""What says more of a fault and is none."""
 
 
 class _Part(BaseModel):
@@ -60,22 +62,31 @@ class Fault(_Part):
     cut_midstream: bool = False
     bad_json_arguments: bool = False
     huge_body_bytes: Annotated[int, Field(ge=1, le=MAX_HUGE_BYTES)] | None = None
+    endless: bool = False
+    gzip_bomb_bytes: Annotated[int, Field(ge=1, le=MAX_HUGE_BYTES)] | None = None
+    drip_seconds: Annotated[float, Field(gt=0, le=60, strict=False)] | None = None
     garbage: bool = False
+    other_schema: bool = False
+    other_type: bool = False
+    redirect: bool = False
     empty: bool = False
     retry_after: Annotated[float, Field(ge=0, strict=False)] | None = None
+    retry_after_as_date: bool = False
     times: Annotated[int, Field(ge=1)] | None = None
 
     @model_validator(mode="after")
     def _is_one_thing(self) -> "Fault":
         if len(self._kinds()) != 1:
-            kinds = [name for name in type(self).model_fields if name not in {"retry_after", "times"}]
+            kinds = [name for name in type(self).model_fields if name not in _BESIDE]
             raise ValueError(f"a fault is exactly one of {', '.join(kinds)}")
         if self.retry_after is not None and self.status is None:
             raise ValueError("retry_after belongs to a status")
+        if self.retry_after_as_date and self.retry_after is None:
+            raise ValueError("retry_after_as_date says how retry_after is written")
         return self
 
     def _kinds(self) -> list[str]:
-        set_to = self.model_dump(exclude={"retry_after", "times"})
+        set_to = self.model_dump(exclude=_BESIDE)
         return [name for name, value in set_to.items() if value not in {None, False}]
 
     @property

@@ -286,6 +286,19 @@ class EventBody(_Answer):
     data: dict[str, Any]
 
 
+class DeltaBody(_Answer):
+    """A piece of what a model is saying in the step at `path`; only streams of events have it, without an id.
+
+    One of `text`, `thinking` and `restart` is there; `restart` says that what came before of this step is void.
+    """
+
+    task_id: str
+    path: str
+    text: str = ""
+    thinking: str = ""
+    restart: bool = False
+
+
 class EventPage(_Answer):
     """Events after a sequence number."""
 

@@ -1,0 +1,38 @@
+"""A model's message as the journal holds it, and back."""
+
+from typing import cast
+
+from pydantic import ValidationError
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
+
+from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.models.failure import FailureKind, ModelFailure
+from chargehand.runtimes.model_prompts import plain_json
+
+
+def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[str, int]]:
+    """What is recorded of an answer, and its four numbers of tokens.
+
+    ModelFailure when it could not be read again, which would stop every replay.
+    """
+    message: JsonValue = ModelMessagesTypeAdapter.dump_python([answer], mode="json", warnings=False)[0]
+    message = plain_json(message)
+    usage = message_of(message, model).usage
+    tokens = {
+        "input_tokens": usage.input_tokens,
+        "output_tokens": usage.output_tokens,
+        "cache_read_tokens": usage.cache_read_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+    }
+    return {"model": model, "usage": {**tokens}, "message": message}, tokens
+
+
+def message_of(message: JsonValue, model: str) -> ModelResponse:
+    """The message that was recorded; ModelFailure when it is none."""
+    try:
+        [answer] = ModelMessagesTypeAdapter.validate_python([message])
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]["msg"]
+        told = f"{model} gave no usable answer: {first}"
+        raise ModelFailure(told, FailureKind.FAULTY, may_be_paid=True) from None
+    return cast("ModelResponse", answer)
