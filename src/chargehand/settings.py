@@ -59,6 +59,8 @@ class Settings(BaseSettings):
     """What names in definitions mean: `{"sonnet": "anthropic:claude-sonnet-4-5"}`."""
     model_urls: dict[str, str] = Field(default_factory=dict[str, str])
     """Other servers that speak a provider's protocol, by provider."""
+    model_context_tokens: int | None = Field(default=None, ge=1000)
+    """How many tokens a conversation with a model may have; unset: what is known of the model, else 128,000."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
     max_body_bytes: int = Field(default=1024 * 1024, ge=1024)

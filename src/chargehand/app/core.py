@@ -207,7 +207,7 @@ def _runtimes(settings: Settings, registered: Registered) -> Runtimes:
         playbook=PlaybookRuntime(playbooks),
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
-        model=ModelRuntime(choice, settings.model_timeout_seconds),
+        model=ModelRuntime(choice, settings.model_timeout_seconds, settings.model_context_tokens),
     )
 
 

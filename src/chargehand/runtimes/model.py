@@ -25,6 +25,8 @@ class ModelRuntime:
 
     choice: ModelChoice
     timeout_seconds: float
+    context_tokens: int | None = None
+    """The window of every model; None: what is known of each."""
     _requests: "ModelRequests | None" = field(default=None)
 
     def require(self, definition: AgentDefinition) -> ModelName:
@@ -47,7 +49,7 @@ class ModelRuntime:
             requests = import_module("chargehand.models.requests")
             self._requests = requests.ModelRequests(self.choice, self.timeout_seconds)
         loop = import_module("chargehand.runtimes.model_loop")
-        return await loop.ModelRun(hands, name, self._requests).to_the_end()
+        return await loop.ModelRun(hands, name, self._requests, self.context_tokens).to_the_end()
 
     async def close(self) -> None:
         """Close the connections to the providers."""

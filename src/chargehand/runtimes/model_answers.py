@@ -25,6 +25,10 @@ MAX_PROVIDER_FAILURES = 8
 LONGEST_WAIT_SECONDS = 3_600.0
 
 
+class ContextTooLong(AgentFailure):
+    """The provider says that the conversation is longer than the model takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class ModelAnswers:
     """The model's side of the conversation in one attempt."""
@@ -38,6 +42,17 @@ class ModelAnswers:
     ) -> ModelResponse:
         """The model's answer in this turn: recorded, or asked for now and recorded."""
         path = f"{self.hands.task.round}/{turn}"
+        return await self.ask(path, "model", {"turn": turn}, conversation, tools)
+
+    async def ask(
+        self,
+        path: str,
+        name: str,
+        arguments: JsonObject,
+        conversation: Sequence[ModelMessage],
+        tools: Sequence[ToolDefinition],
+    ) -> ModelResponse:
+        """What the model answered at this place of the journal. ContextTooLong when it takes no more."""
         failures = await self._failures_waited_for(path)
 
         async def work() -> JsonValue:
@@ -45,7 +60,7 @@ class ModelAnswers:
             return {"model": str(self.model), "usage": _usage(answer), "message": _as_data(answer)}
 
         try:
-            data = await self.hands.steps.run(path, StepKind.MODEL, "model", {"turn": turn}, work)
+            data = await self.hands.steps.run(path, StepKind.MODEL, name, arguments, work)
         except ModelFailure as failure:
             raise await self._put_off(path, failures, failure) from failure
         message = data.get("message") if isinstance(data, dict) else None
@@ -66,6 +81,8 @@ class ModelAnswers:
 
     async def _put_off(self, path: str, failures: int, failure: ModelFailure) -> BaseException:
         """What to raise after a failed request: the end, or a wait that the journal keeps."""
+        if failure.is_too_long:
+            return ContextTooLong(failure.message)
         if not failure.may_retry:
             return AgentFailure(failure.message)
         if failures + 1 >= MAX_PROVIDER_FAILURES:

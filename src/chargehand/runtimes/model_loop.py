@@ -11,9 +11,11 @@ from pydantic_ai.messages import ModelMessage, ModelRequest, SystemPromptPart, U
 from chargehand.domain.values import JsonValue
 from chargehand.models.choice import ModelName
 from chargehand.models.requests import ModelRequests
+from chargehand.models.windows import window_tokens
 from chargehand.runtimes.base import AgentFailure, Hands
 from chargehand.runtimes.model_answers import ModelAnswers
 from chargehand.runtimes.model_calls import ToolCalls
+from chargehand.runtimes.model_context import ModelContext
 from chargehand.runtimes.model_prompts import brief, system_prompt
 
 MAX_TURNS = 200
@@ -27,12 +29,13 @@ class ModelRun:
     hands: Hands
     model: ModelName
     requests: ModelRequests
+    context_tokens: int | None = None
 
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
         answers = ModelAnswers(self.hands, self.model, self.requests)
         calls = ToolCalls(self.hands)
-        tools = calls.shown()
+        context = ModelContext(answers, calls.shown(), window_tokens(self.model, self.context_tokens))
         conversation: list[ModelMessage] = [
             ModelRequest(
                 parts=[SystemPromptPart(system_prompt(self.hands)), UserPromptPart(brief(self.hands))]
@@ -41,7 +44,7 @@ class ModelRun:
         empty = 0
         most = self.hands.definition.wishes.max_turns or MAX_TURNS
         for turn in range(most):
-            answer = await answers.answer(turn, conversation, tools)
+            answer = await context.answer(turn, conversation)
             conversation.append(answer)
             called = list(answer.tool_calls)
             if called:

@@ -15,6 +15,7 @@ from chargehand.errors import Finding, InvalidInput
 from chargehand.testkit.dialect import Asked
 
 MAX_HUGE_BYTES = 1 << 30
+_WITH_A_FAULT = {"message", "retry_after", "times"}
 
 
 class _Part(BaseModel):
@@ -55,6 +56,7 @@ class Fault(_Part):
     """What goes wrong instead of, or in the middle of, the answer: exactly one thing."""
 
     status: Annotated[int, Field(ge=400, le=599)] | None = None
+    message: str | None = None
     hang_before: bool = False
     hang_midstream: bool = False
     cut_midstream: bool = False
@@ -68,14 +70,16 @@ class Fault(_Part):
     @model_validator(mode="after")
     def _is_one_thing(self) -> "Fault":
         if len(self._kinds()) != 1:
-            kinds = [name for name in type(self).model_fields if name not in {"retry_after", "times"}]
+            kinds = [name for name in type(self).model_fields if name not in _WITH_A_FAULT]
             raise ValueError(f"a fault is exactly one of {', '.join(kinds)}")
         if self.retry_after is not None and self.status is None:
             raise ValueError("retry_after belongs to a status")
+        if self.message is not None and self.status is None:
+            raise ValueError("message belongs to a status")
         return self
 
     def _kinds(self) -> list[str]:
-        set_to = self.model_dump(exclude={"retry_after", "times"})
+        set_to = self.model_dump(exclude=_WITH_A_FAULT)
         return [name for name, value in set_to.items() if value not in {None, False}]
 
     @property
