@@ -11,7 +11,7 @@ from chargehand.settings import Settings
 from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
-COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "model"}
+COMPUTED_DEFAULTS = {"data_dir", "sandbox", "agents_dir", "model", "model_context_tokens"}
 
 
 def all_errors(root: type[ChargehandError]) -> list[type[ChargehandError]]:
