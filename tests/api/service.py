@@ -65,6 +65,9 @@ class Directory:
     def check_definition(self, definition: AgentDefinition) -> None:
         del definition
 
+    def check_output_schema(self, definition: AgentDefinition, schema: JsonObject) -> None:
+        pass
+
     def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
         if definition.runtime is RuntimeKind.MODEL:
             raise RuntimeMissing(f"agent {definition.id!r} needs a model")

@@ -10,7 +10,7 @@ from chargehand.app.loop import stop_signals
 from chargehand.cli.connection import Connection, connect
 from chargehand.cli.endings import Advice, conclude
 from chargehand.cli.exits import ExitCode, Stopped, say
-from chargehand.cli.inputs import labels_of, task_data_of
+from chargehand.cli.inputs import labels_of, schema_of, task_data_of
 from chargehand.cli.output import write, write_json
 from chargehand.cli.unpacking import check_target, deliver
 from chargehand.cli.watching import watch
@@ -32,6 +32,7 @@ class Order:
     labels: Mapping[str, str] = field(default_factory=dict[str, str])
     idempotency_key: str | None = None
     timeout_seconds: float | None = None
+    output_schema: JsonObject | None = None
 
 
 def order_of(
@@ -43,6 +44,7 @@ def order_of(
     labels: list[str],
     idempotency_key: str | None,
     timeout_seconds: float | None,
+    output_schema: str | None,
 ) -> Order:
     """The order that the options of `run` amount to; InvalidInput when they do not."""
     return Order(
@@ -51,6 +53,7 @@ def order_of(
         labels=labels_of(labels),
         idempotency_key=idempotency_key,
         timeout_seconds=timeout_seconds,
+        output_schema=schema_of(output_schema),
     )
 
 
@@ -88,6 +91,7 @@ async def submit(connection: Connection, order: Order) -> TaskBody:
         labels=order.labels,
         idempotency_key=order.idempotency_key,
         timeout_seconds=order.timeout_seconds,
+        output_schema=order.output_schema,
     )
     return await connection.client.submit(call)
 

@@ -37,6 +37,8 @@ class Block:
     retry_seconds: float = 5.0
     timeout_seconds: float | None = None
     budget: Budget = field(default_factory=Budget)
+    output_schema: JsonObject | None = None
+    """The JSON schema of the agent's result."""
 
 
 def read_block(value: object, findings: list[Finding]) -> Block:
@@ -49,7 +51,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
         "runtime", "playbook", "function", "command", "delegates", "deliverables", "repair_rounds",
-        "attempts", "retry_seconds", "timeout_seconds", "budget",
+        "attempts", "retry_seconds", "timeout_seconds", "budget", "output_schema",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
     return Block(
@@ -63,6 +65,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         retry_seconds=reader.number("retry_seconds", 5.0, at_least=0, at_most=86_400),
         timeout_seconds=reader.number("timeout_seconds", None, at_least=1, at_most=30 * 86_400),
         budget=reader.budget(),
+        output_schema=reader.schema(),
     )
 
 
@@ -139,6 +142,13 @@ class _Reader:
         except InvalidInput as error:
             self.note("budget", error.message)
             return Budget()
+
+    def schema(self) -> JsonObject | None:
+        value = self.fields.get("output_schema")
+        if value is None or isinstance(value, dict):
+            return cast("JsonObject | None", value)
+        self.note("output_schema", "is not a JSON schema", "output_schema: {type: object, properties: {…}}")
+        return None
 
     def promises(self) -> tuple[Promise, ...]:
         value = self.fields.get("deliverables", [])
@@ -233,4 +243,5 @@ def block_as_data(block: Block) -> JsonObject:
         "retry_seconds": block.retry_seconds,
         "timeout_seconds": block.timeout_seconds,
         "budget": block.budget.as_data(),
+        "output_schema": block.output_schema,
     }

@@ -82,6 +82,7 @@ class Reason(StrEnum):
     WORKER_LOST = "worker_lost"
     AGENT_ERROR = "agent_error"
     INVALID_INPUT = "invalid_input"
+    OUTPUT_INVALID = "output_invalid"
     JOURNAL_MISMATCH = "journal_mismatch"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     CANCELED_BY_CALLER = "canceled_by_caller"
@@ -172,6 +173,8 @@ class TaskOrder:
     priority: int = 0
     run_after: datetime | None = None
     timeout_seconds: float | None = None
+    output_schema: JsonObject | None = None
+    """The JSON schema of the result that the caller wants; before the definition's."""
     idempotency_key: str | None = None
 
 

@@ -127,7 +127,7 @@ class Runner:
             return _failed(Reason.AGENT_ERROR, "the agent ran into a time-out of its own", may_retry=True)
         except AgentFailure as failure:
             return _failed(
-                Reason.AGENT_ERROR, failure.message, details=failure.details, may_retry=failure.may_retry
+                failure.reason, failure.message, details=failure.details, may_retry=failure.may_retry
             )
         except ChargehandError as error:
             return self._fault(task, error)

@@ -35,8 +35,16 @@ class Suspension(BaseException):
 class AgentFailure(Exception):
     """The agent says that it cannot do the task. `may_retry`: another attempt could."""
 
-    def __init__(self, message: str, *, may_retry: bool = False, details: JsonObject | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        may_retry: bool = False,
+        details: JsonObject | None = None,
+        reason: Reason = Reason.AGENT_ERROR,
+    ) -> None:
         super().__init__(message)
+        self.reason = reason
         self.message = message
         self.may_retry = may_retry
         self.details = details or {}

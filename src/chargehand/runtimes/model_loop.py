@@ -16,7 +16,8 @@ from chargehand.runtimes.base import AgentFailure, Hands
 from chargehand.runtimes.model_answers import ModelAnswers
 from chargehand.runtimes.model_calls import ToolCalls
 from chargehand.runtimes.model_context import ModelContext
-from chargehand.runtimes.model_prompts import brief, system_prompt
+from chargehand.runtimes.model_output import USE_THE_TOOL, SubmittedOutput
+from chargehand.runtimes.model_prompts import SUBMIT_RESULT, brief, system_prompt
 
 MAX_TURNS = 200
 MAX_EMPTY_ANSWERS = 2
@@ -34,8 +35,9 @@ class ModelRun:
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
         answers = ModelAnswers(self.hands, self.model, self.requests)
-        calls = ToolCalls(self.hands)
-        context = ModelContext(answers, calls.shown(), window_tokens(self.model, self.context_tokens))
+        calls, output = ToolCalls(self.hands), SubmittedOutput.of(self.hands)
+        tools = [*calls.shown(), *([output.tool()] if output else [])]
+        context = ModelContext(answers, tools, window_tokens(self.model, self.context_tokens))
         conversation: list[ModelMessage] = [
             ModelRequest(
                 parts=[SystemPromptPart(system_prompt(self.hands)), UserPromptPart(brief(self.hands))]
@@ -48,10 +50,21 @@ class ModelRun:
             conversation.append(answer)
             called = list(answer.tool_calls)
             if called:
-                results = await calls.results(turn, called)
+                handed_in = [one for one in called if output and one.tool_name == SUBMIT_RESULT]
+                results = await calls.results(turn, [one for one in called if one not in handed_in])
+                if output is not None:
+                    for one in handed_in:
+                        value, errors = output.judge(one)
+                        if not errors:
+                            return value
+                        results.append(output.told(one, errors))
                 conversation.append(ModelRequest(parts=list(results)))
                 continue
             text = (answer.text or "").strip()
+            if text and output:
+                output.count_repair([USE_THE_TOOL])
+                conversation.append(ModelRequest(parts=[UserPromptPart(USE_THE_TOOL)]))
+                continue
             if text:
                 return {"text": text, "model": str(self.model)}
             empty += 1

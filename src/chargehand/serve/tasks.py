@@ -81,6 +81,7 @@ class TaskRoutes:
             priority=sent.priority,
             run_after=sent.run_after,
             timeout_seconds=sent.timeout_seconds,
+            output_schema=sent.output_schema,
             idempotency_key=request.headers.get("idempotency-key"),
         )
         accepted = await self.services.tasks.submit(who, order)

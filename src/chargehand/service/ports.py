@@ -31,6 +31,10 @@ class RuntimeDirectory(Protocol):
         """InvalidInput, with findings, when the agent cannot work with this; RuntimeMissing as above."""
         ...
 
+    def check_output_schema(self, definition: AgentDefinition, schema: JsonObject) -> None:
+        """InvalidInput when it is no schema, or when the agent cannot answer by one."""
+        ...
+
 
 class NoEngine:
     """Nobody carries out tasks in this process: they wait in their rows."""

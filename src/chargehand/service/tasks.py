@@ -70,6 +70,8 @@ class Tasks:
             self._check_space()
             definition = await self._agents.current(who, order.agent_id)
             self._agents.runtimes.check_input(definition, order.task_data)
+            if order.output_schema is not None:
+                self._agents.runtimes.check_output_schema(definition, order.output_schema)
         except ChargehandError:
             earlier = await self._accepted_before(who, order.idempotency_key, payload_hash)
             if earlier is None:
@@ -110,6 +112,7 @@ class Tasks:
             deadline_at=start + timedelta(seconds=min(seconds, budget.wall_seconds)),
             created_by=who.id,
             now=now,
+            output_schema=order.output_schema,
         )
 
     async def _store_group(self, group: Sequence[_Submission]) -> Sequence[Accepted | Exception]:
@@ -254,6 +257,7 @@ def new_task(
     now: datetime,
     parent: Task | None = None,
     parent_step: str | None = None,
+    output_schema: JsonObject | None = None,
 ) -> Task:
     """A task as it is before anything happened to it."""
     return Task(
@@ -281,7 +285,7 @@ def new_task(
         follows_id=None,
         workspace_id=parent.workspace_id if parent else None,
         traceparent=parent.traceparent if parent else None,
-        output_schema=None,
+        output_schema=output_schema,
         labels=labels,
         budget=definition.block.budget.as_data(),
         steps_spent=0,
@@ -346,6 +350,7 @@ def _payload_hash(order: TaskOrder) -> str:
             "priority": order.priority,
             "run_after": order.run_after.isoformat() if order.run_after else None,
             "timeout_seconds": order.timeout_seconds,
+            "output_schema": order.output_schema,
         }
     )
 

@@ -61,6 +61,7 @@ def task_body(task: Task) -> Body:
         "depth": task.depth,
         "context_id": task.context_id,
         "budget": task.budget,
+        "output_schema": task.output_schema,
         "steps_spent": task.steps_spent,
         "children_spent": task.children_spent,
         "last_event": task.last_event,

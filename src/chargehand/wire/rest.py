@@ -121,6 +121,8 @@ class TaskSubmission(_Sent):
     """Not before this time."""
     timeout_seconds: float | None = Field(default=None, gt=0, le=366 * 86_400)
     """How long the task, and all that it delegates, may take."""
+    output_schema: JsonObjectBody | None = None
+    """The JSON schema that the result must fit; for agents that a model runs."""
 
 
 class AgentSource(_Sent):
@@ -190,6 +192,8 @@ class TaskBody(_Answer):
     depth: int
     context_id: str
     budget: dict[str, Any]
+    output_schema: dict[str, Any] | None
+    """The JSON schema that the task's result must fit, as it was submitted."""
     steps_spent: int
     """By the whole tree, when this task is its root."""
     children_spent: int
