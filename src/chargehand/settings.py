@@ -71,6 +71,12 @@ class Settings(BaseSettings):
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)
     """How many files one workspace may hold."""
+    metrics: Literal["off", "key", "open"] = "key"
+    """Who may read GET /metrics: nobody, a key with the scope metrics:read, or everyone who reaches the port."""
+    traces: Literal["auto", "on", "off"] = "auto"
+    """Traces to a collector; auto: when OTEL_EXPORTER_OTLP_ENDPOINT names one."""
+    trace_content: bool = False
+    """Whether traces hold what models answer and what tools are given and return."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: lines for people on a terminal, JSON elsewhere."""

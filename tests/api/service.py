@@ -32,6 +32,7 @@ from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
 from chargehand.service.journal import Delegation, Journal
+from chargehand.service.measures import Measures
 from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
@@ -41,6 +42,7 @@ from chargehand.store import migrate
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.signals import Signals
+from chargehand.telemetry.metrics import Metrics
 from tests.api.contract import hold_to_contract
 
 ECHO = """\
@@ -234,6 +236,7 @@ async def open_service(
         tasks=Tasks(db, clock, agents, hints, space.check),
         watch=Watch(db, blobs, signals),
         access=access,
+        measures=Measures(db, clock, Metrics()),
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
     )
     worker = Worker(

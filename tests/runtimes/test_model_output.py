@@ -151,7 +151,10 @@ def test_a_schema_nested_too_deep_is_refused() -> None:
 
 
 def test_a_tree_may_refer_to_itself_below() -> None:
-    tree: dict[str, Any] = {"type": "object", "properties": {"children": {"type": "array", "items": {"$ref": "#"}}}}
+    tree: dict[str, Any] = {
+        "type": "object",
+        "properties": {"children": {"type": "array", "items": {"$ref": "#"}}},
+    }
 
     check_schema(tree)
     assert errors_of(tree, {"children": [{"children": []}]}) == []

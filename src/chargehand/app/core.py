@@ -40,6 +40,8 @@ from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
+from chargehand.telemetry.runs import Telemetry
+from chargehand.telemetry.traces import open_traces
 from chargehand.tools.catalogue import catalogue
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
@@ -81,6 +83,7 @@ class Core:
     runtimes: Runtimes
     engine: EmbeddedEngine | None
     sandbox: Sandbox | None
+    telemetry: Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,12 +102,14 @@ async def open_core(
     registered: Registered | None = None,
     with_engine: bool = True,
     sandbox: Sandbox | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[Core, None]:
     """Take the data folder, bring the database up to date, start the engine; all undone at the end.
 
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
     clock = clock or SystemClock()
+    telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
     folder.open()
@@ -112,7 +117,8 @@ async def open_core(
         migrate.upgrade(settings.database_path)
         db = Database(settings.database_path, clock)
         try:
-            core = await _build(settings, clock, folder, db, registered or Registered(), with_engine, sandbox)
+            registered = registered or Registered()
+            core = await _build(settings, clock, folder, db, registered, with_engine, sandbox, telemetry)
             if core.engine is not None:
                 await core.engine.start()
             try:
@@ -121,6 +127,7 @@ async def open_core(
                 if core.engine is not None:
                     await core.engine.stop(settings.shutdown_grace_seconds)
                 await core.runtimes.model.close()
+                await telemetry.traces.close()
         finally:
             await db.stop()
     finally:
@@ -146,6 +153,7 @@ async def _build(
     registered: Registered,
     with_engine: bool,
     sandbox: Sandbox | None,
+    telemetry: Telemetry,
 ) -> Core:
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
@@ -169,6 +177,7 @@ async def _build(
             quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
             workspaces=settings.workspaces_dir,
             clock=clock,
+            telemetry=telemetry,
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
@@ -189,7 +198,13 @@ async def _build(
         runtimes=runtimes,
         engine=door.engine,
         sandbox=sandbox,
+        telemetry=telemetry,
     )
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    traces = open_traces(settings.traces, os.environ, with_content=settings.trace_content)
+    return Telemetry(traces=traces)
 
 
 def _runtimes(settings: Settings, registered: Registered) -> Runtimes:

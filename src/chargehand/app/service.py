@@ -16,6 +16,7 @@ from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
 from chargehand.service.health import Health, Reading
+from chargehand.service.measures import Measures
 from chargehand.service.services import Services
 from chargehand.settings import Settings
 
@@ -97,7 +98,14 @@ def _services(core: Core, access: Access) -> Services:
         lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
         {"engine": engine_reading, "sandbox": sandbox_reading},
     )
-    return Services(agents=core.agents, tasks=core.tasks, watch=core.watch, access=access, health=health)
+    return Services(
+        agents=core.agents,
+        tasks=core.tasks,
+        watch=core.watch,
+        access=access,
+        health=health,
+        measures=Measures(core.db, core.clock, core.telemetry.metrics),
+    )
 
 
 def _crew() -> Mapping[str, str]:

@@ -16,6 +16,8 @@ class Scope(StrEnum):
     TASKS_CANCEL = "tasks:cancel"
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
+    METRICS_READ = "metrics:read"
+    """The numbers of the whole service, over all tenants; they name nobody."""
     ADMIN = "admin"
     """Everything, in the key's own tenant."""
 

@@ -175,6 +175,8 @@ class TaskOrder:
     timeout_seconds: float | None = None
     output_schema: JsonObject | None = None
     """The JSON schema of the result that the caller wants; before the definition's."""
+    traceparent: str | None = None
+    """The W3C trace context of the request; one that is none is passed over."""
     idempotency_key: str | None = None
 
 

@@ -49,6 +49,7 @@ from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.journal import Journal
 from chargehand.service.upkeep import timed_out
+from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.base import Tool, ToolContext
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
@@ -83,16 +84,20 @@ class Runner:
     quota: Quota
     workspaces: Path
     clock: Clock
+    telemetry: Telemetry = field(default_factory=Telemetry)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def carry(self, task: Task) -> None:
         """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
-        try:
-            outcome = await self._outcome(task)
-            ended = await self._finish(task, outcome)
-        except LeaseLost:
-            log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
-            return
+        with self.telemetry.attempt(task) as attempt:
+            try:
+                outcome = await self._outcome(task)
+                ended = await self._finish(task, outcome)
+            except LeaseLost:
+                attempt.ended(None)
+                log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
+                return
+            attempt.ended(outcome)
         log.info(
             "attempt ended", task_id=task.id, agent_id=task.agent_id, status=ended.status, reason=ended.reason
         )
@@ -194,6 +199,7 @@ class Runner:
                 attempts=self.attempts,
                 deliveries=self.deliveries,
                 clock=self.clock,
+                telemetry=self.telemetry,
                 catalogue={name: tool for name, tool in self.catalogue.items() if name in definition.tools},
                 tools=ToolContext(
                     workspace=workspace,

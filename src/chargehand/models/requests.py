@@ -32,6 +32,7 @@ from pydantic_ai.tools import ToolDefinition
 
 from chargehand.models.choice import ModelChoice, ModelName
 from chargehand.models.failure import ModelFailure
+from chargehand.telemetry.traces import current_traceparent
 
 MAX_TOLD_CHARACTERS = 500
 CONNECT_SECONDS = 15.0
@@ -44,7 +45,7 @@ class ModelRequests:
         self._choice = choice
         self._timeout_seconds = timeout_seconds
         timeout = httpx2.Timeout(timeout_seconds, connect=min(CONNECT_SECONDS, timeout_seconds))
-        self._client = httpx2.AsyncClient(timeout=timeout)
+        self._client = httpx2.AsyncClient(timeout=timeout, event_hooks={"request": [_tell_trace]})
         self._models: dict[ModelName, Model] = {}
 
     async def close(self) -> None:
@@ -106,6 +107,12 @@ class ModelRequests:
                 return ModelFailure(told, may_retry=True, retry_after_seconds=error.retry_after)
             case _:
                 return ModelFailure(told, may_retry=True)
+
+
+async def _tell_trace(request: httpx2.Request) -> None:
+    """The trace that the work belongs to goes out with each request."""
+    if traceparent := current_traceparent():
+        request.headers["traceparent"] = traceparent
 
 
 def _told(error: Exception) -> str:

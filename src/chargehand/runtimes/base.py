@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Protocol, TypeVar
 
@@ -15,6 +15,7 @@ from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_te
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
+from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.base import Tool, ToolContext
 
 Result = TypeVar("Result")
@@ -63,6 +64,7 @@ class Hands:
     catalogue: Mapping[str, Tool]
     """The tools that the definition lists, by name."""
     tools: ToolContext
+    telemetry: Telemetry = field(default_factory=Telemetry)
     failures: Sequence[Evidence] = ()
     """In a repair round: what the checks of the round before found wrong."""
 

@@ -19,6 +19,7 @@ from chargehand.models.failure import ModelFailure
 from chargehand.models.requests import ModelRequests
 from chargehand.runtimes.base import AgentFailure, Hands, Suspension
 from chargehand.runtimes.model_prompts import plain_json
+from chargehand.telemetry.runs import Answered
 
 MAX_PROVIDER_FAILURES = 8
 """Failures of one request after which the attempt is given up; the waits between them add up to minutes."""
@@ -56,7 +57,14 @@ class ModelAnswers:
         failures = await self._failures_waited_for(path)
 
         async def work() -> JsonValue:
-            answer = await self.requests.ask(self.model, conversation, tools)
+            provider, model = self.model.provider.name, self.model.model
+            with self.hands.telemetry.model_request(provider, model) as request:
+                try:
+                    answer = await self.requests.ask(self.model, conversation, tools)
+                except ModelFailure as failure:
+                    request.refused(may_retry=failure.may_retry)
+                    raise
+                request.answered(_answered(answer))
             return {"model": str(self.model), "usage": _usage(answer), "message": _as_data(answer)}
 
         try:
@@ -96,6 +104,7 @@ class ModelAnswers:
 
         wait = _wait_path(path, failures)
         await self.hands.steps.open_or_result(wait, StepKind.TIMER, PROVIDER_WAIT, arguments, open_step)
+        self.hands.telemetry.waits_for(self.model.provider.name)
         await self.hands.report(f"{failure.message}; asking again in {seconds:.0f} s")
         return Suspension(Reason.TIMER, until)
 
@@ -107,6 +116,19 @@ class ModelAnswers:
 
 def _wait_path(path: str, failures: int) -> str:
     return f"{path}.wait{failures}"
+
+
+def _answered(answer: ModelResponse) -> Answered:
+    usage = answer.usage
+    return Answered(
+        model=answer.model_name,
+        finish_reason=answer.finish_reason,
+        input_tokens=usage.input_tokens,
+        output_tokens=usage.output_tokens,
+        cache_read_tokens=usage.cache_read_tokens,
+        cache_write_tokens=usage.cache_write_tokens,
+        text=answer.text,
+    )
 
 
 def _usage(answer: ModelResponse) -> JsonObject:

@@ -19,7 +19,11 @@ async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) ->
     reports = tool is not None and tool.after_crash is AfterCrash.REPORT
 
     async def work() -> JsonValue:
-        return as_data(await call_tool(hands.catalogue, hands.tools, name, arguments))
+        with hands.telemetry.tool_call(name, arguments, known=hands.catalogue) as call:
+            result = await call_tool(hands.catalogue, hands.tools, name, arguments)
+            code = result.details.get("code")
+            call.ended(result.content, is_error=result.is_error, code=code if isinstance(code, str) else None)
+        return as_data(result)
 
     unknown = as_data(_outcome_unknown(name)) if reports else None
     data = await hands.steps.run(path, StepKind.TOOL, name, arguments, work, unknown=unknown)

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.health import Health
+from chargehand.service.measures import Measures
 from chargehand.service.tasks import Tasks
 from chargehand.service.watch import Watch
 
@@ -18,3 +19,4 @@ class Services:
     watch: Watch
     access: Access
     health: Health
+    measures: Measures

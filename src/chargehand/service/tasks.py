@@ -20,6 +20,7 @@ from chargehand.service.endings import Hints
 from chargehand.store import history, tasks
 from chargehand.store.database import Database
 from chargehand.store.group import GroupCommit
+from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
 MAX_PRIORITY = 100
 MAX_DELAY = timedelta(days=366)
@@ -113,6 +114,7 @@ class Tasks:
             created_by=who.id,
             now=now,
             output_schema=order.output_schema,
+            traceparent=valid_traceparent(order.traceparent),
         )
 
     async def _store_group(self, group: Sequence[_Submission]) -> Sequence[Accepted | Exception]:
@@ -258,6 +260,7 @@ def new_task(
     parent: Task | None = None,
     parent_step: str | None = None,
     output_schema: JsonObject | None = None,
+    traceparent: str | None = None,
 ) -> Task:
     """A task as it is before anything happened to it."""
     return Task(
@@ -284,7 +287,8 @@ def new_task(
         context_id=context_id,
         follows_id=None,
         workspace_id=parent.workspace_id if parent else None,
-        traceparent=parent.traceparent if parent else None,
+        # A child belongs to the work that orders it, which may be a span of its own below the parent's trace.
+        traceparent=current_traceparent() or parent.traceparent if parent else traceparent,
         output_schema=output_schema,
         labels=labels,
         budget=definition.block.budget.as_data(),
