@@ -136,8 +136,8 @@ async def a_core(folder: Path, requests: InProcess, *, slots: int = 1) -> AsyncG
         shutdown_grace_seconds=0,
     )
     async with open_core(settings) as core:
-        core.runtimes.model._requests = requests  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue]
-        runner: Any = core.engine._runner  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess]
+        core.runtimes.model._requests = requests  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue] - no other way in
+        runner: Any = core.engine._runner  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess] - as above
         read = catalogue()["Read"]
         tool = FunctionTool(
             name="Read",
