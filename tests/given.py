@@ -23,6 +23,7 @@ from chargehand.errors import SandboxUnavailable
 from chargehand.runtimes.playbook import Playbook, PlaybookContext
 from chargehand.settings import Settings
 from chargehand.store import migrate
+from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.sandbox.base import Ended, OnLine, Sandbox, SandboxCommand, SandboxLevel
 
 ME = LOCAL_OPERATOR
@@ -103,6 +104,7 @@ async def a_core(
     clock: Clock | None = None,
     with_engine: bool = True,
     sandbox: Sandbox | None = None,
+    telemetry: Telemetry | None = None,
     **settings: Any,
 ) -> AsyncGenerator[Core, None]:
     """An opened core; each playbook and function has an agent of its name, who may delegate to all of them."""
@@ -116,6 +118,7 @@ async def a_core(
         registered=Registered(playbooks=books, functions=functions or {}),
         with_engine=with_engine,
         sandbox=sandbox or NoCommands(),
+        telemetry=telemetry,
     )
     async with opened as core:
         everyone = [*books, *(functions or {})]

@@ -63,6 +63,8 @@ class Settings(BaseSettings):
     """What names in definitions mean: `{"sonnet": "anthropic:claude-sonnet-4-5"}`."""
     model_urls: dict[str, str] = Field(default_factory=dict[str, str])
     """Other servers that speak a provider's protocol, by provider."""
+    model_context_tokens: int | None = Field(default=None, ge=1000)
+    """How many tokens a conversation with a model may have; unset: what is known of the model, else 128,000."""
     model_timeout_seconds: float = Field(default=600.0, gt=0, le=3600)
     """How long one answer of a model may take."""
     model_connect_seconds: float = Field(default=15.0, gt=0, le=3600)
@@ -115,6 +117,12 @@ class Settings(BaseSettings):
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)
     """How many files one workspace may hold."""
+    metrics: Literal["off", "key", "open"] = "key"
+    """Who may read GET /metrics: nobody, a key with the scope metrics:read, or everyone who reaches the port."""
+    traces: Literal["auto", "on", "off"] = "auto"
+    """Traces to a collector; auto: when OTEL_EXPORTER_OTLP_ENDPOINT names one."""
+    trace_content: bool = False
+    """Whether traces hold what models answer and what tools are given and return."""
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: lines for people on a terminal, JSON elsewhere."""

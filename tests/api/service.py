@@ -34,6 +34,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
 from chargehand.service.journal import Delegation, Journal
 from chargehand.service.mcp_pins import McpPins
+from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
@@ -45,6 +46,7 @@ from chargehand.store import migrate
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.signals import Signals
+from chargehand.telemetry.metrics import Metrics
 from tests.api.contract import hold_to_contract
 
 ECHO = """\
@@ -68,6 +70,9 @@ class Directory:
 
     def check_definition(self, definition: AgentDefinition) -> None:
         del definition
+
+    def check_output_schema(self, definition: AgentDefinition, schema: JsonObject) -> None:
+        pass
 
     def check_input(self, definition: AgentDefinition, task_data: JsonObject) -> None:
         if definition.runtime is RuntimeKind.MODEL and definition.id != "modelled":
@@ -239,6 +244,7 @@ async def open_service(
         watch=Watch(db, blobs, signals),
         usage=UsageReports(db),
         access=access,
+        measures=Measures(db, clock, Metrics()),
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
         mcp=McpPins(db, trusts_first=False),
     )

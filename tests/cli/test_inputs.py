@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from chargehand.cli.inputs import labels_of, task_data_of, text_of
+from chargehand.cli.inputs import labels_of, schema_of, task_data_of, text_of
 from chargehand.errors import InvalidInput
 
 
@@ -23,6 +23,16 @@ def test_a_prompt_and_data_are_sent_as_they_are(tmp_path: Path) -> None:
     assert task_data_of(spec=None, prompt=None, data='{"n": 7}') == {"n": 7}
     assert task_data_of(spec=None, prompt=None, data=f"@{tmp_path / 'input.json'}") == {"a": [1, None]}
     assert task_data_of(spec=None, prompt=None, data=None) == {}
+
+
+def test_an_output_schema_is_read_from_its_file(tmp_path: Path) -> None:
+    (tmp_path / "schema.json").write_text('{"type": "object"}', encoding="utf-8")
+    (tmp_path / "list.json").write_text("[]", encoding="utf-8")
+
+    assert schema_of(str(tmp_path / "schema.json")) == {"type": "object"}
+    assert schema_of(None) is None
+    with pytest.raises(InvalidInput, match=r"list\.json is not a JSON object"):
+        schema_of(str(tmp_path / "list.json"))
 
 
 @pytest.mark.parametrize(

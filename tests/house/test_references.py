@@ -20,6 +20,7 @@ COMPUTED_DEFAULTS = {
     "agents_dir",
     "mcp_file",
     "model",
+    "model_context_tokens",
     "policy_file",
     "skills_dir",
     "tenant_usd_per_day",

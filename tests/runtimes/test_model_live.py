@@ -88,7 +88,9 @@ async def test_the_same_script_gives_the_same_events_in_every_protocol_streamed_
     wrong: dict[str, Any] = {"name": "Read", "arguments": {"file_path": "no-such-file"}}
     turns: list[Any] = [
         {"thinking": "First I write.", "text": "So.", "calls": [WRITE, wrong]},
-        {"calls": [READ, {"name": "TodoWrite", "arguments": {"todos": []}}]},
+        {"calls": [READ]},
+        # Beside the reading of a file, whose end might come first in one run and last in another.
+        {"calls": [{"name": "TodoWrite", "arguments": {"todos": []}}]},
         {"text": WELL},
     ]
     async with scripted_models([{"turns": turns}]) as models:

@@ -52,6 +52,8 @@ from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
+from chargehand.telemetry.runs import Telemetry
+from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
@@ -99,6 +101,7 @@ class Core:
     sandbox: Sandbox | None
     chooser: ModelChooser
     mcp_pins: McpPins
+    telemetry: Telemetry
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -117,6 +120,7 @@ async def open_core(
     registered: Registered | None = None,
     with_engine: bool = True,
     sandbox: Sandbox | None = None,
+    telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[Core, None]:
     """Take the data folder, bring the database up to date, start the engine; all undone at the end.
 
@@ -124,6 +128,7 @@ async def open_core(
     """
     clock = clock or SystemClock()
     policy_of(settings)  # Refused before anything is touched.
+    telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
     folder.open()
@@ -131,7 +136,8 @@ async def open_core(
         migrate.upgrade(settings.database_path)
         db = Database(settings.database_path, clock)
         try:
-            core = await _build(settings, clock, folder, db, registered or Registered(), with_engine, sandbox)
+            registered = registered or Registered()
+            core = await _build(settings, clock, folder, db, registered, with_engine, sandbox, telemetry)
             if core.engine is not None:
                 await core.engine.start()
             try:
@@ -141,6 +147,7 @@ async def open_core(
                     await core.engine.stop(settings.shutdown_grace_seconds)
                 await core.runtimes.model.close()
                 await core.chooser.close()
+                await telemetry.traces.close()
         finally:
             await db.stop()
     finally:
@@ -166,6 +173,7 @@ async def _build(
     registered: Registered,
     with_engine: bool,
     sandbox: Sandbox | None,
+    telemetry: Telemetry,
 ) -> Core:
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
@@ -196,6 +204,7 @@ async def _build(
             clock=clock,
             mcp=mcp,
             policy=policy_of(settings),
+            telemetry=telemetry,
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
@@ -222,7 +231,13 @@ async def _build(
         sandbox=sandbox,
         chooser=chooser,
         mcp_pins=mcp_pins,
+        telemetry=telemetry,
     )
+
+
+def _telemetry(settings: Settings) -> Telemetry:
+    traces = open_traces(settings.traces, os.environ, with_content=settings.trace_content)
+    return Telemetry(traces=traces)
 
 
 def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runtimes:
@@ -241,7 +256,9 @@ def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runti
         playbook=PlaybookRuntime(playbooks),
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
-        model=ModelRuntime(choice, _model_limits(settings), clock, _costs(settings)),
+        model=ModelRuntime(
+            choice, _model_limits(settings), clock, _costs(settings), settings.model_context_tokens
+        ),
     )
 
 

@@ -16,6 +16,7 @@ from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
 from chargehand.service.health import Health, Reading
+from chargehand.service.measures import Measures
 from chargehand.service.services import Services
 from chargehand.settings import Settings
 
@@ -107,6 +108,7 @@ def _services(core: Core, access: Access) -> Services:
         access=access,
         health=health,
         mcp=core.mcp_pins,
+        measures=Measures(core.db, core.clock, core.telemetry.metrics),
     )
 
 

@@ -36,6 +36,14 @@ Timeout = Annotated[
         "--timeout", metavar="SECONDS", help="How long the task, and all that it delegates, may take."
     ),
 ]
+OutputSchema = Annotated[
+    str | None,
+    typer.Option(
+        "--output-schema",
+        metavar="FILE",
+        help="A JSON schema that the result must fit; for agents that a model runs.",
+    ),
+]
 IdempotencyKey = Annotated[
     str | None,
     typer.Option(
@@ -55,6 +63,7 @@ async def run(
     force: Force = False,
     server: Server = None,
     timeout: Timeout = None,  # noqa: ASYNC109 - the task's time, not this coroutine's
+    output_schema: OutputSchema = None,
     idempotency_key: IdempotencyKey = None,
     label: Labels = None,
     budget: Budgets = None,
@@ -85,6 +94,7 @@ async def run(
             idempotency_key=idempotency_key,
             timeout_seconds=timeout,
             budget=budget or [],
+            output_schema=output_schema,
         )
         return await running.run(
             order, server=server, out=out, force=force, as_json=as_json, wait=not no_wait

@@ -127,7 +127,7 @@ async def _announced(folder: Path) -> str | None:
 async def _own_service(settings: Settings, *, engine: bool) -> AsyncGenerator[AsyncClient, None]:
     # Only here, because a command that talks to a running service need not load one.
     from chargehand.app.service import listen, open_app  # noqa: PLC0415 - as said above
-    from chargehand.telemetry import configure_logging  # noqa: PLC0415 - as said above
+    from chargehand.telemetry.logs import configure_logging  # noqa: PLC0415 - as said above
 
     # The terminal belongs to the progress; what goes wrong with a task is told there.
     level = settings.log_level if "log_level" in settings.model_fields_set else "error"

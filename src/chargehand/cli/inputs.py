@@ -27,7 +27,12 @@ def task_data_of(*, spec: str | None, prompt: str | None, data: str | None) -> J
         return {"specification": text_of(spec)}
     if prompt is not None:
         return {"prompt": prompt}
-    return {} if data is None else _object_of(data)
+    return {} if data is None else _object_of(data, "--data")
+
+
+def schema_of(file: str | None) -> JsonObject | None:
+    """The JSON schema in a file."""
+    return None if file is None else _object_of("-" if file == "-" else f"@{file}", "--output-schema")
 
 
 def budget_of(texts: Sequence[str]) -> JsonObject:
@@ -79,8 +84,7 @@ def _looked_in(path: str) -> str:
     return "" if Path(path).is_absolute() else f" in {Path.cwd()}"
 
 
-def _object_of(data: str) -> JsonObject:
-    name = "--data"
+def _object_of(data: str, name: str) -> JsonObject:
     if data == "-" or data.startswith("@"):
         name = "standard input" if data == "-" else data[1:]
         data = text_of("-" if data == "-" else data[1:])

@@ -10,7 +10,7 @@ from chargehand.app.loop import stop_signals
 from chargehand.cli.connection import Connection, connect
 from chargehand.cli.endings import Advice, conclude
 from chargehand.cli.exits import ExitCode, Stopped, say
-from chargehand.cli.inputs import budget_of, labels_of, task_data_of
+from chargehand.cli.inputs import budget_of, labels_of, schema_of, task_data_of
 from chargehand.cli.output import write, write_json
 from chargehand.cli.unpacking import check_target, deliver
 from chargehand.cli.watching import watch
@@ -33,6 +33,7 @@ class Order:
     idempotency_key: str | None = None
     timeout_seconds: float | None = None
     budget: JsonObject = field(default_factory=dict[str, JsonValue])
+    output_schema: JsonObject | None = None
 
 
 def order_of(
@@ -45,6 +46,7 @@ def order_of(
     idempotency_key: str | None,
     timeout_seconds: float | None,
     budget: list[str],
+    output_schema: str | None,
 ) -> Order:
     """The order that the options of `run` amount to; InvalidInput when they do not."""
     return Order(
@@ -54,6 +56,7 @@ def order_of(
         idempotency_key=idempotency_key,
         timeout_seconds=timeout_seconds,
         budget=budget_of(budget),
+        output_schema=schema_of(output_schema),
     )
 
 
@@ -92,6 +95,7 @@ async def submit(connection: Connection, order: Order) -> TaskBody:
         idempotency_key=order.idempotency_key,
         timeout_seconds=order.timeout_seconds,
         budget=order.budget,
+        output_schema=order.output_schema,
     )
     return await connection.client.submit(call)
 

@@ -10,7 +10,7 @@ from chargehand.cli.output import write
 from chargehand.errors import Conflict
 from chargehand.store import migrate
 from chargehand.store.folder import DataFolder
-from chargehand.telemetry import configure_logging
+from chargehand.telemetry.logs import configure_logging
 
 
 def serve(*, host: str | None, port: int | None) -> ExitCode:

@@ -45,6 +45,7 @@ def submission(
     run_after: str | None = None,
     timeout_seconds: float | None = None,
     budget: JsonObject | None = None,
+    output_schema: JsonObject | None = None,
     wait_seconds: float = 0,
 ) -> Call:
     """POST a task. Without a key one is made, so that a lost answer does not become a second task."""
@@ -56,8 +57,13 @@ def submission(
         "run_after": run_after,
         "timeout_seconds": timeout_seconds,
         "budget": budget,
+        "output_schema": output_schema,
     }
-    body |= {name: value for name, value in extras.items() if value}
+    body |= {
+        name: value
+        for name, value in extras.items()
+        if value or (name == "output_schema" and value is not None)
+    }
     headers = {"Idempotency-Key": idempotency_key or str(uuid.uuid4()), **_prefer(wait_seconds)}
     return sending("POST", path_of("agents", agent_id, "tasks"), body, headers=headers, repeatable=True)
 

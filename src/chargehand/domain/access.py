@@ -18,6 +18,8 @@ class Scope(StrEnum):
     """Approve or deny the calls that wait for a person."""
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
+    METRICS_READ = "metrics:read"
+    """The numbers of the whole service, over all tenants; they name nobody."""
     ADMIN = "admin"
     """Everything, in the key's own tenant."""
 

@@ -45,6 +45,8 @@ class Block:
     budget: Budget = field(default_factory=Budget)
     policy: tuple[PolicyRule, ...] = ()
     """What the definition itself wants asked or denied; it never makes the operator's policy milder."""
+    output_schema: JsonObject | None = None
+    """The JSON schema of the agent's result."""
 
 
 def read_block(value: object, findings: list[Finding]) -> Block:
@@ -57,7 +59,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
         "runtime", "playbook", "function", "command", "takes_briefs", "delegates", "fallback_models", "deliverables",
-        "repair_rounds", "attempts", "retry_seconds", "timeout_seconds", "budget", "policy",
+        "repair_rounds", "attempts", "retry_seconds", "timeout_seconds", "budget", "output_schema", "policy",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
     return Block(
@@ -74,6 +76,7 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         timeout_seconds=reader.number("timeout_seconds", None, at_least=1, at_most=30 * 86_400),
         budget=reader.budget(),
         policy=read_rules(reader.fields.get("policy"), "chargehand.policy", findings, by="its definition"),
+        output_schema=reader.schema(),
     )
 
 
@@ -158,6 +161,13 @@ class _Reader:
         except InvalidInput as error:
             self.note("budget", error.message)
             return Budget()
+
+    def schema(self) -> JsonObject | None:
+        value = self.fields.get("output_schema")
+        if value is None or isinstance(value, dict):
+            return cast("JsonObject | None", value)
+        self.note("output_schema", "is not a JSON schema", "output_schema: {type: object, properties: {…}}")
+        return None
 
     def promises(self) -> tuple[Promise, ...]:
         value = self.fields.get("deliverables", [])
@@ -255,4 +265,5 @@ def block_as_data(block: Block) -> JsonObject:
         "timeout_seconds": block.timeout_seconds,
         "budget": block.budget.as_data(),
         "policy": [rule_as_data(rule) for rule in block.policy],
+        "output_schema": block.output_schema,
     }

@@ -84,6 +84,7 @@ class Reason(StrEnum):
     WORKER_LOST = "worker_lost"
     AGENT_ERROR = "agent_error"
     INVALID_INPUT = "invalid_input"
+    OUTPUT_INVALID = "output_invalid"
     JOURNAL_MISMATCH = "journal_mismatch"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
     CANCELED_BY_CALLER = "canceled_by_caller"
@@ -176,6 +177,10 @@ class TaskOrder:
     timeout_seconds: float | None = None
     budget: JsonObject = field(default_factory=dict[str, JsonValue])
     """Limits that are lower than the agent's, or that it does not have."""
+    output_schema: JsonObject | None = None
+    """The JSON schema of the result that the caller wants; before the definition's."""
+    traceparent: str | None = None
+    """The W3C trace context of the request; one that is none is passed over."""
     idempotency_key: str | None = None
     follows_id: str | None = None
     """The finished task whose conversation it goes on from, and in whose workspace."""

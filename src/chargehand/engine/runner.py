@@ -51,6 +51,7 @@ from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.journal import Journal
 from chargehand.service.upkeep import timed_out
+from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.background import Background
 from chargehand.tools.base import Tool, ToolContext
 from chargehand.tools.catalogue import tools_of
@@ -90,16 +91,20 @@ class Runner:
     clock: Clock
     mcp: McpTools | None = None
     policy: Policy = field(default_factory=Policy)
+    telemetry: Telemetry = field(default_factory=Telemetry)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def carry(self, task: Task) -> None:
         """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
-        try:
-            outcome = await self._outcome(task)
-            ended = await self._finish(task, outcome)
-        except LeaseLost:
-            log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
-            return
+        with self.telemetry.attempt(task) as attempt:
+            try:
+                outcome = await self._outcome(task)
+                ended = await self._finish(task, outcome)
+            except LeaseLost:
+                attempt.ended(None)
+                log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
+                return
+            attempt.ended(outcome)
         log.info(
             "attempt ended", task_id=task.id, agent_id=task.agent_id, status=ended.status, reason=ended.reason
         )
@@ -134,7 +139,7 @@ class Runner:
             return _failed(Reason.AGENT_ERROR, "the agent ran into a time-out of its own", may_retry=True)
         except AgentFailure as failure:
             return _failed(
-                Reason.AGENT_ERROR, failure.message, details=failure.details, may_retry=failure.may_retry
+                failure.reason, failure.message, details=failure.details, may_retry=failure.may_retry
             )
         except ChargehandError as error:
             return self._fault(task, error)
@@ -221,6 +226,7 @@ class Runner:
                     deliveries=self.deliveries,
                     clock=self.clock,
                     policy=self.policy,
+                    telemetry=self.telemetry,
                     catalogue={**tools_of(self.catalogue, definition), **mcp_tools},
                     tools=ToolContext(
                         workspace=workspace,

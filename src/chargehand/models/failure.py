@@ -3,6 +3,7 @@
 docs/reference/models.md shows the same table to people.
 """
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -48,6 +49,13 @@ POLICIES = {
     FailureKind.NOT_ASKED: Policy(tries=MAX_TRIES),
 }
 
+_TOO_LONG = re.compile(
+    r"ContextWindowExceeded|context[ _](length|window)|(prompt|input) is too long|reduce the length"
+    r"|(input token count|input tokens) exceed",
+    re.IGNORECASE,
+)
+"""How the providers and their compatible servers word it; most have no code for it."""
+
 
 class ModelFailure(Exception):
     """No answer. `retry_after_seconds`: no sooner does another try make sense.
@@ -73,3 +81,8 @@ class ModelFailure(Exception):
     def policy(self) -> Policy:
         """What follows from it."""
         return POLICIES[self.kind]
+
+    @property
+    def is_too_long(self) -> bool:
+        """Whether the provider refused the request because the model takes no conversation as long as this."""
+        return self.kind is FailureKind.REFUSED and _TOO_LONG.search(self.message) is not None

@@ -14,6 +14,7 @@ import httpx2
 
 from chargehand.models.failure import FailureKind
 from chargehand.models.limits import ModelLimits
+from chargehand.telemetry.traces import current_traceparent
 
 _is_streamed: ContextVar[bool] = ContextVar("_is_streamed", default=False)
 """Whether the request being made asks for a stream; the providers' clients have no place to hand it through."""
@@ -56,6 +57,8 @@ def http_client(limits: ModelLimits) -> httpx2.AsyncClient:
 
     async def before(request: httpx2.Request) -> None:
         request.headers["accept-encoding"] = "identity"
+        if traceparent := current_traceparent():
+            request.headers["traceparent"] = traceparent
         read = limits.first_byte_seconds if _is_streamed.get() else limits.total_seconds
         # The providers' clients bring times of their own.
         request.extensions["timeout"] = {

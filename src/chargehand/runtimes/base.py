@@ -16,6 +16,7 @@ from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_te
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
+from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.base import Tool, ToolContext
 
 Result = TypeVar("Result")
@@ -36,8 +37,16 @@ class Suspension(BaseException):
 class AgentFailure(Exception):
     """The agent says that it cannot do the task. `may_retry`: another attempt could."""
 
-    def __init__(self, message: str, *, may_retry: bool = False, details: JsonObject | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        may_retry: bool = False,
+        details: JsonObject | None = None,
+        reason: Reason = Reason.AGENT_ERROR,
+    ) -> None:
         super().__init__(message)
+        self.reason = reason
         self.message = message
         self.may_retry = may_retry
         self.details = details or {}
@@ -58,6 +67,7 @@ class Hands:
     tools: ToolContext
     policy: Policy = field(default_factory=Policy)
     """The operator's rules on what is asked and denied."""
+    telemetry: Telemetry = field(default_factory=Telemetry)
     failures: Sequence[Evidence] = ()
     """In a repair round: what the checks of the round before found wrong."""
 

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
 from chargehand.domain.values import JsonObject
-from chargehand.errors import RuntimeMissing
+from chargehand.errors import InvalidDefinition, InvalidInput, RuntimeMissing
+from chargehand.models.output_schema import check_schema
 from chargehand.runtimes.base import Runtime
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.function import FunctionRuntime
@@ -40,6 +41,11 @@ class Runtimes:
 
     def check_definition(self, definition: AgentDefinition) -> None:
         """A playbook or function that is not registered is refused; a model may be configured later."""
+        if definition.block.output_schema is not None:
+            try:
+                self.check_output_schema(definition, definition.block.output_schema)
+            except InvalidInput as error:
+                raise InvalidDefinition(f"agent {definition.id!r}: {error.message}") from error
         if definition.runtime is not RuntimeKind.MODEL:
             self.of(definition, {})
 
@@ -47,6 +53,15 @@ class Runtimes:
         """What the agent's playbook says of the input; other runtimes take any object."""
         if self.of(definition, task_data) is self.playbook:
             self.playbook.playbook(definition.block.entry).check_input(task_data)
+
+    def check_output_schema(self, definition: AgentDefinition, schema: JsonObject) -> None:
+        """A model is held to a schema; what other runtimes return is their code's."""
+        if definition.runtime is not RuntimeKind.MODEL and not definition.block.takes_briefs:
+            raise InvalidInput(
+                f"agent {definition.id!r} is of runtime {definition.runtime.value}; only the answer of an agent"
+                " of runtime model can be asked for by output_schema"
+            )
+        check_schema(schema)
 
     def _model_for_a_brief(self, definition: AgentDefinition) -> Runtime:
         try:

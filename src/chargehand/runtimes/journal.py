@@ -181,10 +181,11 @@ class DurableSteps:
         step = self.recorded.get(path)
         if step is None:
             return None
-        asked = f"{kind.value} {name} {_short(arguments)}"
-        held = f"{step.kind.value} {step.name} {_short(step.arguments)}"
-        same = step.kind is kind and step.name == name and canonical(step.arguments) == canonical(arguments)
-        if not same:
+        same = step.kind is kind and step.name == name
+        # Equal objects have one spelling; only what differs as objects (1 and 1.0) is spelled out.
+        if not (same and (step.arguments == arguments or canonical(step.arguments) == canonical(arguments))):
+            asked = f"{kind.value} {name} {_short(arguments)}"
+            held = f"{step.kind.value} {step.name} {_short(step.arguments)}"
             mismatch = JournalMismatch(
                 f"step {path} of task {self.task.id}: the journal holds {held}, the replay asks for {asked};"
                 " a playbook takes the same way each time (its context gives it time, chance and input)"

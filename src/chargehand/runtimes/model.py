@@ -30,6 +30,8 @@ class ModelRuntime:
     limits: ModelLimits
     clock: Clock
     costs: Costs = field(default_factory=Costs)
+    context_tokens: int | None = None
+    """The window of every model; None: what is known of each."""
     _requests: "ModelRequests | None" = field(default=None)
 
     def require(self, definition: AgentDefinition) -> ModelName:
@@ -57,7 +59,8 @@ class ModelRuntime:
             requests = import_module("chargehand.models.requests")
             self._requests = requests.ModelRequests(self.choice, self.limits, self.clock)
         loop = import_module("chargehand.runtimes.model_loop")
-        return await loop.ModelRun(hands, names, self._requests, self.costs).to_the_end()
+        run = loop.ModelRun(hands, names, self._requests, self.costs, self.context_tokens)
+        return await run.to_the_end()
 
     async def close(self) -> None:
         """Close the connections to the providers."""

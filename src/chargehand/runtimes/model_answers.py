@@ -4,6 +4,7 @@ A provider that cannot answer now is a timer in the journal: the task waits in r
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from pydantic_ai.messages import ModelMessage, ModelResponse
@@ -12,6 +13,7 @@ from pydantic_ai.tools import ToolDefinition
 from chargehand.domain.charge import Estimate, Grant
 from chargehand.domain.history import CUT_BY_BUDGET
 from chargehand.domain.task import Reason
+from chargehand.domain.values import JsonObject
 from chargehand.errors import BudgetExhausted, BudgetReserved
 from chargehand.models.choice import ModelName
 from chargehand.models.costs import Costs
@@ -23,8 +25,24 @@ from chargehand.runtimes.journal import Paid
 from chargehand.runtimes.model_deltas import Deltas
 from chargehand.runtimes.model_messages import as_step_result, message_of
 from chargehand.runtimes.model_waits import MAX_WAITS, ProviderWaits
+from chargehand.telemetry.runs import Answered
 
 BUDGET_WAIT_SECONDS = 0.5
+
+
+class ContextTooLong(AgentFailure):
+    """The provider says that the conversation is longer than the model takes."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Place:
+    """A request, and where the journal has its answer."""
+
+    path: str
+    name: str
+    arguments: JsonObject
+    conversation: Sequence[ModelMessage]
+    tools: Sequence[ToolDefinition]
 
 
 class ModelAnswers:
@@ -47,12 +65,26 @@ class ModelAnswers:
     ) -> ModelResponse:
         """The model's answer in this turn: recorded, or asked for now and recorded."""
         path = f"{self.hands.task.round}/{turn}"
+        return await self.ask(path, "model", {"turn": turn}, conversation, tools)
+
+    async def ask(
+        self,
+        path: str,
+        name: str,
+        arguments: JsonObject,
+        conversation: Sequence[ModelMessage],
+        tools: Sequence[ToolDefinition],
+    ) -> ModelResponse:
+        """What a model answered at this place of the journal. ContextTooLong when it takes no more."""
+        place = _Place(path, name, arguments, conversation, tools)
         waits = await ProviderWaits(self.hands, path).over()
         failures: list[tuple[ModelName, ModelFailure]] = []
         for model in self._in_order(waits.given_up):
             try:
-                return await self._asked(model, path, turn, conversation, tools)
+                return await self._asked(model, place)
             except ModelFailure as failure:
+                if failure.is_too_long:
+                    raise ContextTooLong(failure.message) from failure
                 failures.append((model, failure))
                 if not _is_final(failure, waits, model) and failure.kind is not FailureKind.NOT_ASKED:
                     break
@@ -67,25 +99,20 @@ class ModelAnswers:
         left = [one for one in (*self._models[start:], *self._models[:start]) if str(one) not in given_up]
         return left or self._models[:1]
 
-    async def _asked(
-        self,
-        model: ModelName,
-        path: str,
-        turn: int,
-        conversation: Sequence[ModelMessage],
-        tools: Sequence[ToolDefinition],
-    ) -> ModelResponse:
+    async def _asked(self, model: ModelName, place: "_Place") -> ModelResponse:
         def estimate() -> Estimate:
-            return self._costs.estimate(model, most_input_tokens(conversation, tools))
+            return self._costs.estimate(model, most_input_tokens(place.conversation, place.tools))
 
         async def work(grant: Grant) -> Paid:
-            answer = await self._watched(model, path, conversation, tools, grant.max_output_tokens)
-            result, used = as_step_result(answer, str(model))
+            answer, result, tokens = await self._measured(model, place, grant.max_output_tokens)
             result[CUT_BY_BUDGET] = grant.is_cut and answer.finish_reason == "length"
-            return Paid(result, self._costs.settlement(model, used))
+            used = self._costs.settlement(model, tokens)
+            if used.usd_nanos is not None:
+                self.hands.telemetry.cost(model.provider.name, model.model, used.usd_nanos)
+            return Paid(result, used)
 
         try:
-            data = await self.hands.steps.run_paid(path, "model", {"turn": turn}, estimate, work)
+            data = await self.hands.steps.run_paid(place.path, place.name, place.arguments, estimate, work)
         except BudgetReserved:
             raise Suspension(Reason.BUDGET, self._soon()) from None
         held = data if isinstance(data, dict) else {}
@@ -102,21 +129,32 @@ class ModelAnswers:
         clock = self.hands.clock
         return clock.now() + timedelta(seconds=BUDGET_WAIT_SECONDS * (1 + clock.random()))
 
-    async def _watched(
-        self,
-        model: ModelName,
-        path: str,
-        conversation: Sequence[ModelMessage],
-        tools: Sequence[ToolDefinition],
-        most: int,
-    ) -> ModelResponse:
+    async def _measured(
+        self, model: ModelName, place: "_Place", most: int
+    ) -> tuple[ModelResponse, JsonObject, dict[str, int]]:
+        """The model's answer, as it is recorded, and its tokens; counted and traced."""
+        telemetry = self.hands.telemetry
+        with telemetry.model_request(model.provider.name, model.model) as request:
+            try:
+                answer = await self._watched(model, place, most)
+                result, used = as_step_result(answer, str(model))
+            except ModelFailure as failure:
+                request.refused(may_retry=failure.policy.tries > 1)
+                raise
+            told = Answered(
+                model=answer.model_name, finish_reason=answer.finish_reason, text=answer.text, **used
+            )
+            request.answered(told)
+        return answer, result, used
+
+    async def _watched(self, model: ModelName, place: "_Place", most: int) -> ModelResponse:
         """The model's answer; told piece by piece when somebody watches the task."""
         if not self.hands.attempts.is_watched(self.hands.task):
-            return await self._requests.ask(model, conversation, tools, max_output_tokens=most)
-        deltas = Deltas(self.hands, path)
+            return await self._requests.ask(model, place.conversation, place.tools, max_output_tokens=most)
+        deltas = Deltas(self.hands, place.path)
         try:
             answer = await self._requests.ask(
-                model, conversation, tools, max_output_tokens=most, on_text=deltas.take
+                model, place.conversation, place.tools, max_output_tokens=most, on_text=deltas.take
             )
         except BaseException:
             deltas.broken_off()

@@ -12,11 +12,15 @@ from chargehand.domain.values import JsonValue
 from chargehand.models.choice import ModelName
 from chargehand.models.costs import Costs
 from chargehand.models.requests import ModelRequests
+from chargehand.models.windows import window_tokens
 from chargehand.runtimes.base import AgentFailure, Hands
 from chargehand.runtimes.model_answers import ModelAnswers
 from chargehand.runtimes.model_calls import ToolCalls
+from chargehand.runtimes.model_context import ModelContext
 from chargehand.runtimes.model_history import opening
 from chargehand.runtimes.model_inbox import Inbox
+from chargehand.runtimes.model_output import USE_THE_TOOL, SubmittedOutput
+from chargehand.runtimes.model_prompts import SUBMIT_RESULT
 
 MAX_TURNS = 200
 MAX_EMPTY_ANSWERS = 2
@@ -31,27 +35,40 @@ class ModelRun:
     """The agent's own first, then those to fall back to."""
     requests: ModelRequests
     costs: Costs
+    context_tokens: int | None = None
 
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
         answers = ModelAnswers(self.hands, self.models, self.requests, self.costs)
-        calls = ToolCalls(self.hands)
-        tools = calls.shown()
+        calls, output = ToolCalls(self.hands), SubmittedOutput.of(self.hands)
+        tools = [*calls.shown(), *([output.tool()] if output else [])]
+        context = ModelContext(answers, tools, window_tokens(self.models[0], self.context_tokens))
         inbox = Inbox(self.hands)
         conversation = await opening(self.hands)
         empty = 0
         most = self.hands.definition.wishes.max_turns or MAX_TURNS
         for turn in range(most):
             await inbox.read_into(turn, conversation)
-            answer = await answers.answer(turn, conversation, tools)
+            answer = await context.answer(turn, conversation)
             conversation.append(answer)
             called = list(answer.tool_calls)
             if called:
-                results = await calls.results(turn, called)
+                handed_in = [one for one in called if output and one.tool_name == SUBMIT_RESULT]
+                results = await calls.results(turn, [one for one in called if one not in handed_in])
+                if output is not None:
+                    for one in handed_in:
+                        value, errors = output.judge(one)
+                        if not errors:
+                            return value
+                        results.append(output.told(one, errors))
                 conversation.append(ModelRequest(parts=list(results)))
                 continue
             text = (answer.text or "").strip()
             if text and turn + 1 < most and await inbox.has_more(turn):
+                continue
+            if text and output:
+                output.count_repair([USE_THE_TOOL])
+                conversation.append(ModelRequest(parts=[UserPromptPart(USE_THE_TOOL)]))
                 continue
             if text:
                 return {"text": text, "model": str(answers.model)}

@@ -6,6 +6,9 @@ from chargehand.domain.values import JsonObject, JsonValue, canonical, plain_tex
 from chargehand.runtimes.base import Hands
 from chargehand.tools.skills import SkillTool
 
+SUBMIT_RESULT = "submit_result"
+"""The tool that a result by schema is handed in by."""
+
 Json = TypeVar("Json", bound=JsonValue)
 
 _PLACE = (
@@ -35,12 +38,22 @@ def brief(hands: Hands) -> str:
     if promises:
         lines = [f"- {one.name}: {one.path} {one.description}".rstrip() for one in promises]
         parts.append("You must leave in the workspace:\n" + "\n".join(lines))
+    if output_schema(hands) is not None:
+        parts.append(
+            f"When all is done, hand the result in by calling {SUBMIT_RESULT}; a plain answer is not taken."
+        )
     if hands.failures:
         found = [canonical(one.as_data()) for one in hands.failures]
         parts.append(
             "You have worked on this before; these checks then failed, repair it:\n" + "\n".join(found)
         )
     return "\n\n".join(parts)
+
+
+def output_schema(hands: Hands) -> JsonObject | None:
+    """The schema that the result must fit: the task's, or its agent's."""
+    own = hands.task.output_schema
+    return own if own is not None else hands.definition.block.output_schema
 
 
 def plain_json(value: Json) -> Json:

@@ -68,6 +68,7 @@ class ProviderWaits:
         await self.hands.steps.open_or_result(
             self._path(), StepKind.TIMER, PROVIDER_WAIT, arguments, open_step
         )
+        self.hands.telemetry.waits_for(model.provider.name)
         await self.hands.report(f"{failure.message}; asking again in {seconds:.0f} s")
         return Suspension(Reason.TIMER, until)
 

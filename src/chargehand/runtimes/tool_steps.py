@@ -21,7 +21,11 @@ async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) ->
         if allowed.refusal is not None:
             refused = ToolResult(content=allowed.refusal, details={"code": allowed.code}, is_error=True)
             return as_data(refused)
-        return as_data(await call_tool(hands.catalogue, hands.tools, name, allowed.arguments))
+        with hands.telemetry.tool_call(name, allowed.arguments, known=hands.catalogue) as call:
+            result = await call_tool(hands.catalogue, hands.tools, name, allowed.arguments)
+            code = result.details.get("code")
+            call.ended(result.content, is_error=result.is_error, code=code if isinstance(code, str) else None)
+        return as_data(result)
 
     unknown = as_data(_outcome_unknown(name)) if reports and allowed.refusal is None else None
     data = await hands.steps.run(path, StepKind.TOOL, name, allowed.arguments, work, unknown=unknown)

@@ -3,6 +3,7 @@
 Rule: deny by default. A route that is added is closed until its path is put on the list below, on purpose.
 """
 
+from collections.abc import Collection
 from dataclasses import replace
 
 from starlette import types
@@ -22,9 +23,10 @@ _HOW = "send one header `Authorization: Bearer chg_live_…`"
 class Authentication:
     """Puts the key's holder into the scope, or refuses (pure ASGI)."""
 
-    def __init__(self, app: types.ASGIApp, access: Access) -> None:
+    def __init__(self, app: types.ASGIApp, access: Access, *, also_public: Collection[str] = ()) -> None:
         self._app = app
         self._access = access
+        self._public = PUBLIC_PATHS.union(also_public)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
         if scope["type"] != "http":
@@ -33,7 +35,7 @@ class Authentication:
         try:
             scope["principal"] = await self._access.verify(_bearer_token(scope))
         except Unauthorized:
-            if scope["path"] not in PUBLIC_PATHS:
+            if scope["path"] not in self._public:
                 raise
         await self._app(scope, receive, send)
 

@@ -17,6 +17,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chargehand.errors import ChargehandError
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
 from chargehand.settings import LOOPBACK_HOSTS
+from chargehand.telemetry.metrics import Counter
 
 logger = logging.getLogger(__name__)
 
@@ -36,8 +37,9 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 class Edge:
     """Wraps the whole application (pure ASGI)."""
 
-    def __init__(self, app: ASGIApp, trusted_hosts: Iterable[str]) -> None:
+    def __init__(self, app: ASGIApp, trusted_hosts: Iterable[str], requests: Counter) -> None:
         self._app = app
+        self._requests = requests
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +54,7 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
+                self._requests.add(*_counted(scope, message["status"]))
                 message["headers"] = dressed(message["headers"], request_id)
             await send(message)
 
@@ -72,6 +75,16 @@ class Edge:
         parts = _HOST.fullmatch(host.lower())
         if parts is None or parts["name"].strip("[]") not in self._hosts:
             raise HTTPException(400, "the Host header names no host of this service; add it to trusted_hosts")
+
+
+_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+
+
+def _counted(scope: Scope, status: int) -> tuple[str, str, str]:
+    """Method, route and status, without anything that a client can choose."""
+    method: str = scope["method"]
+    route: str = getattr(scope.get("route"), "path", "none")
+    return method if method in _METHODS else "other", route, str(status)
 
 
 def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:

@@ -25,6 +25,8 @@ from chargehand.serve.edge import Edge, http_problem
 from chargehand.serve.events import EventRoutes
 from chargehand.serve.health import HealthRoutes
 from chargehand.serve.mcp import McpRoutes
+from chargehand.serve.metrics import PATH as METRICS_PATH
+from chargehand.serve.metrics import MetricsRoutes
 from chargehand.serve.openapi import DESCRIPTION
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.stopping import Stopping
@@ -72,10 +74,13 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
     stopping = Stopping()
     app.state.stopping = stopping
     add_routes(app, _all_routes(services, stopping, app))
+    if settings.metrics != "off":
+        add_routes(app, MetricsRoutes(services.measures, is_open=settings.metrics == "open").routes())
     app.add_exception_handler(HTTPException, _refused_by_http)
     # The one added last is the outermost.
     app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes)
-    app.add_middleware(Authentication, access=services.access)
+    open_paths = {METRICS_PATH} if settings.metrics == "open" else set[str]()
+    app.add_middleware(Authentication, access=services.access, also_public=open_paths)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -86,7 +91,9 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
             expose_headers=_CORS_ANSWER_HEADERS,
             max_age=600,
         )
-    app.add_middleware(Edge, trusted_hosts=settings.trusted_hosts)
+    app.add_middleware(
+        Edge, trusted_hosts=settings.trusted_hosts, requests=services.measures.metrics.http_requests
+    )
     return app
 
 

@@ -64,6 +64,8 @@ class Route:
     answers: dict[int, Answer]
     problems: Sequence[int] = ()
     parameters: Sequence[Parameter] = ()
+    is_open: bool = False
+    """Public because the operator says so."""
     body: type[BaseModel] | None = None
     body_is_optional: bool = False
     body_text_type: str | None = None
@@ -71,7 +73,7 @@ class Route:
     @property
     def is_public(self) -> bool:
         """Whether it answers without a key."""
-        return self.path in PUBLIC_PATHS and self.method == "GET"
+        return (self.is_open or self.path in PUBLIC_PATHS) and self.method == "GET"
 
 
 class JsonResponse(Response):

@@ -86,6 +86,8 @@ class TaskRoutes:
             run_after=sent.run_after,
             timeout_seconds=sent.timeout_seconds,
             budget=sent.budget.as_data() if sent.budget else {},
+            output_schema=sent.output_schema,
+            traceparent=request.headers.get("traceparent"),
             idempotency_key=request.headers.get("idempotency-key"),
         )
         accepted = await self.services.tasks.submit(who, order)

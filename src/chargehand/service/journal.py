@@ -319,7 +319,8 @@ class Journal:
                 else:
                     begun.append(one.step)
             await history.begin_steps(tx, begun)
-            await history.append(tx, [(step.task_id, EventKind.STEP_STARTED, _told(step)) for step in begun])
+            started = [(step.task_id, EventKind.STEP_STARTED, _told(step)) for step in begun]
+            await history.append(tx, started, held=held)
             self._hints.changed(tx, *(step.task_id for step in begun))
         return answers
 
@@ -354,9 +355,9 @@ class Journal:
                     ended.append(one)
                     answers.append(None)
             await history.finish_steps(tx, [(one.step.task_id, one.step.path, one.result) for one in ended])
-            await tasks.clear_losses(tx, [one.task.id for one in ended])
+            await tasks.clear_losses(tx, [held[one.task.id] for one in ended])
             now = self._clock.now()
-            await history.append(tx, [event for one in ended for event in _events_of(one, now)])
+            await history.append(tx, [event for one in ended for event in _events_of(one, now)], held=held)
             self._hints.changed(tx, *(one.task.id for one in ended))
         return answers
 

@@ -32,6 +32,10 @@ class RuntimeDirectory(Protocol):
         """InvalidInput, with findings, when the agent cannot work with this; RuntimeMissing as above."""
         ...
 
+    def check_output_schema(self, definition: AgentDefinition, schema: JsonObject) -> None:
+        """InvalidInput when it is no schema, or when the agent cannot answer by one."""
+        ...
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Choice:

@@ -7,6 +7,7 @@ from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
+from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
@@ -26,3 +27,4 @@ class Services:
     access: Access
     health: Health
     mcp: McpPins
+    measures: Measures

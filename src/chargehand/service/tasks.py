@@ -24,6 +24,7 @@ from chargehand.service.selection import select
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database
 from chargehand.store.group import GroupCommit
+from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
 MAX_PRIORITY = 100
 MAX_DELAY = timedelta(days=366)
@@ -93,6 +94,8 @@ class Tasks:
             else:
                 definition = await self._agents.current(who, order.agent_id)
                 self._agents.runtimes.check_input(definition, order.task_data)
+            if order.output_schema is not None:
+                self._agents.runtimes.check_output_schema(definition, order.output_schema)
         except ChargehandError:
             earlier = await self._accepted_before(who, order.idempotency_key, payload_hash)
             if earlier is None:
@@ -144,6 +147,8 @@ class Tasks:
             budget=budget,
             created_by=who.id,
             now=now,
+            output_schema=order.output_schema,
+            traceparent=valid_traceparent(order.traceparent),
         )
         return replace(task, follows_id=order.follows_id, workspace_id=order.workspace_id)
 
@@ -307,6 +312,8 @@ def new_task(
     parent: Task | None = None,
     parent_step: str | None = None,
     own_workspace: bool = False,
+    output_schema: JsonObject | None = None,
+    traceparent: str | None = None,
 ) -> Task:
     """A task as it is before anything happened to it."""
     shared = parent.workspace_id if parent else None
@@ -334,8 +341,9 @@ def new_task(
         context_id=context_id,
         follows_id=None,
         workspace_id=id if own_workspace else shared,
-        traceparent=parent.traceparent if parent else None,
-        output_schema=None,
+        # A child belongs to the work that orders it, which may be a span of its own below the parent's trace.
+        traceparent=current_traceparent() or parent.traceparent if parent else traceparent,
+        output_schema=output_schema,
         labels=labels,
         budget=(budget or definition.block.budget).as_data(),
         steps_spent=0,
@@ -402,6 +410,7 @@ def _payload_hash(order: TaskOrder) -> str:
             "run_after": order.run_after.isoformat() if order.run_after else None,
             "timeout_seconds": order.timeout_seconds,
             **({"budget": order.budget} if order.budget else {}),
+            **({"output_schema": order.output_schema} if order.output_schema is not None else {}),
         }
     )
 

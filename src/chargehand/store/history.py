@@ -19,7 +19,7 @@ from chargehand.domain.history import (
     StepKind,
     StepStatus,
 )
-from chargehand.domain.task import Status
+from chargehand.domain.task import Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
 from chargehand.store.database import Tx
@@ -46,6 +46,11 @@ _STEPS = (
     .order_by(TaskStep.started_at, TaskStep.path)
 )
 _INSERT_EVENT = insert(TaskEvent)
+_INSERT_STEP = insert(TaskStep)
+_KNOWN_STEPS = select(TaskStep.task_id, TaskStep.path).where(
+    TaskStep.task_id.in_(bindparam("ids", expanding=True)),
+    TaskStep.path.in_(bindparam("paths", expanding=True)),
+)
 _FINISH_STEP = (
     update(TaskStep)
     .where(
@@ -68,13 +73,21 @@ async def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
         await tx.connection.execute(_INSERT_EVENT, [dict(one) for one in rows])
 
 
-async def append(tx: Tx, events: Sequence[tuple[str, EventKind, JsonObject]]) -> None:
-    """Number and store events of any tasks (task id, kind, data), in the order given."""
+async def append(
+    tx: Tx, events: Sequence[tuple[str, EventKind, JsonObject]], *, held: Mapping[str, Task] | None = None
+) -> None:
+    """Number and store events of any tasks (task id, kind, data), in the order given.
+
+    `held`: the tasks, when the transaction holds them and has appended nothing to them yet.
+    """
     if not events:
         return
     ids = list(dict.fromkeys(task_id for task_id, _, _ in events))
-    held = await tx.connection.execute(_LAST_EVENTS, {"ids": ids})
-    last: dict[str, int] = {row.id: row.last_event for row in held}
+    if held is None:
+        found = await tx.connection.execute(_LAST_EVENTS, {"ids": ids})
+        last: dict[str, int] = {row.id: row.last_event for row in found}
+    else:
+        last = {task_id: held[task_id].last_event for task_id in ids}
     rows: list[dict[str, Any]] = []
     for task_id, kind, data in events:
         last[task_id] += 1
@@ -126,15 +139,12 @@ async def begin_steps(tx: Tx, begun: Sequence[Step]) -> None:
     if not begun:
         return
     paths = [(one.task_id, one.path) for one in begun]
-    statement = select(TaskStep.task_id, TaskStep.path).where(
-        TaskStep.task_id.in_([task_id for task_id, _ in paths]),
-        TaskStep.path.in_([path for _, path in paths]),
-    )
-    known = {(task_id, path) for task_id, path in await tx.connection.execute(statement)}
+    sought = {"ids": [task_id for task_id, _ in paths], "paths": [path for _, path in paths]}
+    known = {(task_id, path) for task_id, path in await tx.connection.execute(_KNOWN_STEPS, sought)}
     fresh = [_values(one) for one in begun if (one.task_id, one.path) not in known]
     again = [one for one in begun if (one.task_id, one.path) in known]
     if fresh:
-        await tx.connection.execute(insert(TaskStep), fresh)
+        await tx.connection.execute(_INSERT_STEP, fresh)
     for one in again:
         await tx.connection.execute(
             update(TaskStep)

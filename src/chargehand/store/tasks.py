@@ -252,10 +252,14 @@ def _spend(limited: tuple[str, ...]) -> Update:
     )
 
 
-async def clear_losses(tx: Tx, task_ids: Sequence[str]) -> None:
+_CLEAR_LOSSES = update(AgentTask).where(AgentTask.id.in_(bindparam("ids", expanding=True))).values(losses=0)
+
+
+async def clear_losses(tx: Tx, held: Iterable[Task]) -> None:
     """A step was finished: the workers lost before it do not count against the task any more."""
-    statement = update(AgentTask).where(AgentTask.id.in_(task_ids), AgentTask.losses > 0).values(losses=0)
-    await tx.connection.execute(statement)
+    lossy = [task.id for task in held if task.losses]
+    if lossy:
+        await tx.connection.execute(_CLEAR_LOSSES, {"ids": lossy})
 
 
 async def count_children(tx: Tx, task_id: str, count: int, *, root_id: str) -> None:

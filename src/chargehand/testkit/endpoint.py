@@ -52,8 +52,10 @@ class Endpoint:
         asked: Asked | None = None
         reply: Reply | None = None
         status: int | None = 400
+        body = b""
         try:
-            asked = self._read(await request.body(), request)
+            body = await request.body()
+            asked = self._read(body, request)
             reply = self._stage.desk.reply_to(asked)
         except ClientDisconnect:
             ended, status = "gone", None
@@ -73,6 +75,8 @@ class Endpoint:
                 turn=asked.turn if asked else None,
                 is_streamed=asked.is_streamed if asked else False,
                 messages_hash=asked.messages_hash if asked else None,
+                body_bytes=len(body),
+                traceparent=request.headers.get("traceparent"),
                 ended=ended,
                 status=status,
             )
@@ -160,7 +164,9 @@ class _Delivery:
 
     async def _send_status(self, fault: Fault) -> int:
         status = fault.status or 500
-        body = compact(self._dialect.error(status, f"scripted: the answer is {status}")).encode()
+        body = compact(
+            self._dialect.error(status, fault.message or f"scripted: the answer is {status}")
+        ).encode()
         wait = fault.retry_after
         headers = []
         if wait is not None:

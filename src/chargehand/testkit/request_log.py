@@ -17,6 +17,9 @@ class Exchange:
     turn: int | None
     is_streamed: bool
     messages_hash: str | None
+    body_bytes: int
+    traceparent: str | None
+    """The header of that name: the trace that the asking side says the request belongs to."""
     ended: str
     status: int | None
 

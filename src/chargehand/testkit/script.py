@@ -15,7 +15,7 @@ from chargehand.errors import Finding, InvalidInput
 from chargehand.testkit.dialect import Asked
 
 MAX_HUGE_BYTES = 1 << 30
-_BESIDE = {"retry_after", "retry_after_as_date", "times"}
+_BESIDE = {"message", "retry_after", "retry_after_as_date", "times"}
 """What says more of a fault and is none."""
 
 
@@ -57,6 +57,7 @@ class Fault(_Part):
     """What goes wrong instead of, or in the middle of, the answer: exactly one thing."""
 
     status: Annotated[int, Field(ge=400, le=599)] | None = None
+    message: str | None = None
     hang_before: bool = False
     hang_midstream: bool = False
     cut_midstream: bool = False
@@ -81,6 +82,8 @@ class Fault(_Part):
             raise ValueError(f"a fault is exactly one of {', '.join(kinds)}")
         if self.retry_after is not None and self.status is None:
             raise ValueError("retry_after belongs to a status")
+        if self.message is not None and self.status is None:
+            raise ValueError("message belongs to a status")
         if self.retry_after_as_date and self.retry_after is None:
             raise ValueError("retry_after_as_date says how retry_after is written")
         return self

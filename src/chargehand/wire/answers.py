@@ -68,6 +68,7 @@ def task_body(task: Task, selection: JsonObject | None = None) -> Body:
         "context_id": task.context_id,
         "follows_id": task.follows_id,
         "budget": task.budget,
+        "output_schema": task.output_schema,
         "steps_spent": task.steps_spent,
         "children_spent": task.children_spent,
         "spent": {

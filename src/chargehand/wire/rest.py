@@ -113,6 +113,8 @@ class TaskSubmission(_Sent):
     """How long the task, and all that it delegates, may take."""
     budget: BudgetBody | None = None
     """What the task, and all that it delegates, may use: lower limits than its agent's."""
+    output_schema: JsonObjectBody | None = None
+    """The JSON schema that the result must fit; for agents that a model runs."""
 
 
 class RetrySubmission(_Sent):
@@ -235,6 +237,8 @@ class TaskBody(_Answer):
     follows_id: str | None
     """The task whose conversation this one goes on from."""
     budget: dict[str, Any]
+    output_schema: dict[str, Any] | None
+    """The JSON schema that the task's result must fit, as it was submitted."""
     steps_spent: int
     """By the whole tree, when this task is its root."""
     children_spent: int
