@@ -9,7 +9,7 @@ from chargehand.cli.inputs import text_of
 from chargehand.cli.lines import one_line
 from chargehand.cli.output import write, write_fields, write_json, write_rows
 from chargehand.domain.agent import parse_definition
-from chargehand.wire.rest import AgentBody
+from chargehand.wire.agents import AgentBody
 
 
 async def list_agents(server: str | None, *, as_json: bool) -> ExitCode:

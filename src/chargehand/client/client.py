@@ -31,6 +31,16 @@ from chargehand.domain.task import FINAL
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
 from chargehand.wire import rest
+from chargehand.wire.agents import (
+    AgentBody,
+    AgentList,
+    AgentPublished,
+    AgentSummary,
+    AgentVersionBody,
+    AgentVersionList,
+    McpToolBody,
+    McpToolList,
+)
 from chargehand.wire.spending import UsageBody
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -82,34 +92,34 @@ class AsyncClient:
 
     # Agents
 
-    async def agents(self) -> list[rest.AgentSummary]:
+    async def agents(self) -> list[AgentSummary]:
         """Every agent's current version."""
-        return (await self._get(rest.AgentList, "agents")).items
+        return (await self._get(AgentList, "agents")).items
 
-    async def agent(self, agent_id: str) -> rest.AgentBody:
+    async def agent(self, agent_id: str) -> AgentBody:
         """One agent, with its definition."""
-        return await self._get(rest.AgentBody, "agents", agent_id)
+        return await self._get(AgentBody, "agents", agent_id)
 
-    async def put_agent(self, agent_id: str, source: str) -> rest.AgentPublished:
+    async def put_agent(self, agent_id: str, source: str) -> AgentPublished:
         """Register a definition as the agent's current version."""
         call = sending("PUT", path_of("agents", agent_id), {"source": source}, repeatable=True)
-        return answer_of(rest.AgentPublished, await self.send(call))
+        return answer_of(AgentPublished, await self.send(call))
 
-    async def agent_versions(self, agent_id: str) -> list[rest.AgentVersionBody]:
+    async def agent_versions(self, agent_id: str) -> list[AgentVersionBody]:
         """An agent's versions, newest first."""
-        return (await self._get(rest.AgentVersionList, "agents", agent_id, "versions")).items
+        return (await self._get(AgentVersionList, "agents", agent_id, "versions")).items
 
     # Tools of MCP servers
 
-    async def mcp_tools(self) -> rest.McpToolList:
+    async def mcp_tools(self) -> McpToolList:
         """What the configured servers offer, and what was approved of it."""
-        return await self._get(rest.McpToolList, "mcp", "tools")
+        return await self._get(McpToolList, "mcp", "tools")
 
-    async def approve_mcp_tool(self, server: str, tool: str, seen_hash: str) -> rest.McpToolBody:
+    async def approve_mcp_tool(self, server: str, tool: str, seen_hash: str) -> McpToolBody:
         """Approve a tool as it was when this hash was read."""
         path = path_of("mcp", "tools", server, tool, "approve")
         call = sending("POST", path, {"seen_hash": seen_hash}, repeatable=True)
-        return answer_of(rest.McpToolBody, await self.send(call))
+        return answer_of(McpToolBody, await self.send(call))
 
     # Tasks
 

@@ -13,8 +13,9 @@ from chargehand.serve.body import MARKDOWN_TYPE, content_type, read_json, read_t
 from chargehand.serve.queries import agent_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
+from chargehand.wire.agents import AgentBody, AgentList, AgentPublished, AgentSource, AgentVersionList
 from chargehand.wire.answers import agent_body, agent_summary, listed, versions_body
-from chargehand.wire.rest import AgentBody, AgentList, AgentPublished, AgentSource, AgentVersionList, WhoAmI
+from chargehand.wire.rest import WhoAmI
 
 _OF_AGENT: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_agent", "list_agent_versions", "list_tasks_of_agent"), ("agent_id", "/items/0/id")

@@ -11,8 +11,8 @@ from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
+from chargehand.wire.agents import McpApproval, McpToolBody, McpToolList
 from chargehand.wire.answers import listed, mcp_tool_body
-from chargehand.wire.rest import McpApproval, McpToolBody, McpToolList
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,14 +6,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
+from chargehand.wire.agents import AgentSource, McpApproval
 from chargehand.wire.rest import (
     JSON_OBJECT_SCHEMA,
     JSON_VALUE_SCHEMA,
     REF_MARK,
-    AgentSource,
     AnswerSubmission,
     DecisionSubmission,
-    McpApproval,
     MessageSubmission,
     ProblemBody,
     RetrySubmission,
