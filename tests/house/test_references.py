@@ -114,4 +114,4 @@ def test_every_fault_of_the_model_server_is_explained() -> None:
 
     told = set(re.findall(r"^\| `(\w+): \S+` \|", page, re.MULTILINE))
 
-    assert told == set(Fault.model_fields) - {"retry_after", "retry_after_as_date", "times"}
+    assert told == set(Fault.model_fields) - {"message", "retry_after", "retry_after_as_date", "times"}

@@ -112,7 +112,7 @@ async def test_the_same_script_gives_the_same_events_in_every_protocol_streamed_
         first = found["anthropic, whole"]
         assert len(first) >= 16
         assert {name: events for name, events in found.items() if events != first} == {}
-        assert sorted(one.is_streamed for one in models.log) == [False] * 12 + [True] * 12
+        assert sorted(one.is_streamed for one in models.log) == [False] * 16 + [True] * 16
 
 
 def _comparable(event: Event, provider: str) -> Any:
