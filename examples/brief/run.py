@@ -141,7 +141,8 @@ def output_of(*command: str) -> str:
 
 def say(*words: object) -> None:
     """A line that is seen when it is told, through a pipe too."""
-    print(*words, flush=True)
+    sys.stdout.write(" ".join(str(word) for word in words) + "\n")
+    sys.stdout.flush()
 
 
 def show(command: tuple[str, ...]) -> None:
