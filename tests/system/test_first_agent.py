@@ -14,8 +14,6 @@ from tests.cli.service import Cli, cli_in, running_service
 GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "first-agent.md"
 MINUTES = {"name": "Write", "arguments": {"file_path": "minutes.md", "content": "We go on.\n"}}
 COMMIT = "git init -q . && git add . && git -c user.name=s -c user.email=s@example.com commit -qm Minutes"
-    "git init -q . && git -c user.name=s -c user.email=s@x add . && git -c user.name=s commit -qm Minutes"
-)
 TURNS = [
     {"calls": [MINUTES], "usage": {"input": 900, "output": 40}},
     {"calls": [{"name": "Bash", "arguments": {"command": COMMIT}}], "usage": {"input": 1000, "output": 30}},
