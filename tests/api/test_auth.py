@@ -17,6 +17,8 @@ NOWHERE = {
     "name": "report",
     "path": "a.txt",
     "version": "0" * 64,
+    "server": "tracker",
+    "tool": "search",
     "agent_id": "echo",
     "approval_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
 }
@@ -25,6 +27,7 @@ BODIES: dict[str, dict[str, object]] = {
     "/tasks/{task_id}/answers": {"question": "0/0", "answer": "yes"},
     "/tasks/{task_id}/messages": {"text": "hello"},
     "/approvals/{approval_id}": {"decision": "approve"},
+    "/mcp/tools/{server}/{tool}/approve": {"seen_hash": "0" * 64},
     "/agents/{agent_id}": {"source": "---\nname: x\n---\n"},
 }
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from chargehand.store.migrate import HEAD
 from tests.cli.service import Cli, Running
 
 
@@ -44,7 +45,7 @@ def test_a_running_service_is_no_fault(cli: Cli, service: Running) -> None:
     checks = checks_of(cli, 0)
 
     assert service.url in checks["port"]["message"]
-    assert checks["database"]["message"].endswith("at revision 0001")
+    assert checks["database"]["message"].endswith(f"at revision {HEAD}")
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="modes are POSIX's")

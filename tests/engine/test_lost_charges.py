@@ -39,11 +39,11 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def a_life(folder: Path, models: str) -> asyncio.subprocess.Process:
+async def a_life(folder: Path, models: str, point: str = "") -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", LIFE, str(folder), models,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CHARGEHAND_FAIL_POINT": point},
     )  # fmt: skip
 
 
@@ -73,4 +73,22 @@ async def test_a_call_whose_worker_was_killed_is_lost_at_full_price_and_asked_ag
         ("completed", reserved + settled)
     ]
     assert query(database, "SELECT usd_nanos FROM tenant_days") == [(reserved + settled,)]
+    assert violations(database) == []
+
+
+async def test_a_worker_killed_when_its_call_was_answered_by_nobody_has_paid_for_nothing(
+    tmp_path: Path,
+) -> None:
+    database = tmp_path / "data" / "chargehand.db"
+    failing = {"text": "Done.", "fault": {"status": 503, "retry_after": 0, "times": 1}}
+    async with scripted_models([{"turns": [failing]}]) as models:
+        for point, ends_with in (("journal.unanswered", -signal.SIGKILL), ("", 0)):
+            life = await a_life(tmp_path, models.url, point)
+            async with asyncio.timeout(30):
+                await life.communicate()
+            assert life.returncode == ends_with
+
+    statuses = query(database, "SELECT status FROM task_charges ORDER BY number")
+    assert statuses == [("released",), ("settled",)]
+    assert len(models.log) == 2
     assert violations(database) == []
