@@ -1,4 +1,4 @@
-"""What a provider tells of an answer's tokens is only its word: whatever it is, no pool gains by it or breaks over it."""
+"""What a provider tells of an answer's tokens is only its word: no pool gains by it or breaks over it."""
 
 import json
 from pathlib import Path
