@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from chargehand.domain.task import Task
 from chargehand.domain.values import JsonValue
 from chargehand.runtimes.model_delegation import child_told
 from chargehand.runtimes.playbook import PlaybookContext
@@ -157,3 +158,34 @@ async def test_a_model_hands_out_isolated_work_and_is_told_what_came_back(tmp_pa
             assert told == 2 * [
                 "Helped.\n\nIt worked in a copy of the workspace.\nApplied to this workspace: a.txt."
             ]
+
+
+async def test_what_a_child_does_for_a_late_message_comes_back_too(tmp_path: Path) -> None:
+    async def lead(ctx: PlaybookContext) -> JsonValue:
+        order = Delegation(agent_id="helper", task_data={"prompt": "Do."}, labels={}, isolated=True)
+        return list(await ctx.delegate(order))
+
+    helper = "---\nname: helper\ndescription: Helps.\ntools: Write\n---\nYou help.\n"
+    writes = [{"name": "Write", "arguments": {"file_path": name, "content": name}} for name in ("a", "b")]
+    turns = [{"calls": writes[:1]}, {"text": "One."}, {"calls": writes[1:]}, {"text": "Both."}]
+    async with scripted_models([{"turns": turns}]) as models:
+        urls = {"anthropic": models.url}
+        options: Any = {"model": "anthropic:claude-test", "model_urls": urls, "playbooks": {"lead": lead}}
+        async with given.a_core(tmp_path, **options) as core:
+            await core.agents.publish(ME, helper)
+            await given.an_agent(core, "lead", playbook="lead", delegates=["helper"])
+            finish, told = core.attempts.finish, asyncio.Event()
+
+            async def finishing(task: Task, outcome: Any) -> Task:
+                if task.agent_id == "helper" and not told.is_set():
+                    told.set()
+                    await core.messages.send(ME, task.id, "And b.")
+                return await finish(task, outcome)
+
+            core.attempts.finish = finishing  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue] - the moment between the two cannot be met otherwise
+            ended = await given.ended(core, await given.a_task(core, "lead"))
+
+            [child] = cast("list[Any]", ended.result)
+            assert child["result"]["text"] == "Both."
+            assert child["changes"] == {"applied": ["a", "b"], "conflicts": []}
+            assert (core.settings.workspaces_dir / ended.id / "b").read_text() == "b"

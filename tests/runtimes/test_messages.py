@@ -20,6 +20,7 @@ from tests import given
 from tests.given import ME
 from tests.runtimes.test_approvals import asked, asking
 from tests.runtimes.test_model import DEFINITION, READ, WRITE, a_modelled_core
+from tests.runtimes.test_model_output import SCHEMA, handing_in
 from tests.runtimes.test_model_questions import ASKING, WHY, turns
 
 
@@ -110,6 +111,32 @@ async def test_an_attempt_that_has_ended_its_work_does_not_complete_over_a_messa
 
         assert ended.result == {"text": "Done with tabs.", "model": "anthropic:claude-test"}
         assert EventKind.RELEASED in await given.kinds(core, ended)
+
+
+@pytest.mark.parametrize("late", [False, True])
+async def test_what_comes_while_a_result_is_handed_in_is_heard_before_it_is_taken(
+    tmp_path: Path, heard: list[list[str]], late: bool
+) -> None:
+    first, second = {"title": "A", "pages": 1}, {"title": "B", "pages": 2}
+    script = [{**handing_in(first), "delay_seconds": 0 if late else 0.5}, handing_in(second)]
+    async with a_modelled_core(tmp_path, script) as (core, _):
+        finish, told = core.attempts.finish, asyncio.Event()
+
+        async def finishing(task: Task, outcome: Any) -> Task:
+            if late and not told.is_set():
+                told.set()
+                await core.messages.send(ME, task.id, "Use tabs.")
+            return await finish(task, outcome)
+
+        core.attempts.finish = finishing  # type: ignore[method-assign]  # pyright: ignore[reportAttributeAccessIssue] - the moment between the two cannot be met otherwise
+        task = await given.a_task(core, "writer", {"prompt": "Go."}, output_schema=SCHEMA)
+        if not late:
+            await given.event(core, task, EventKind.STEP_STARTED)
+            await core.messages.send(ME, task.id, "Use tabs.")
+
+        assert (await given.ended(core, task)).result == second
+        assert heard[-1][-1] == "Use tabs."
+        assert len(heard) == 2
 
 
 async def test_a_finished_task_is_followed_by_one_that_goes_on_from_it(

@@ -121,6 +121,24 @@ async def test_a_restart_asks_what_an_undisturbed_run_asks_and_pays_no_summary_t
         assert [one.conversation for one in models.log if one.conversation in (0, 1)] == [1, 0]
 
 
+async def test_a_smaller_window_after_a_restart_pays_for_no_summary_of_turns_that_were_answered(
+    tmp_path: Path,
+) -> None:
+    async with scripted_models(SUMMED_UP_TWICE) as models:
+        async with a_small_model(
+            tmp_path, models, model_context_tokens=20 * WINDOW, shutdown_grace_seconds=0
+        ) as core:
+            task = await given.a_task(core, "writer", {"prompt": "Write on."})
+            await a_finished_step(core, task, "0/25.0")
+        async with a_small_model(tmp_path, models) as core:
+            ended = await given.ended(core, task)
+
+            assert ended.status is Status.COMPLETED
+            statement = "SELECT path FROM task_steps WHERE name = 'summary'"
+            turns = [int(path[2:].partition(".")[0]) for (path,) in given.rows(core, statement)]
+            assert min(turns) > 25
+
+
 async def a_finished_step(core: Core, task: Task, path: str) -> None:
     async for one in core.watch.follow(ME, task.id):
         if one is not None and one.kind == EventKind.STEP_FINISHED and one.data["path"] == path:

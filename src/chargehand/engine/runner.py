@@ -7,7 +7,7 @@ work.
 import asyncio
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -31,6 +31,7 @@ from chargehand.domain.task import (
     TaskError,
 )
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
+from chargehand.engine.deadlines import KeptDeadline, kept_deadline
 from chargehand.errors import (
     BudgetExhausted,
     ChargehandError,
@@ -121,9 +122,10 @@ class Runner:
                 await self.clock.sleep_until(self.clock.now() + AFTER_FAULT, self.stopping)
 
     async def _outcome(self, task: Task) -> Outcome:
-        deadline = asyncio.timeout(self._seconds_left(task))
+        kept: KeptDeadline | None = None
         try:
-            async with deadline:
+            look = partial(self.attempts.deadline, task)
+            async with kept_deadline(task.deadline_at, self._seconds_left(task), look) as kept:
                 return await self._rounds(task)
         except Suspension as wait:
             return Suspended(reason=wait.reason, until=wait.until)
@@ -134,8 +136,8 @@ class Runner:
         except asyncio.CancelledError:
             return self._canceled()
         except TimeoutError:
-            if deadline.expired():
-                return Failed(error=timed_out(task))
+            if kept is not None and kept.limit.expired():
+                return Failed(error=timed_out(replace(task, deadline_at=kept.at)))
             return _failed(Reason.AGENT_ERROR, "the agent ran into a time-out of its own", may_retry=True)
         except AgentFailure as failure:
             return _failed(
@@ -241,9 +243,9 @@ class Runner:
                     await hands.report("; ".join(notes)[:MAX_MESSAGE])
                 yield hands
 
-    def _seconds_left(self, task: Task) -> float | None:
+    def _seconds_left(self, task: Task) -> float:
         if task.deadline_at is None:
-            return None
+            return 0.0
         return max(0.0, (task.deadline_at - self.clock.now()).total_seconds())
 
 

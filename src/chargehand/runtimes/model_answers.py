@@ -11,7 +11,7 @@ from pydantic_ai.messages import ModelMessage, ModelResponse
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.charge import Estimate, Grant
-from chargehand.domain.history import CUT_BY_BUDGET
+from chargehand.domain.history import CUT_BY_BUDGET, StepStatus
 from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject
 from chargehand.errors import BudgetExhausted, BudgetReserved
@@ -66,6 +66,11 @@ class ModelAnswers:
         """The model's answer in this turn: recorded, or asked for now and recorded."""
         path = f"{self.hands.task.round}/{turn}"
         return await self.ask(path, "model", {"turn": turn}, conversation, tools)
+
+    def is_answered(self, turn: int) -> bool:
+        """Whether the answer of this turn is recorded."""
+        step = self.hands.steps.recorded.get(f"{self.hands.task.round}/{turn}")
+        return step is not None and step.status is StepStatus.DONE
 
     async def ask(
         self,

@@ -9,11 +9,12 @@ from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
 from chargehand.domain.policy import DELEGATION
+from chargehand.domain.values import JsonObject
 from chargehand.runtimes.base import Hands, all_or_wait, settled
 from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool, refused_order
 from chargehand.runtimes.model_prompts import plain_json
 from chargehand.runtimes.model_questions import QUESTION_TOOL, ask_person, question_tool
-from chargehand.runtimes.permission import permission
+from chargehand.runtimes.permission import APPROVAL_SUFFIX, permission
 from chargehand.runtimes.tool_steps import refuse, run_tool
 from chargehand.tools.base import Risk
 
@@ -72,6 +73,17 @@ class ToolCalls:
                 return await refused_order(self.hands, path, allowed.arguments, allowed.refusal)
             return allowed.note + await delegate(self.hands, path, allowed.arguments)
         if called == QUESTION_TOOL and called in own.tools:
-            allowed = await permission(self.hands, path, called, arguments)
-            return allowed.refusal or await ask_person(self.hands, path, allowed.arguments)
+            return await self._asked(path, arguments)
         return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content
+
+    async def _asked(self, path: str, arguments: JsonObject) -> str:
+        """A question's answers; what was asked or refused before stays so under another policy."""
+        recorded = self.hands.steps.recorded
+        if f"{path}.q0" in recorded and f"{path}{APPROVAL_SUFFIX}" not in recorded:
+            return await ask_person(self.hands, path, arguments)
+        refused = recorded.get(path)
+        allowed = await permission(self.hands, path, QUESTION_TOOL, arguments)
+        if allowed.refusal is None and refused is None:
+            return await ask_person(self.hands, path, allowed.arguments)
+        why = allowed.refusal or ""
+        return await refuse(self.hands, path, QUESTION_TOOL, allowed.arguments, why, code=allowed.code)

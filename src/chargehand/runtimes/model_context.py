@@ -94,7 +94,9 @@ class ModelContext:
     async def _make_room(self, turn: int) -> None:
         if self._share() > ELIDE_ABOVE:
             self._elide(ELIDE_TO, keeping=KEPT_RESULTS)
-        if self._path(turn) in self.answers.hands.steps.recorded or self._share() > SUMMARISE_ABOVE:
+        # A turn that is answered was answered without one, whatever the window is now: none is paid for then.
+        is_due = self._share() > SUMMARISE_ABOVE and not self.answers.is_answered(turn)
+        if self._path(turn) in self.answers.hands.steps.recorded or is_due:
             await self._sum_up(turn, 0.5)
         if self._share() > SUMMARISE_ABOVE:
             self._elide(SUMMARISE_ABOVE, keeping=1)

@@ -58,9 +58,12 @@ class ModelRun:
                 if output is not None:
                     for one in handed_in:
                         value, errors = output.judge(one)
-                        if not errors:
+                        if errors:
+                            results.append(output.told(one, errors))
+                        elif turn + 1 < most and await inbox.has_more(turn):
+                            results.append(output.put_off(one))
+                        else:
                             return value
-                        results.append(output.told(one, errors))
                 conversation.append(ModelRequest(parts=list(results)))
                 continue
             text = (answer.text or "").strip()

@@ -19,6 +19,8 @@ from chargehand.runtimes.model_prompts import SUBMIT_RESULT, output_schema, plai
 MAX_REPAIRS = 3
 USE_THE_TOOL = f"A plain answer is not taken. Hand the result in by calling {SUBMIT_RESULT}."
 
+NOT_YET = "Not taken yet: somebody told you something meanwhile. Heed it, then hand the result in again."
+
 
 @dataclass(slots=True)
 class SubmittedOutput:
@@ -77,6 +79,10 @@ class SubmittedOutput:
             f"The result does not fit its schema; nothing was taken. Mend it and hand it in again:\n{lines}"
         )
         return ToolReturnPart(tool_name=call.tool_name, content=content, tool_call_id=call.tool_call_id)
+
+    def put_off(self, call: ToolCallPart) -> ToolReturnPart:
+        """The answer to a result that somebody's message came before."""
+        return ToolReturnPart(tool_name=call.tool_name, content=NOT_YET, tool_call_id=call.tool_call_id)
 
     def count_repair(self, errors: list[str]) -> None:
         """One more answer that is not what the schema asks for."""

@@ -14,6 +14,7 @@ from chargehand.domain.history import EventKind, StepStatus
 from chargehand.domain.task import FINAL
 from chargehand.domain.values import check_json, plain_text
 from chargehand.errors import ApprovalNotFound, ApprovalStale, IllegalMove, InvalidInput
+from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.endings import Hints
 from chargehand.store import approvals, history, tasks
@@ -94,6 +95,7 @@ class Approvals:
             else:
                 decided = _decided(approval, decision, by=who.id, now=tx.now)
                 await settle(tx, self._hints, decided)
+        fail_point("approvals.decided")
         if decided.status is ApprovalStatus.EXPIRED:
             raise IllegalMove(f"approval {approval_id} expired at {decided.expires_at.isoformat()}")
         return decided

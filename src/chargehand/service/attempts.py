@@ -6,7 +6,7 @@ carries the task or nobody may, and the caller drops its work.
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from chargehand.domain.history import EventKind
@@ -86,6 +86,12 @@ class Attempts:
         canceled = {task.id for task in held.values() if task.cancel_requested_at is not None}
         return set(attempts) - set(held), canceled
 
+    async def deadline(self, task: Task) -> datetime | None:
+        """When the task must have ended, as its row says now: waits for a person move it."""
+        async with self._db.glance() as tx:
+            now = (await tasks.get(tx, [task.id])).get(task.id)
+        return now.deadline_at if now is not None else task.deadline_at
+
     async def finish(self, task: Task, outcome: Outcome) -> Task:
         """End the attempt with its outcome; the task as it then stands. LeaseLost when it is not ours."""
         ended = await self._finish(_Finish(task, outcome))
@@ -136,7 +142,7 @@ class Attempts:
                 moved = await self._fail(tx, task, outcome)
             case Completed():
                 # Somebody told it something while it said its last word; the next attempt hears it.
-                await history.discard_checks(tx, task.id)
+                await history.discard_checks(tx, task)
                 moved = await self._release(tx, task, Released())
         self._hints.changed(tx, task.id)
         return moved[0]

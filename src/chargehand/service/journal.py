@@ -155,6 +155,7 @@ class Journal:
                 raise BudgetExhausted(
                     f"task {task.id} stands at depth {held.depth}; its tree may be {limits} deep"
                 )
+            lent = timedelta(seconds=await approvals.seconds_lent(tx, task.root_id))
             children = [
                 new_task(
                     id=self._clock.new_id(),
@@ -166,7 +167,7 @@ class Journal:
                     root_id=task.root_id,
                     context_id=task.context_id,
                     labels=order.labels,
-                    deadline_at=_earlier(held.deadline_at, definition.block.timeout_seconds, tx.now),
+                    deadline_at=_earlier(held.deadline_at, definition.block.timeout_seconds, tx.now + lent),
                     created_by=task.created_by,
                     now=tx.now,
                     parent=task,

@@ -5,7 +5,7 @@ however many ask at once, what is reserved and spent together is never more than
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from chargehand.domain.charge import (
     MIN_OUTPUT_TOKENS,
@@ -223,7 +223,8 @@ def _require_price(estimate: Estimate, pools: list[_Pool]) -> None:
 async def settle(tx: Tx, task: Task, path: str, used: Settlement) -> Settlement | None:
     """Write what the call under way at this place cost; None when there is none.
 
-    A provider that does not tell what was used is taken to have used all that was reserved.
+    A provider that does not tell what was used, or tells what its prices cannot be applied to (more was read from
+    its cache than was read at all), is taken to have used all that was reserved.
     """
     found = await charges.reserved(tx, [task.id], path=path)
     if not found:
@@ -238,6 +239,8 @@ async def settle(tx: Tx, task: Task, path: str, used: Settlement) -> Settlement 
             cache_read_tokens=0,
             cache_write_tokens=0,
         )
+    elif used.usd_nanos is None and charge.is_priced:
+        used = replace(used, usd_nanos=charge.reserved_usd_nanos)
     await charges.settle(tx, charge, used)
     return used
 

@@ -106,6 +106,14 @@ async def decide(tx: Tx, decided: Approval) -> bool:
     return result.rowcount == 1
 
 
+async def seconds_lent(tx: Tx, root_id: str) -> float:
+    """What the open approvals of a tree have added to its deadlines from now on; deciding them takes it back."""
+    statement = select(_ROW.expires_at).where(
+        _ROW.root_id == root_id, _ROW.status == ApprovalStatus.OPEN.value
+    )
+    return sum((one - tx.now).total_seconds() for one in await tx.connection.scalars(statement))
+
+
 async def shift_deadlines(tx: Tx, root_id: str, seconds: float) -> None:
     """Move the deadlines of a tree's open tasks: time in which a person is waited for does not count."""
     moved = type_coerce(AgentTask.deadline_at, BigInteger) + int(seconds * 1_000_000)

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any, cast
 
-from sqlalchemy import CursorResult, Row, bindparam, delete, insert, select, update
+from sqlalchemy import CursorResult, Row, bindparam, delete, insert, or_, select, update
 
 from chargehand.domain.history import (
     CUT_BY_BUDGET,
@@ -18,6 +18,7 @@ from chargehand.domain.history import (
     Step,
     StepKind,
     StepStatus,
+    changes_path,
 )
 from chargehand.domain.task import Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
@@ -197,10 +198,10 @@ async def discard_failed(tx: Tx, task_id: str) -> None:
         await tx.connection.execute(mine.where(TaskStep.started_at >= failed.started_at))
 
 
-async def discard_checks(tx: Tx, task_id: str) -> None:
-    """Drop what checks found: the workspace will change."""
-    mine = delete(TaskStep).where(TaskStep.task_id == task_id, TaskStep.kind == StepKind.CHECK.value)
-    await tx.connection.execute(mine)
+async def discard_checks(tx: Tx, task: Task) -> None:
+    """Drop what checks found, and that changes were brought back: the workspace will change."""
+    is_of_this = or_(TaskStep.kind == StepKind.CHECK.value, TaskStep.path == changes_path(task.round))
+    await tx.connection.execute(delete(TaskStep).where(TaskStep.task_id == task.id, is_of_this))
 
 
 async def _delegations_cut_off(tx: Tx, journal: Sequence[Step]) -> set[str]:
