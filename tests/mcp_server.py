@@ -59,6 +59,8 @@ class Offer:
                 return CallToolResult(content=[TextContent(text="it broke")], is_error=True)
             case "flood":
                 return CallToolResult(content=[TextContent(text="x" * 100_000)])
+            case "headers":
+                return CallToolResult(content=[TextContent(text=str(self.headers[-1]))])
             case "ocean":
                 return CallToolResult(content=[TextContent(text="x" * 9_000_000)])
             case text:

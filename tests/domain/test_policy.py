@@ -35,6 +35,8 @@ def action(policy: str, tool: str, arguments: JsonObject | None = None, *, risk:
         ("WebFetch(domain:a.example)", "WebFetch", {"url": "https://A.example:8443/x"}, True),
         ("WebFetch(domain:a.example)", "WebFetch", {"url": "https://b.example/a.example"}, False),
         ("WebFetch(domain:*.example)", "WebFetch", {"url": "https://b.example/"}, True),
+        ("WebFetch(domain:a.example)", "WebFetch", {"url": "https://a.example./"}, True),
+        ("WebFetch(https://a.example/*)", "WebFetch", {"url": "HTTPS://A.example/x"}, True),
         ("mcp__git__*", "mcp__git__push", {}, True),
         ("mcp__git", "mcp__git__push", {}, True),
         ("mcp__git", "mcp__github__push", {}, False),

@@ -385,6 +385,11 @@ async def test_a_decision_that_was_journaled_outlives_a_change_of_the_policy(tmp
     [
         ("echo x > deploy/run", "deny Write(deploy/**)"),
         ("ls && rm -rf x", "deny Bash(rm:*)"),
+        ("echo x | tee deploy/run", "deny Write(deploy/**)"),
+        ("cd deploy && echo x > run", "deny Write(deploy/**)"),
+        ("cp run deploy", "deny Write(deploy/**)"),
+        ("mv deploy/run x", "deny Write(deploy/**)"),
+        ("echo x >& deploy/run", "deny Write(deploy/**)"),
         ("X=1", "runs no commands"),
         ("ls > notes.txt", "runs no commands"),
     ],

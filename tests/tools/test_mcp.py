@@ -1,6 +1,7 @@
 """Tools of MCP servers, against a real server: pinned, called, refused when they change, contained when they fail."""
 
 import asyncio
+import gzip
 import json
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
@@ -20,6 +21,8 @@ from chargehand.tools.mcp_file import read_mcp_file
 from tests import given
 from tests.given import ME
 from tests.mcp_server import Offer, an_mcp_server, answering, serving
+
+BOMB = gzip.compress(b" " * 100_000_000, 1)
 
 
 async def calls(ctx: PlaybookContext) -> JsonValue:
@@ -167,6 +170,8 @@ async def test_arguments_are_judged_by_the_servers_schema_before_anything_is_sen
         ((307, {"location": "http://127.0.0.1:9/"}, b""), "redirects, which is not followed"),
         ((500, {"x-a": "b"}, b"oops"), "desk"),
         ((200, {"content-type": "application/json"}, b'"' + b"x" * 9_000_000), "more than 8,388,608 bytes"),
+        ((200, {"content-type": "application/json", "content-encoding": "gzip"}, BOMB), "it is not unpacked"),
+        ((200, {"content-type": "application/json"}, b"[" * 1_000_000), "desk"),
     ],
 )
 async def test_a_server_that_answers_nonsense_is_noted_and_the_task_goes_on(
@@ -281,7 +286,7 @@ async def test_headers_come_from_the_environment_and_stand_nowhere(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     offer = Offer()
-    offer.offer("echo")
+    offer.offer("echo", "Called with Bearer canary-123.")
     async with an_mcp_server(offer) as server:
         entry = {"url": server.url, "headers_from_env": {"Authorization": "DESK_TOKEN"}}
         async with a_calling_core(tmp_path, {"desk": entry}) as core:
@@ -291,6 +296,9 @@ async def test_headers_come_from_the_environment_and_stand_nowhere(
         async with a_calling_core(tmp_path, {"desk": entry}) as core:
             assert (await said_to(core, ("mcp__desk__echo", {"text": "x"})))[0][0] is False
             assert offer.headers[-1]["authorization"] == "Bearer canary-123"
+            # A server may say the token back, in a result as in what it offers.
+            [[_, said]] = await said_to(core, ("mcp__desk__echo", {"text": "headers"}))
+            assert "'authorization': '[redacted]'" in said
             for path in (tmp_path / "data").rglob("*"):
                 assert not path.is_file() or b"canary-123" not in path.read_bytes()
 

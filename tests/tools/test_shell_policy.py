@@ -39,7 +39,7 @@ def verdict(policy: str, command: str) -> Verdict:
         "timeout -k 1 5 rm x", "nice -n 5 rm x", "nohup rm x &", "time rm x", "command rm x", "exec rm x",
         "xargs rm", "ls | xargs -0 -n 1 rm -f", "find . -name a -exec rm {} +", "find . -execdir rm {} \\;",
         "stdbuf -oL rm x", "setsid rm x", "trap 'rm x' EXIT", "watch -n 1 'rm x'", "coproc rm x", "rm *", "rm $X",
-        "git push; rm x", "sudo env A=1 nice timeout 3 bash -c 'exec rm x'",
+        "trap -- 'rm x' EXIT", "git push; rm x", "sudo env A=1 nice timeout 3 bash -c 'exec rm x'",
     ],
 )  # fmt: skip
 def test_a_denied_command_is_denied_wherever_it_stands(command: str) -> None:
@@ -54,6 +54,11 @@ def test_a_denied_command_is_denied_wherever_it_stands(command: str) -> None:
         "$X y", "`echo rm` x", "$(which rm) x", "r{m,} x", "/bin/r? x", "$'rm' x", "git $X", "git p?sh",
         "git p{us,}h", "bash script.sh", "bash < script", "echo rm x | sh", "source x", ". x", "eval $X", "bash -c $X",
         "bash -c \"$X\"", "sudo --strange x", "sudo $X", "env $X", "timeout $T rm x", "xargs -Z rm", "if", "echo 'open",
+        "echo push | xargs git", "echo push | xargs -I X git X", "echo push | xargs -IX git X", 'trap "$X" EXIT',
+        "find -name push -exec git 'p{}' +", "git -c alias.p=push p", "git config alias.p push", "parallel rm ::: x",
+        "strace rm x", "chroot . rm x", "su -c 'rm x'", "script -c 'rm x'", "setpriv rm x", "nsenter rm x",
+        "toybox xargs rm", "mapfile -C 'rm x' -c 1 < y", "coproc X { git push; }", "hash -p ./rm ls", "read PATH; ls",
+        "printf -v PATH .; ls", "for PATH in .; do ls; done", "flock x -c 'rm y'", "env -S 'rm x'", "bash <<E\nrm x\nE",
         "PATH=. ls", "LD_PRELOAD=x ls", "alias a=rm", "find . $X", "GIT_DIR=x git status",
     ],
 )  # fmt: skip
@@ -109,5 +114,33 @@ def test_a_huge_or_deep_command_line_is_asked_about() -> None:
     assert verdict(NO_RM_NO_PUSH, "(" * 5_000).action is Action.ASK
 
 
-def test_what_a_redirection_writes_is_told() -> None:
-    assert take_apart("a > x 2>&1 >> 'y z' 2>/dev/null < in; b > $X").written == ["x", "y z", None]
+@pytest.mark.parametrize(
+    ("command", "written"),
+    [
+        ("a > x 2>&1 >> 'y z' 2>/dev/null < in; b > $X", ["x", "y z", None]),
+        ("a >& x; b >&2; c 2>&-; d >&$X", ["x", None]),
+        ("a <> x", [None]),  # The grammar does not know it.
+        ('eval "$X"', [None]),
+        ("bash -c 'a > x'", ["x"]),
+        ("a | tee x -a y", ["x", "y"]),
+        ("cp a/b c", ["c", "c/b"]),
+        ("cp -r a/b .", [".", "./b", None]),
+        ("cp -t c a", ["c", "c/a"]),
+        ("install --target-directory=c a", ["c", "c/a"]),
+        ("mv a b", ["b", "b/a", "a"]),
+        ("ln -s a b", ["b", "b/a", "a", None]),
+        ("sed -i s/a/b/ x", ["s/a/b/", "x"]),
+        ("sed s/a/b/ x", []),
+        ("dd if=a of=x", ["x"]),
+        ("find x -delete", [None]),
+        ("find . -exec tee x {} +", ["x", None]),
+        ("rm $X y", [None, "y"]),
+        ("cd a && b > x", ["x", "a/x"]),
+        ("(cd $X; b > x)", [None]),
+        ("cd a; cd b; c > x", [None]),
+        ("a < x; cat x", []),
+        ('python -c \'open("x", "w")\'', []),
+    ],
+)
+def test_what_a_command_line_plainly_writes_is_told(command: str, written: list[str | None]) -> None:
+    assert take_apart(command).written == written

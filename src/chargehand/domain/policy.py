@@ -14,7 +14,7 @@ from chargehand.domain.values import JsonObject
 RISKS = ("read", "write", "execute", "network")
 DELEGATION = "Agent"
 _DELEGATION_NAMES = frozenset({"Agent", "Task", "Delegate"})
-_WRITERS = frozenset({"Write", "Edit", "MultiEdit", "NotebookEdit"})
+WRITERS = frozenset({"Write", "Edit", "MultiEdit", "NotebookEdit"})
 """Tools that change a file: a rule that keeps one of them from a path keeps the others from it too."""
 
 WEEK_SECONDS = 7 * 86_400.0
@@ -181,7 +181,7 @@ def _fit(rule: PolicyRule, call: Call, command: Command | None) -> Fit:
         return command_fit(rule.pattern, command, restricts=restricts)
     subject = _subject(call)
     if call.tool in ("Agent", "WebFetch"):
-        return text_fit(rule.pattern, subject)
+        return text_fit(rule.pattern, subject, restricts=restricts)
     return path_fit(rule.pattern, subject, restricts=restricts)
 
 
@@ -192,7 +192,7 @@ def _names(rule: PolicyRule, tool: str) -> bool:
     if name.startswith("mcp__"):
         return tool.startswith(name[:-1]) if name.endswith("*") else tool.startswith(f"{name}__")
     is_kept_from_a_path = rule.action is not Action.ALLOW and rule.pattern is not None
-    return is_kept_from_a_path and name in _WRITERS and tool in _WRITERS
+    return is_kept_from_a_path and name in WRITERS and tool in WRITERS
 
 
 def _subject(call: Call) -> str | None:

@@ -71,17 +71,20 @@ def path_fit(pattern: str, path: str | None, *, restricts: bool) -> Fit:
     return Fit.NO
 
 
-def text_fit(pattern: str, text: str | None) -> Fit:
+def text_fit(pattern: str, text: str | None, *, restricts: bool) -> Fit:
     """An agent's id, or a URL by `domain:example.com` or as it is written."""
     if text is None:
         return Fit.MAYBE
     if pattern.startswith("domain:"):
         try:
-            host = urlsplit(text).hostname or ""
+            # A dot at the end names the same host.
+            host = (urlsplit(text).hostname or "").rstrip(".")
         except ValueError:
             return Fit.MAYBE
         wanted = pattern.removeprefix("domain:").strip().lower()
         return Fit.YES if host == wanted or fnmatchcase(host, wanted) else Fit.NO
+    if restricts:
+        text, pattern = text.casefold(), pattern.casefold()  # `HTTP://EXAMPLE.com` is `http://example.com`.
     found = any(fnmatchcase(text, one.strip()) for one in pattern.split(","))
     return Fit.YES if found else Fit.NO
 

@@ -51,6 +51,7 @@ from chargehand.service.agents import Agents
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.journal import Journal
+from chargehand.service.lineage import agents_above
 from chargehand.service.upkeep import timed_out
 from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.background import Background
@@ -215,6 +216,7 @@ class Runner:
         except OSError as error:
             raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
+        above = await agents_above(self.agents, task)
         mcp_tools, notes = await self.mcp.of(definition) if self.mcp else ({}, [])
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
@@ -228,6 +230,7 @@ class Runner:
                     deliveries=self.deliveries,
                     clock=self.clock,
                     policy=self.policy,
+                    above=above,
                     telemetry=self.telemetry,
                     catalogue={**tools_of(self.catalogue, definition), **mcp_tools},
                     tools=ToolContext(

@@ -42,6 +42,7 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.clock import Clock
+from chargehand.domain.redaction import redacted
 from chargehand.models.choice import ModelChoice, ModelName
 from chargehand.models.circuit import Ways
 from chargehand.models.failure import FailureKind, ModelFailure
@@ -111,7 +112,10 @@ class ModelRequests:
             told = f"{name} did not answer within {self._limits.total_seconds:g} s"
             return ModelFailure(told, FailureKind.TOO_LONG, may_be_paid=True)
         except Exception as error:  # noqa: BLE001 - what the clients make of a wrong answer is any error at all
-            return self._failure(name, error)
+            failure = self._failure(name, error)
+            told = redacted(failure.message, [self._choice.key(name.provider)])
+            failure.message, failure.args = told, (told,)
+            return failure
 
     def _model(self, name: ModelName) -> Model:
         if name not in self._models:

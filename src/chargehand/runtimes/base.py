@@ -67,6 +67,8 @@ class Hands:
     tools: ToolContext
     policy: Policy = field(default_factory=Policy)
     """The operator's rules on what is asked and denied."""
+    above: Sequence[AgentDefinition] = ()
+    """The agents that handed the task down. What they may not do by rule is not done for them either."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     failures: Sequence[Evidence] = ()
     """In a repair round: what the checks of the round before found wrong."""

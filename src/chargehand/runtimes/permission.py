@@ -4,14 +4,17 @@ Rule: what was decided is in the journal, so a replay under another policy takes
 was approved, compared by its hash.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
+from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_rules import rule_refusal
 from chargehand.domain.approval import Approval, ApprovalStatus, call_hash
 from chargehand.domain.history import Step, StepKind, StepStatus
 from chargehand.domain.policy import (
     DELEGATION,
+    WRITERS,
     Action,
     Call,
     PolicyRule,
@@ -60,44 +63,81 @@ async def permission(hands: Hands, path: str, tool: str, arguments: JsonObject) 
 
 
 def verdict_on(hands: Hands, tool: str, arguments: JsonObject) -> Verdict:
-    """The strictest answer of the operator's policy, the definition's and its permission mode."""
+    """The strictest answer of the operator's policy, the definition's and its permission mode.
+
+    A task that was handed down is judged as each agent above it would be, besides.
+    """
     definition, name = hands.definition, canonical_tool(tool)
     mode = definition.wishes.permission_mode
-    sources = rules_for(hands.policy, definition.block.policy, definition.id)
-    if not any(sources) and mode != "plan":
+    lineage = (definition, *hands.above)
+    sources = [rules for one in lineage for rules in rules_for(hands.policy, one.block.policy, one.id)]
+    denials = [_denials(one) for one in lineage]
+    if not any(sources) and not any(denials) and mode != "plan":
         return Verdict()
     known = hands.catalogue.get(tool)
     # What the runtime itself offers (delegation, a question to a person) touches nothing by itself.
     risk = known.risk if known else Risk.READ
     call = Call(tool=name, arguments=arguments, risk=risk, agent_id=definition.id)
-    if name != "Bash" or not _looks_inside(sources):
+    refusal = _refused_above(hands, tool, arguments)
+    if refusal is not None:
+        return Verdict(action=Action.DENY, why=refusal)
+    if name != "Bash" or not (_looks_inside(sources) or any(denials)):
         return judge(sources, call, mode)
     command = arguments.get("command")
     line = take_apart(command) if isinstance(command, str) else CommandLine()
     # A line without a command (`X=1`) is none that a pattern names, and still one of Bash.
     commands = line.commands or [Command(words=("",))]
-    verdicts = [judge(sources, replace(call, commands=commands), mode)]
-    return strictest([*verdicts, *(_on_written(sources, call, written) for written in line.written)])
+    call = replace(call, commands=commands)
+    # Of what a definition says it may not call, only what can be told counts; a policy is there to ask.
+    plain = [one for one in (judge(denials, call),) if one.action is Action.DENY]
+    if not _looks_inside(sources):
+        return strictest([judge(sources, call, mode), *plain])
+    written = [_on_written(sources, call, path) for path in line.written]
+    return strictest([judge(sources, call, mode), *plain, *written])
 
 
-def _looks_inside(sources: tuple[list[PolicyRule], ...]) -> bool:
+def _denials(definition: AgentDefinition) -> list[PolicyRule]:
+    """The commands that a definition may not run, as rules; they find `env rm` where a pattern alone would not."""
+    by = f"the definition of {definition.id}"
+    return [
+        PolicyRule(action=Action.DENY, tool="Bash", pattern=rule.pattern, by=by)
+        for rule in definition.denied_rules
+        if rule.tool == "Bash"
+    ]
+
+
+def _refused_above(hands: Hands, tool: str, arguments: JsonObject) -> str | None:
+    called = "Delegate" if canonical_tool(tool) == DELEGATION else tool
+    for one in hands.above:
+        refusal = rule_refusal(called, arguments, (), one.denied_rules)
+        if refusal is not None:
+            return f"{one.id} handed this work down, and may not do it itself: {refusal.rstrip('.')}"
+    return None
+
+
+def _looks_inside(sources: Sequence[Sequence[PolicyRule]]) -> bool:
     return needs_parsing(sources) or any(
-        rule.tool == "Write" and rule.pattern is not None for rules in sources for rule in rules
+        rule.tool in WRITERS and rule.pattern is not None for rules in sources for rule in rules
     )
 
 
-def _on_written(sources: tuple[list[PolicyRule], ...], call: Call, path: str | None) -> Verdict:
-    """A redirection writes a file: what keeps Write from a path keeps the shell from it."""
+def _keeps_files(rule: PolicyRule) -> bool:
+    return rule.tool == "Write" or (rule.tool in WRITERS and rule.pattern is not None)
+
+
+def _on_written(sources: Sequence[Sequence[PolicyRule]], call: Call, path: str | None) -> Verdict:
+    """A command writes a file: what keeps Write from a path keeps the shell from it."""
     restricting = [
-        [rule for rule in rules if rule.tool == "Write" and rule.action is not Action.ALLOW]
+        [rule for rule in rules if _keeps_files(rule) and rule.action is not Action.ALLOW]
         for rules in sources
     ]
     if path is not None and not path.startswith("/"):
-        return judge(restricting, replace(call, tool="Write", arguments={"file_path": path}))
+        written = replace(call, tool="Write", arguments={"file_path": path}, commands=None)
+        return judge(restricting, written)
     rule = next((rule for rules in restricting for rule in rules), None)
     if rule is None:
         return Verdict()
-    why = f"it cannot be told whether the redirection writes there: {rule}"
+    why = f"it cannot be told whether the command writes there: {rule}"
     return Verdict(action=Action.ASK, why=why, default="deny")
 
 

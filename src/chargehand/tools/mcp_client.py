@@ -12,6 +12,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from chargehand.domain.mcp import TOOL_NAME, McpTool
+from chargehand.domain.redaction import redacted
 from chargehand.domain.values import JsonObject, canonical, check_json, plain_text
 from chargehand.errors import ChargehandError
 from chargehand.tools.base import ToolResult
@@ -34,20 +35,20 @@ MAX_TOLD_CHARACTERS = 300
 async def offered(server: McpServer) -> list[McpTool]:
     """The tools that the server offers now, those left out that cannot be used here."""
     async with _talking(server, min(LIST_SECONDS, server.timeout_seconds)) as client:
-        return await _offered(client)
+        return await _offered(client, server)
 
 
 async def call(server: McpServer, name: str, arguments: JsonObject, *, approved_hash: str) -> ToolResult:
     """Call a tool, unless it is not the approved one any more."""
     async with _talking(server, server.timeout_seconds) as client:
         # In the same conversation, so that what is called is what was looked at.
-        now = next((tool for tool in await _offered(client) if tool.name == name), None)
+        now = next((tool for tool in await _offered(client, server) if tool.name == name), None)
         if now is None:
             raise McpFailure(f"the server {server.name!r} does not offer {name!r} any more")
         if now.hash != approved_hash:
             raise McpChanged(now)
         result = await client.call_tool(name, dict(arguments))
-    content = _content(result)
+    content = _content(result, server)
     details: JsonObject = {"server": server.name, "tool": name}
     return ToolResult(content=content, details=details, is_error=result.is_error)
 
@@ -80,6 +81,7 @@ async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client"
             raise inner from error
         # An address may hold a token in its query.
         said = str(inner).replace(server.url, "its url")
+        said = redacted(said, server.secrets())
         told = plain_text(f"{type(inner).__name__}: {said}")[:MAX_TOLD_CHARACTERS]
         raise McpFailure(f"the server {server.name!r} failed: {told}") from error
 
@@ -91,7 +93,7 @@ def _first(error: BaseException) -> BaseException:
     return error  # pyright: ignore[reportUnknownVariableType] - as above
 
 
-async def _offered(client: "Client") -> list[McpTool]:
+async def _offered(client: "Client", server: McpServer) -> list[McpTool]:
     found: dict[str, McpTool] = {}
     cursor: str | None = None
     for _ in range(MAX_PAGES):
@@ -100,7 +102,9 @@ async def _offered(client: "Client") -> list[McpTool]:
             hints = tool.annotations
             described = McpTool(
                 name=tool.name,
-                description=(tool.description or "")[: MAX_DESCRIPTION_CHARACTERS + 1],
+                description=redacted(tool.description or "", server.secrets())[
+                    : MAX_DESCRIPTION_CHARACTERS + 1
+                ],
                 input_schema=tool.input_schema,
                 is_repeatable=bool(hints and (hints.read_only_hint or hints.idempotent_hint)),
             )
@@ -122,12 +126,13 @@ def _is_usable(tool: McpTool) -> bool:
         return False
 
 
-def _content(result: "CallToolResult") -> str:
+def _content(result: "CallToolResult", server: McpServer) -> str:
     """Texts as they are; what is no text is named with its kind and size."""
     parts = [_block(block) for block in result.content]
     if not any(parts) and result.structured_content is not None:
         parts = [canonical(result.structured_content)]
-    text = plain_text("\n".join(part for part in parts if part)) or "(no content)"
+    said = redacted("\n".join(part for part in parts if part), server.secrets())
+    text = plain_text(said) or "(no content)"
     if len(text) <= MAX_CONTENT_CHARACTERS:
         return text
     return f"{text[:MAX_CONTENT_CHARACTERS]}\n[cut: {len(text) - MAX_CONTENT_CHARACTERS:,} more characters]"

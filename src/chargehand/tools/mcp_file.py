@@ -67,6 +67,11 @@ class McpServer:
             found[header] = value
         return found
 
+    def secrets(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+        """What must not come back in what the server says."""
+        values = (environment.get(variable, "") for variable in self.headers_from_env.values())
+        return (*values, *self.headers.values(), urlsplit(self.url).query)
+
 
 def read_mcp_file(path: Path | None) -> dict[str, McpServer]:
     """The servers of the file, by name. InvalidInput tells all that is wrong with it."""

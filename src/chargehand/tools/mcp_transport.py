@@ -19,7 +19,8 @@ _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 def bounded_client(server: McpServer, seconds: float) -> httpx2.AsyncClient:
     """A client for this server only. InvalidInput when a variable for its headers is not set."""
     return httpx2.AsyncClient(
-        headers=server.all_headers(),
+        # What unpacks to gigabytes is small on the wire.
+        headers={**server.all_headers(), "accept-encoding": "identity"},
         timeout=httpx2.Timeout(seconds, connect=min(CONNECT_SECONDS, seconds)),
         transport=_Bounded(server),
         follow_redirects=False,
@@ -41,6 +42,12 @@ class _Bounded(httpx2.AsyncBaseTransport):
             await response.aclose()
             raise McpFailure(
                 f"the server {self._name!r} redirects, which is not followed; the operator corrects its url"
+            )
+        encoding = response.headers.get("content-encoding", "identity").strip().lower()
+        if encoding not in ("", "identity"):
+            await response.aclose()
+            raise McpFailure(
+                f"the server {self._name!r} answers in the encoding {encoding[:40]!r}, unasked; it is not unpacked"
             )
         stream = response.stream
         if isinstance(stream, httpx2.AsyncByteStream):

@@ -11,7 +11,8 @@ from functools import cache
 from typing import TYPE_CHECKING
 
 from chargehand.domain.policy_patterns import Command
-from chargehand.tools.shell_wrappers import inner_of
+from chargehand.tools.shell_wrappers import inner_of, is_steering
+from chargehand.tools.shell_writers import seen_from, written_by
 
 if TYPE_CHECKING:
     from tree_sitter import Node, Parser
@@ -20,27 +21,32 @@ MAX_CHARACTERS = 50_000
 MAX_DEPTH = 6
 """How often one command line may stand inside another."""
 
-_STEERING = frozenset({"PATH", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "CDPATH", "PROMPT_COMMAND"})
-"""Variables that change which program a name means, or run something."""
 _EXPANDED = re.compile(r"[*?\[{~]")
+_DESCRIPTOR = re.compile(r"\d+-?|-")
 _DEVICE = re.compile(r"/dev/(null|stdout|stderr|tty|fd/\d+)")
 
 
 @dataclass(slots=True)
 class CommandLine:
-    """What a command line runs, and the files that its redirections write (None: one only the shell knows)."""
+    """What a command line runs, and the files that it plainly writes (None: one only the shell knows).
+
+    Plainly: by a redirection, or by a command that is for that (`cp`, `tee`). What a program does is not told.
+    """
 
     commands: list[Command] = field(default_factory=list[Command])
     written: list[str | None] = field(default_factory=list[str | None])
 
-    def unreadable(self, why: str) -> None:
+    def unreadable(self, why: str, *, hides_a_line: bool = True) -> None:
         self.commands.append(Command(unreadable=why))
+        if hides_a_line:
+            self.written.append(None)
 
 
 def take_apart(line: str) -> CommandLine:
     """The simple commands of a command line."""
     found = CommandLine()
     _read(line, found, 0)
+    found.written = seen_from([one.words for one in found.commands], found.written)
     return found
 
 
@@ -61,7 +67,7 @@ def _read(line: str, found: CommandLine, depth: int) -> None:
                 _take_command(node, found, depth)
             case "declaration_command" | "unset_command":
                 found.commands.append(Command(words=(_first_word(node),)))
-            case "variable_assignment":
+            case "variable_assignment" | "for_statement" | "select_statement":
                 _take_assignment(node, found)
             case "file_redirect":
                 _take_redirect(node, found)
@@ -103,8 +109,9 @@ def _take_words(words: tuple[str | None, ...], found: CommandLine, depth: int) -
         return
     inner = inner_of(words)
     found.commands.append(Command(words=words, is_shell_around=inner.is_plain_wrapper))
+    found.written += written_by(words)
     if inner.unreadable:
-        found.unreadable(inner.unreadable)
+        found.unreadable(inner.unreadable, hides_a_line=inner.hides_a_line)
     for line in inner.lines:
         _read(line, found, depth + 1)
     for run in inner.commands:
@@ -112,18 +119,20 @@ def _take_words(words: tuple[str | None, ...], found: CommandLine, depth: int) -
 
 
 def _take_assignment(node: "Node", found: CommandLine) -> None:
-    name = node.child_by_field_name("name")
+    name = node.child_by_field_name("name") or node.child_by_field_name("variable")
     text = "" if name is None else _text(name)
-    if text in _STEERING or text.startswith(("LD_", "DYLD_", "GIT_", "BASH_FUNC")):
-        found.unreadable(f"{text} is set, which may change what is run")
+    if is_steering(text):
+        found.unreadable(f"{text} is set, which may change what is run", hides_a_line=False)
 
 
 def _take_redirect(node: "Node", found: CommandLine) -> None:
     destination = node.child_by_field_name("destination")
-    writes = any(child.type in (">", ">>", "&>", "&>>", ">|") for child in node.children)
-    if destination is None or not writes:
+    kinds = {child.type for child in node.children}
+    if destination is None or not kinds & {">", ">>", "&>", "&>>", ">|", ">&"}:
         return
     path = _word(destination)
+    if ">&" in kinds and path is not None and _DESCRIPTOR.fullmatch(path):
+        return
     if path is None or not _DEVICE.fullmatch(path):
         found.written.append(path)
 

@@ -13,6 +13,16 @@ Words = tuple[str | None, ...]
 _SHELLS = frozenset({"bash", "sh", "dash", "zsh", "ksh", "ash", "busybox"})
 _RUNS_A_FILE = frozenset({"source", "."})
 _ASSIGNMENT = re.compile(r"[A-Za-z_]\w*=.*", re.DOTALL)
+_UNREAD = frozenset([
+    "at", "batch", "chroot", "crontab", "entr", "expect", "gdb", "ltrace", "nsenter", "parallel", "rlwrap", "runuser",
+    "script", "setpriv", "strace", "su", "systemd-run", "toybox", "unbuffer",
+])  # fmt: skip
+"""They run what they are told to, in ways that are not taken apart here."""
+_SETS_VARIABLES = frozenset({"getopts", "mapfile", "printf", "read", "readarray"})
+STEERING = frozenset({
+    "PATH", "IFS", "ENV", "BASH_ENV", "SHELLOPTS", "BASHOPTS", "CDPATH", "PROMPT_COMMAND",
+})  # fmt: skip
+"""Variables that change which program a name means, or run something."""
 _EXEC_FLAGS = frozenset({"-exec", "-execdir", "-ok", "-okdir"})
 
 
@@ -74,6 +84,8 @@ class Inner:
     unreadable: str = ""
     is_plain_wrapper: bool = False
     """It does what the inner command does and nothing else."""
+    hides_a_line: bool = False
+    """What is unreadable is a whole command line, which may redirect."""
 
 
 def inner_of(words: Words) -> Inner:
@@ -88,13 +100,33 @@ def inner_of(words: Words) -> Inner:
     if name in _RUNS_A_FILE:
         return Inner(unreadable=f"{name} runs what stands in a file")
     if name == "trap":
-        return Inner(lines=[words[1]]) if len(words) > 1 and words[1] else Inner()
-    if name in ("alias", "enable", "shopt"):
+        return _of_trap(words)
+    if name in ("alias", "enable", "hash", "shopt"):
         return Inner(unreadable=f"{name} changes what names of commands mean")
+    if name in _UNREAD:
+        return Inner(unreadable=f"it is not certain what {name} runs")
     if name == "find":
         return _of_find(words)
+    if name == "git" and any("alias." in word for word in words if word is not None):
+        return Inner(unreadable="git is told of an alias, which may be any command")
+    if name in _SETS_VARIABLES and ("-C" in words or any(is_steering(word or "") for word in words)):
+        return Inner(unreadable=f"{name} sets what may change what is run, or runs something for each line")
     wrapper = _WRAPPERS.get(name)
     return _of_wrapper(name, wrapper, words) if wrapper is not None else Inner()
+
+
+def is_steering(variable: str) -> bool:
+    """Whether setting it changes what commands do, or which they are."""
+    return variable in STEERING or variable.startswith(("LD_", "DYLD_", "GIT_", "BASH_FUNC"))
+
+
+def _of_trap(words: Words) -> Inner:
+    rest = words[2:] if words[1:2] == ("--",) else words[1:]
+    if not rest:
+        return Inner()
+    if rest[0] is None:
+        return Inner(unreadable="trap runs what is only known at run time", hides_a_line=True)
+    return Inner(lines=[rest[0]])
 
 
 def _of_shell(words: Words) -> Inner:
@@ -104,7 +136,8 @@ def _of_shell(words: Words) -> Inner:
         if re.fullmatch(r"-[a-z]*c", word):
             line = words[place + 1] if place + 1 < len(words) else None
             if line is None:
-                break
+                told = f"{words[0]} runs what is only known at run time"
+                return Inner(unreadable=told, hides_a_line=True)
             return Inner(lines=[line], is_plain_wrapper="/" not in (words[0] or ""))
         if not word.startswith("-"):
             break
@@ -114,7 +147,7 @@ def _of_shell(words: Words) -> Inner:
 def _of_eval(words: Words) -> Inner:
     known = [word for word in words[1:] if word is not None]
     if len(known) < len(words) - 1:
-        return Inner(unreadable="eval runs what is only known at run time")
+        return Inner(unreadable="eval runs what is only known at run time", hides_a_line=True)
     return Inner(lines=[" ".join(known)], is_plain_wrapper=True)
 
 
@@ -125,7 +158,7 @@ def _of_find(words: Words) -> Inner:
         if word in _EXEC_FLAGS:
             rest = words[place + 1 :]
             end = next((at for at, one in enumerate(rest) if one in (";", "+")), len(rest))
-            commands.append(tuple(None if one == "{}" else one for one in rest[:end]))
+            commands.append(tuple(None if "{}" in (one or "") else one for one in rest[:end]))
     if None in words:
         # One of them may be `-exec` or `-delete`.
         return Inner(commands=commands, unreadable="find takes words that are only known at run time")
@@ -155,13 +188,32 @@ def _of_wrapper(name: str, wrapper: _Wrapper, words: Words) -> Inner:
         else:
             break
     place += before if place < len(words) and words[place - 1] == "--" else 0
-    rest = words[place:]
+    return _run_by(name, wrapper, words[1:place], words[place:])
+
+
+def _run_by(name: str, wrapper: _Wrapper, options: Words, rest: Words) -> Inner:
+    uncertain = Inner(unreadable=f"it is not certain what {name} runs")
     if not rest:
         return Inner()
+    if name == "coproc" and None in rest:
+        return uncertain  # `coproc NAME { …; }`
+    if name == "xargs":
+        rest = _of_input(options, rest)
     if name == "watch":
         known = [word for word in rest if word is not None]
         return Inner(lines=[" ".join(known)]) if len(known) == len(rest) else uncertain
     return Inner(commands=[rest], is_plain_wrapper=wrapper.is_plain)
+
+
+def _of_input(options: Words, command: Words) -> Words:
+    """What xargs runs: words of its input stand at the end, or in place of what `-I` names."""
+    marks = [options[at + 1] for at, one in enumerate(options[:-1]) if one == "-I"]
+    marks += [one[2:] for one in options if one is not None and one.startswith("-I") and len(one) > 2]
+    if not marks:
+        return (*command, None)
+    return tuple(
+        None if word is None or any(mark and mark in word for mark in marks) else word for word in command
+    )
 
 
 def _is_attached(word: str, wrapper: _Wrapper) -> bool:
