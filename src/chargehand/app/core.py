@@ -190,6 +190,7 @@ async def _build(
     mcp_pins.servers = mcp
     if with_engine:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
+        mcp.sandbox = sandbox
         runner = Runner(
             agents=agents,
             attempts=attempts,
