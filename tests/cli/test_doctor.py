@@ -87,3 +87,77 @@ def test_a_sandbox_that_was_asked_for_and_cannot_be_had_fails(alone: Cli) -> Non
     wrong = alone.with_environment(CHARGEHAND_PORT="0", CHARGEHAND_SANDBOX=wanted)
 
     assert checks_of(wrong, 6)[f"sandbox {wanted}"]["state"] == "fail"
+
+
+def test_what_is_configured_and_well_is_told_without_a_key(alone: Cli, tmp_path: Path) -> None:
+    servers = {
+        "desk": {"url": "http://127.0.0.1:9/", "headers_from_env": {"Authorization": "DESK_TOKEN"}},
+        "units": {"command": "serve", "env_from": ["DESK_TOKEN"]},
+    }
+    (tmp_path / "mcp.json").write_text(json.dumps(servers), "utf-8")
+    (tmp_path / "policy.yaml").write_text("- {tool: Read, action: allow}\n", "utf-8")
+    tool = "from chargehand.tools.python import tool\n@tool(risk='read', after_crash='repeat')\ndef count() -> int:\n"
+    (tmp_path / "tools_of_a_test.py").write_text(f"{tool}    'Counts.'\n    return 1\n", "utf-8")
+    skill = tmp_path / "skills" / "sums"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text("---\nname: sums\ndescription: Adds.\n---\nAdd.\n", "utf-8")
+    well = alone.with_environment(
+        CHARGEHAND_PORT="0",
+        CHARGEHAND_MODEL="anthropic:claude-test",
+        CHARGEHAND_MODEL_FALLBACKS='["local"]',
+        CHARGEHAND_MODEL_ALIASES='{"local": "openai-chat:tiny"}',
+        CHARGEHAND_MODEL_URLS='{"openai-chat": "http://127.0.0.1:9/v1"}',
+        CHARGEHAND_MCP_FILE=str(tmp_path / "mcp.json"),
+        CHARGEHAND_POLICY_FILE=str(tmp_path / "policy.yaml"),
+        CHARGEHAND_SKILLS_DIR=str(tmp_path / "skills"),
+        CHARGEHAND_TOOLS='["tools_of_a_test:count"]',
+        PYTHONPATH=str(tmp_path),
+        ANTHROPIC_API_KEY="canary-123",
+        DESK_TOKEN="canary-456",
+    )
+
+    checks = checks_of(well, 0)
+
+    assert checks["model"]["message"] == "anthropic:claude-test, with a key"
+    assert checks["fallbacks"]["message"] == "openai-chat:tiny at http://127.0.0.1:9/v1"
+    assert checks["mcp file"]["message"].endswith("desk (http), units (program)")
+    assert checks["policy file"]["message"].endswith("1 rule(s)")
+    assert checks["skills"]["message"].endswith(": sums")
+    assert checks["tools"]["message"] == "count"
+    assert "canary" not in str(checks)
+
+
+def test_what_is_configured_and_wrong_is_named_with_the_way_out(alone: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mcp.json").write_text('{"a": {"url": "x"}, "b": {"command": ""}}', "utf-8")
+    (tmp_path / "policy.yaml").write_text("- {tool: Read, action: perhaps}\n", "utf-8")
+    wrong = alone.with_environment(
+        CHARGEHAND_PORT="0",
+        CHARGEHAND_MODEL="anthropic:claude-test",
+        CHARGEHAND_MODEL_FALLBACKS='["openai:gpt-test", "nobody"]',
+        CHARGEHAND_MCP_FILE=str(tmp_path / "mcp.json"),
+        CHARGEHAND_POLICY_FILE=str(tmp_path / "policy.yaml"),
+        CHARGEHAND_SKILLS_DIR=str(tmp_path / "absent"),
+        CHARGEHAND_TOOLS='["no.such:tool"]',
+        ANTHROPIC_API_KEY="canary-123",
+        OPENAI_API_KEY="",
+    )
+
+    checks = checks_of(wrong, 6)
+
+    faults = {name: one["message"] for name, one in checks.items() if one["state"] == "fail"}
+    assert faults.keys() == {"fallbacks", "mcp file", "policy file", "skills", "tools"}
+    assert "set OPENAI_API_KEY" in faults["fallbacks"]
+    assert "'nobody' names no model" in faults["fallbacks"]
+    assert ("a.url" in faults["mcp file"], "b.command" in faults["mcp file"]) == (True, True)
+    assert str(tmp_path / "policy.yaml") in faults["policy file"]
+    assert "CHARGEHAND_SKILLS_DIR" in faults["skills"]
+    assert "no.such:tool" in faults["tools"]
+
+
+def test_a_variable_that_a_server_needs_and_is_not_set_is_named(alone: Cli, tmp_path: Path) -> None:
+    (tmp_path / "mcp.json").write_text(
+        '{"units": {"command": "serve", "env_from": ["NOT_SET_HERE"]}}', "utf-8"
+    )
+    wrong = alone.with_environment(CHARGEHAND_PORT="0", CHARGEHAND_MCP_FILE=str(tmp_path / "mcp.json"))
+
+    assert "'units' needs the variable NOT_SET_HERE" in checks_of(wrong, 6)["mcp file"]["message"]

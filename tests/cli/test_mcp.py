@@ -53,9 +53,9 @@ async def test_tools_are_listed_approved_and_wait_again_when_they_change(alone: 
 
 async def test_a_file_that_is_wrong_is_told_and_none_is_no_fault(alone: Cli, tmp_path: Path) -> None:
     file = tmp_path / "mcp.json"
-    file.write_text('{"desk": {"command": "npx"}}', "utf-8")
+    file.write_text('{"desk": {"command": "serve", "network": true}}', "utf-8")
 
     code, _, told = await run(alone.with_environment(CHARGEHAND_MCP_FILE=str(file)), "mcp", "list")
-    assert (code != 0, "is a program to start" in told) == (True, True)
+    assert (code != 0, "no level of the sandbox lets a program out" in told) == (True, True)
     code, _, told = await run(alone, "mcp", "list")
     assert (code, "set CHARGEHAND_MCP_FILE" in told) == (0, True)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from chargehand.app.core import Core
 from chargehand.domain.task import Task
 from chargehand.domain.values import JsonValue
 from chargehand.runtimes.model_delegation import child_told
@@ -33,7 +34,15 @@ async def life(folder: Path, fail_point: str) -> tuple[int, str]:
 
 @pytest.mark.skipif(sys.platform == "win32", reason="Windows has no SIGKILL")
 @pytest.mark.parametrize(
-    "fail_point", ["isolation.copied", "isolation.applied", "steps.after_effect:5", "journal.ended:5"]
+    "fail_point",
+    [
+        "isolation.copied",
+        "isolation.applied",
+        "isolation.removing",
+        "isolation.removed",
+        "steps.after_effect:5",
+        "journal.ended:5",
+    ],
 )
 async def test_a_kill_around_the_copy_or_the_changes_loses_and_repeats_nothing(
     tmp_path: Path, fail_point: str
@@ -48,6 +57,14 @@ async def test_a_kill_around_the_copy_or_the_changes_loses_and_repeats_nothing(
     shared = tmp_path / "data" / "workspaces" / told["id"]
     files = {str(path.relative_to(shared)): path.read_text() for path in shared.rglob("*.txt")}
     assert files == {"kept.txt": "kept\n", "edited.txt": "after\n", "new/made.txt": "made\n"}
+
+
+async def copies_gone(core: Core, root_id: str) -> None:
+    """Return when nothing is left but the tree's own workspace."""
+    async with asyncio.timeout(10):
+        folder = core.settings.workspaces_dir
+        while [path.name for path in folder.iterdir()] != [root_id]:  # noqa: ASYNC110 - nothing tells
+            await asyncio.sleep(0.02)
 
 
 async def test_what_both_sides_changed_stays_and_is_told_with_the_childs_version(tmp_path: Path) -> None:
@@ -105,14 +122,46 @@ async def test_a_child_that_fails_brings_nothing_back_and_its_children_share_its
         return None
 
     playbooks = {"parent": parent, "child": child, "grandchild": grandchild}
-    async with given.a_core(tmp_path, playbooks=playbooks) as core:
+    async with given.a_core(tmp_path, playbooks=playbooks, lease_seconds=1) as core:
         ended = await given.ended(core, await given.a_task(core, "parent"))
 
         assert ended.result == ["failed", False]
         [failed] = await core.watch.children(ME, ended.id)
         assert "deep" in str(failed.error)
         assert not (core.settings.workspaces_dir / ended.id / "deep.txt").exists()
-        assert (core.settings.workspaces_dir / failed.id / "deep.txt").exists()
+        await copies_gone(core, ended.id)
+
+
+async def test_a_copy_stays_while_a_task_below_is_still_being_stopped(tmp_path: Path) -> None:
+    async def parent(ctx: PlaybookContext) -> JsonValue:
+        return list(await ctx.delegate(Delegation(agent_id="child", task_data={}, labels={}, isolated=True)))
+
+    async def child(ctx: PlaybookContext) -> JsonValue:
+        return list(await ctx.delegate(Delegation(agent_id="grandchild", task_data={}, labels={})))
+
+    async def grandchild(ctx: PlaybookContext) -> JsonValue:
+        await ctx.must("Write", file_path="deep.txt", content="deep\n")
+        started.set()
+        try:
+            return await ctx.once("never", asyncio.Event().wait)
+        finally:
+            stopping.set()
+            await may_end.wait()
+
+    started, stopping, may_end = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    playbooks = {"parent": parent, "child": child, "grandchild": grandchild}
+    async with given.a_core(tmp_path, playbooks=playbooks, lease_seconds=1) as core:
+        root = await given.a_task(core, "parent")
+        await started.wait()
+        await core.tasks.cancel(ME, root.id)
+        await stopping.wait()
+        [ended] = await core.watch.children(ME, root.id)
+        assert ended.status.value == "canceled"
+        assert await core.upkeep.unused_copies([ended.id]) == set()
+        assert (core.settings.workspaces_dir / ended.id / "deep.txt").exists()
+
+        may_end.set()
+        await copies_gone(core, root.id)
 
 
 async def test_a_model_hands_out_isolated_work_and_is_told_what_came_back(tmp_path: Path) -> None:
@@ -131,7 +180,10 @@ async def test_a_model_hands_out_isolated_work_and_is_told_what_came_back(tmp_pa
     write = {"name": "Write", "arguments": {"file_path": "a.txt", "content": "a\n"}}
     script = [
         {"match": {"system_contains": "You lead"}, "turns": [{"calls": calls}, {"text": "Led."}]},
-        {"match": {"system_contains": "You help"}, "turns": [{"calls": [write]}, {"text": "Helped."}]},
+        {
+            "match": {"system_contains": "You help"},
+            "turns": [{"calls": [write]}, *({"text": text} for text in ("Helped.", "More."))],
+        },
     ]
     async with scripted_models(script) as models:
         urls = {"anthropic": models.url}
@@ -158,6 +210,10 @@ async def test_a_model_hands_out_isolated_work_and_is_told_what_came_back(tmp_pa
             assert told == 2 * [
                 "Helped.\n\nIt worked in a copy of the workspace.\nApplied to this workspace: a.txt."
             ]
+            # The copy goes; who goes on from there works where its changes are.
+            sent = await core.messages.send(ME, children[0].id, "And now?")
+            assert (sent.is_new, sent.task.workspace_id) == (True, ended.id)
+            assert (await given.ended(core, sent.task)).status.value == "completed"
 
 
 async def test_what_a_child_does_for_a_late_message_comes_back_too(tmp_path: Path) -> None:

@@ -5,14 +5,15 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from chargehand.errors import InvalidInput
+from chargehand.errors import InvalidInput, SandboxUnavailable
 from chargehand.tools.sandbox import SandboxCommand, SandboxLimits
 from chargehand.tools.sandbox.environment import Toolchains
-from chargehand.tools.sandbox.job import folder_inside, job_form, windows_environment
+from chargehand.tools.sandbox.job import JobSandbox, folder_inside, job_form, windows_environment
 from chargehand.tools.sandbox.runner.forms import decode, encode
 from chargehand.tools.sandbox.runner.windows_job import BasicLimits, ExtendedLimits, limits_of
 from chargehand.tools.sandbox.scratch import Scratch
@@ -116,3 +117,13 @@ sys.stdin.read()
         # The end of its output says that the daemon, too, is gone.
         assert parent.stdout.read() == b""
     assert parent.returncode == -signal.SIGKILL
+
+
+async def test_the_level_job_says_that_it_holds_no_conversation(tmp_path: Path) -> None:
+    async def asked() -> AsyncIterator[bytes]:
+        yield b"anybody there?"
+
+    sandbox = JobSandbox(toolchains=Toolchains(folders=(), bin_folders=()))
+    command = SandboxCommand(argv=("program",), workspace=tmp_path, stdin=asked())
+    with pytest.raises(SandboxUnavailable, match="cannot hold a conversation"):
+        await sandbox.run(command)

@@ -1,6 +1,7 @@
 """What every level does alike: run a command, feed it, read it, and say how it ended."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -47,6 +48,35 @@ async def test_standard_input_arrives_whole_and_ends(sandbox: Sandbox, workspace
     ended = await sandbox.run(SandboxCommand(argv=("/usr/bin/wc", "-c"), workspace=workspace, stdin=content))
 
     assert output_of(ended).strip() == str(len(content))
+
+
+async def test_a_conversation_is_input_that_depends_on_what_was_said(
+    sandbox: Sandbox, workspace: Path
+) -> None:
+    heard: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def asked() -> AsyncIterator[bytes]:
+        yield b"1\n"
+        for _ in range(3):
+            yield (await heard.get())
+
+    script = "while read number; do echo $((number * 7)); done; echo bye"
+    command = SandboxCommand(argv=("/bin/bash", "-c", script), workspace=workspace, stdin=asked())
+    ended = await sandbox.run(command, on_stdout_line=heard.put)
+
+    assert (ended.stdout, ended.exit_code) == (b"7\n49\n343\n2401\nbye\n", 0)
+
+
+async def test_what_the_source_of_the_input_raises_ends_the_command_and_is_the_callers(
+    sandbox: Sandbox, workspace: Path
+) -> None:
+    async def asked() -> AsyncIterator[bytes]:
+        yield b"1\n"
+        raise LookupError("nothing more to say")
+
+    command = SandboxCommand(argv=("/bin/sleep", "60"), workspace=workspace, stdin=asked())
+    with pytest.raises(LookupError, match="nothing more"):
+        await asyncio.wait_for(sandbox.run(command), 10)
 
 
 async def test_input_that_nobody_reads_does_not_hold_the_command_up(

@@ -343,7 +343,13 @@ async def test_only_an_administrator_sees_and_approves_and_the_unknown_is_told(t
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("desk: {command: npx, args: [x]}", "is a program to start"),
+        ("desk: {command: serve, network: true}", "no level of the sandbox lets a program out"),
+        ("desk: {command: serve, url: 'http://host/'}", "desk.url"),
+        ("desk: {command: ''}", "desk.command"),
+        ("desk: {command: serve, args: x}", "desk.args"),
+        ('desk: {command: serve, args: ["a\\0b"]}', "holds a NUL character"),
+        ("desk: {command: serve, env: {A-B: x}}", "'A-B' is no name"),
+        ("desk: {command: serve, env_from: [A=secret]}", "takes the names of variables"),
         ("desk: {url: 'file:///etc/passwd'}", "is no http or https address"),
         ("desk: {url: 'http://me:secret@host/'}", "use headers_from_env"),
         ("desk: {url: 'http://host/', type: sse}", "desk.type"),

@@ -21,6 +21,7 @@ from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
 from chargehand.domain.money import nanos_of
+from chargehand.engine.copies import Copies
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
@@ -190,6 +191,7 @@ async def _build(
     mcp_pins.servers = mcp
     if with_engine:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
+        mcp.sandbox = sandbox
         runner = Runner(
             agents=agents,
             attempts=attempts,
@@ -202,6 +204,7 @@ async def _build(
             quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
             workspaces=settings.workspaces_dir,
             clock=clock,
+            copies=Copies(upkeep, settings.workspaces_dir),
             mcp=mcp,
             policy=policy_of(settings),
             telemetry=telemetry,

@@ -10,13 +10,13 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 from chargehand import __version__
 from chargehand.cli.connection import load_settings, running_service
+from chargehand.cli.diagnosis_configured import configured
 from chargehand.cli.exits import ExitCode
+from chargehand.cli.found import Found, State
 from chargehand.cli.lines import one_line, size_text
 from chargehand.cli.output import write, write_json
 from chargehand.errors import ChargehandError
@@ -27,18 +27,6 @@ from chargehand.tools.sandbox import probe_levels
 CREW_MODULES = ("limits", "pygal", "jwt", "pytest", "pytest_cov", "ruff", "secure")
 """What the services that the backend crew writes are built and tested with."""
 
-State = Literal["ok", "warn", "fail"]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Found:
-    """One line of the report."""
-
-    name: str
-    state: State
-    message: str
-    way_out: str = ""
-
 
 async def doctor(*, as_json: bool) -> ExitCode:
     """Look at everything, tell it, and exit with 6 when something stands in the way of the service."""
@@ -46,7 +34,7 @@ async def doctor(*, as_json: bool) -> ExitCode:
     found = [_python()]
     for look in (_data_folder, _space, _database, _key, _port):
         found.append(_careful(look, settings))
-    found += [_ripgrep(), _crew(), *await _sandbox(settings)]
+    found += [_ripgrep(), _crew(), *configured(settings), *await _sandbox(settings)]
     if as_json:
         items = [
             {"name": one.name, "state": one.state, "message": one.message, "way_out": one.way_out}

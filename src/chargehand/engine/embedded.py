@@ -78,6 +78,7 @@ class EmbeddedEngine:
     async def start(self) -> None:
         """Take back what a dead worker held, then begin."""
         await self._upkeep.sweep(of_any_worker=True)
+        await self._runner.copies.look()
         self._ready.set()
         self._loops = [asyncio.create_task(self._claim_loop()), asyncio.create_task(self._tend_loop())]
 
@@ -95,6 +96,7 @@ class EmbeddedEngine:
         await self._attempts.drain()
         self._loops[1].cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
+        await self._runner.copies.close()
 
     def _running_tasks(self) -> list[asyncio.Task[None]]:
         return [one for _, one in self._carried.values()]
@@ -166,6 +168,7 @@ class EmbeddedEngine:
     async def _tend(self) -> datetime | None:
         try:
             await self._renew()
+            await self._runner.copies.sweep(but_not=self._carried)
             return await self._upkeep.sweep(but_not=self._attempts_carried())
         except (StorageFull, Unavailable) as error:
             log.warning("no upkeep is possible now; trying again", error=error.message)

@@ -31,6 +31,7 @@ from chargehand.domain.task import (
     TaskError,
 )
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
+from chargehand.engine.copies import Copies
 from chargehand.engine.deadlines import KeptDeadline, kept_deadline
 from chargehand.errors import (
     BudgetExhausted,
@@ -91,6 +92,7 @@ class Runner:
     quota: Quota
     workspaces: Path
     clock: Clock
+    copies: Copies
     mcp: McpTools | None = None
     policy: Policy = field(default_factory=Policy)
     telemetry: Telemetry = field(default_factory=Telemetry)
@@ -210,6 +212,7 @@ class Runner:
         folder = self.workspaces / (task.workspace_id or task.root_id)
         if has_own_workspace(task):
             shared = self.workspaces / await self.journal.parent_workspace(task)
+            self.copies.made(task.id)
             await make_own_workspace(task, shared, folder, self.quota)
         try:
             await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)

@@ -85,6 +85,15 @@ class Messages:
             labels=task.labels,
             priority=task.priority,
             follows_id=task.id,
-            workspace_id=task.workspace_id or task.root_id,
+            workspace_id=await self._lasting_workspace(task),
         )
         return (await self._orders.submit(who, order)).task
+
+    async def _lasting_workspace(self, task: Task) -> str:
+        """Whose workspace the task works in; for a copy, which does not outlast its task, whose it is a copy of."""
+        place = task.workspace_id or task.root_id
+        async with self._db.read() as tx:
+            while (owner := (await tasks.get(tx, [place])).get(place)) and owner.parent_id is not None:
+                parent = (await tasks.get(tx, [owner.parent_id]))[owner.parent_id]
+                place = parent.workspace_id or parent.root_id
+        return place

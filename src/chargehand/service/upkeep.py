@@ -1,6 +1,6 @@
 """What keeps the rows true when workers die or time passes: re-queue, wake, fail. It never runs a task."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
 from types import MappingProxyType
 from typing import Any
@@ -51,6 +51,11 @@ class Upkeep:
             due = await tasks.next_due(tx)
         fail_point("upkeep.swept")
         return due
+
+    async def unused_copies(self, task_ids: Collection[str]) -> set[str]:
+        """Those of these tasks whose own workspaces nobody needs any more: what was to come back has come back."""
+        async with self._db.glance() as tx:
+            return await tasks.unused_copies(tx, task_ids)
 
     @staticmethod
     async def _lost(tx: Tx, of_any_worker: bool, but_not: Mapping[str, int]) -> list[Task]:

@@ -320,6 +320,24 @@ async def open_below(tx: Tx, task: Task) -> list[Task]:
     return found
 
 
+async def unused_copies(tx: Tx, task_ids: Iterable[str]) -> set[str]:
+    """Those of these tasks, each with a workspace of its own, that have ended and in whose workspace nobody works."""
+    ended = {
+        task.id: task
+        for task in (await get(tx, task_ids)).values()
+        if task.status in FINAL and task.parent_id is not None and task.workspace_id == task.id
+    }
+    if not ended:
+        return set()
+    # Whoever else works there is of the same tree; a task below that is being stopped may still be running.
+    statement = select(AgentTask.workspace_id).where(
+        AgentTask.root_id.in_({task.root_id for task in ended.values()}),
+        AgentTask.workspace_id.in_(ended),
+        AgentTask.status.in_([status.value for status in OPEN]),
+    )
+    return set(ended) - {row[0] for row in await tx.connection.execute(statement)}
+
+
 async def has_open_siblings(tx: Tx, parent_id: str, step: str) -> bool:
     """Whether a delegation still has children that have not ended."""
     statement = (

@@ -82,7 +82,7 @@ class BackgroundCommand:
         """End it with all that it started; returns when that is done."""
         if self.is_running and (work := self.cancel()) is not None:
             self.was_killed = True
-            await _gone([work])
+            await all_gone([work])
 
     def _over(self, work: "asyncio.Task[Ended]") -> None:
         if not work.cancelled():
@@ -137,11 +137,11 @@ class Background:
     async def end_all(self) -> None:
         """End all that run and forget them."""
         commands, self._commands = self._commands, {}
-        await _gone([work for one in commands.values() if (work := one.cancel()) is not None])
+        await all_gone([work for one in commands.values() if (work := one.cancel()) is not None])
 
 
-async def _gone(works: Iterable["asyncio.Task[Ended]"]) -> None:
-    """Not to be interrupted: a second cancellation must not leave processes behind."""
+async def all_gone(works: Iterable["asyncio.Task[Ended]"]) -> None:
+    """Wait for their ends. Not to be interrupted: a second cancellation must not leave processes behind."""
     interrupted: asyncio.CancelledError | None = None
     while left := {work for work in works if not work.done()}:
         try:

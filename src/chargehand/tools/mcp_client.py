@@ -1,4 +1,4 @@
-"""One conversation with an MCP server over streamable HTTP: what it offers, and one call.
+"""One conversation with an MCP server, over streamable HTTP or with a program: what it offers, and one call.
 
 Rule: everything that a server does wrong (it is down, hangs, redirects, floods, answers garbage) is an McpFailure
 in words for the agent; no redirect is followed and nothing is read without a bound. The package `mcp` is imported
@@ -17,10 +17,12 @@ from chargehand.domain.values import JsonObject, canonical, check_json, plain_te
 from chargehand.errors import ChargehandError
 from chargehand.tools.base import ToolResult
 from chargehand.tools.mcp_failure import McpChanged, McpFailure
-from chargehand.tools.mcp_file import McpServer
+from chargehand.tools.mcp_file import HttpServer, McpServer
+from chargehand.tools.sandbox.base import Sandbox
 
 if TYPE_CHECKING:
     from mcp import Client
+    from mcp.client._transport import Transport
     from mcp.types import CallToolResult
 
 LIST_SECONDS = 10.0
@@ -32,15 +34,17 @@ MAX_SCHEMA_CHARACTERS = 64_000
 MAX_TOLD_CHARACTERS = 300
 
 
-async def offered(server: McpServer) -> list[McpTool]:
+async def offered(server: McpServer, sandbox: Sandbox | None) -> list[McpTool]:
     """The tools that the server offers now, those left out that cannot be used here."""
-    async with _talking(server, min(LIST_SECONDS, server.timeout_seconds)) as client:
+    async with _talking(server, sandbox, min(LIST_SECONDS, server.timeout_seconds)) as client:
         return await _offered(client, server)
 
 
-async def call(server: McpServer, name: str, arguments: JsonObject, *, approved_hash: str) -> ToolResult:
+async def call(
+    server: McpServer, sandbox: Sandbox | None, name: str, arguments: JsonObject, *, approved_hash: str
+) -> ToolResult:
     """Call a tool, unless it is not the approved one any more."""
-    async with _talking(server, server.timeout_seconds) as client:
+    async with _talking(server, sandbox, server.timeout_seconds) as client:
         # In the same conversation, so that what is called is what was looked at.
         now = next((tool for tool in await _offered(client, server) if tool.name == name), None)
         if now is None:
@@ -54,23 +58,21 @@ async def call(server: McpServer, name: str, arguments: JsonObject, *, approved_
 
 
 @asynccontextmanager
-async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client", None]:
+async def _talking(
+    server: McpServer, sandbox: Sandbox | None, seconds: float
+) -> AsyncGenerator["Client", None]:
     """A conversation; whatever goes wrong in it is an McpFailure."""
     if find_spec("mcp") is None:
         raise McpFailure("the extra is not installed; `pip install chargehand[mcp]`")
     from mcp import Client  # noqa: PLC0415 - it costs a quarter of a second, paid by whoever uses a server
-    from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - as above
-
-    from chargehand.tools.mcp_transport import bounded_client  # noqa: PLC0415 - as above
 
     try:
         async with (
             asyncio.timeout(seconds),
-            bounded_client(server, seconds) as http,
+            _transport(server, sandbox, seconds) as transport,
+            Client(transport, read_timeout_seconds=seconds, cache=None) as client,
         ):
-            transport = streamable_http_client(server.url, http_client=http)
-            async with Client(transport, read_timeout_seconds=seconds, cache=None) as client:
-                yield client
+            yield client
     except TimeoutError as error:
         raise McpFailure(f"the server {server.name!r} did not answer within {seconds:g} s") from error
     except (McpChanged, ChargehandError):
@@ -79,11 +81,30 @@ async def _talking(server: McpServer, seconds: float) -> AsyncGenerator["Client"
         inner = _first(error)
         if isinstance(inner, McpChanged | ChargehandError):
             raise inner from error
-        # An address may hold a token in its query.
-        said = str(inner).replace(server.url, "its url")
-        said = redacted(said, server.secrets())
+        said = redacted(server.without_its_address(str(inner)), server.secrets())
         told = plain_text(f"{type(inner).__name__}: {said}")[:MAX_TOLD_CHARACTERS]
         raise McpFailure(f"the server {server.name!r} failed: {told}") from error
+
+
+@asynccontextmanager
+async def _transport(
+    server: McpServer, sandbox: Sandbox | None, seconds: float
+) -> AsyncGenerator["Transport", None]:
+    if isinstance(server, HttpServer):
+        from mcp.client.streamable_http import streamable_http_client  # noqa: PLC0415 - as above
+
+        from chargehand.tools.mcp_transport import bounded_client  # noqa: PLC0415 - as above
+
+        async with bounded_client(server, seconds) as http:
+            yield streamable_http_client(server.url, http_client=http)
+        return
+    if sandbox is None:
+        raise McpFailure(
+            f"the server {server.name!r} is a program, and this process has no sandbox to run it in"
+        )
+    from chargehand.tools.mcp_stdio import program_streams  # noqa: PLC0415 - as above
+
+    yield program_streams(server, sandbox, seconds)
 
 
 def _first(error: BaseException) -> BaseException:

@@ -1,7 +1,7 @@
-"""The operator's file of MCP servers: YAML or JSON, name → where it is and how it is called.
+"""The operator's file of MCP servers: YAML or JSON, name → where it is, or what to start, and how it is called.
 
-Rule: only what stands here is connected to, whatever a definition says; keys come from the environment, so that
-the file can be shown around.
+Rule: only what stands here is connected to or started, whatever a definition says; keys come from the environment,
+so that the file can be shown around.
 """
 
 import os
@@ -12,19 +12,20 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from chargehand.domain.mcp import SERVER_NAME
 from chargehand.errors import Finding, InvalidInput
+from chargehand.tools.sandbox.environment import checked_variables
 
 MAX_FILE_BYTES = 1024 * 1024
-_STDIO = (
-    "is a program to start (stdio), which is not supported: the sandbox runs commands to their end and cannot yet"
-    " hold a conversation with one. Start the server yourself and give its streamable HTTP `url`"
+_NO_NETWORK = (
+    "cannot be true: no level of the sandbox lets a program out to the network. Start the server yourself and give"
+    " its streamable HTTP `url`"
 )
 
 
-class _Entry(BaseModel):
+class _HttpEntry(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     url: str
@@ -44,9 +45,48 @@ class _Entry(BaseModel):
         return url
 
 
+class _ProgramEntry(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    command: str = Field(min_length=1)
+    type: Literal["stdio"] = "stdio"
+    args: tuple[str, ...] = ()
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    env_from: tuple[str, ...] = ()
+    network: bool = False
+    timeout_seconds: float = Field(default=60.0, gt=0, le=600)
+
+    @field_validator("network")
+    @classmethod
+    def _is_off(cls, network: bool) -> bool:
+        if network:
+            raise ValueError(_NO_NETWORK)
+        return network
+
+    @field_validator("env_from")
+    @classmethod
+    def _are_names(cls, env_from: tuple[str, ...]) -> tuple[str, ...]:
+        try:
+            checked_variables(dict.fromkeys(env_from, ""))
+        except InvalidInput as error:
+            # Not the text of it: who mistakes this for `env` writes a key here.
+            raise ValueError("takes the names of variables, without values") from error
+        return env_from
+
+    @model_validator(mode="after")
+    def _can_be_passed(self) -> "_ProgramEntry":
+        try:
+            checked_variables(self.env)
+        except InvalidInput as error:
+            raise ValueError(error.message) from error
+        if any("\0" in part for part in (self.command, *self.args)):
+            raise ValueError("an argument holds a NUL character")
+        return self
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class McpServer:
-    """A server as the operator configured it."""
+class HttpServer:
+    """A server that the operator says where to find."""
 
     name: str
     url: str
@@ -59,18 +99,52 @@ class McpServer:
         """What is sent; InvalidInput names a variable that is not set."""
         found = dict(self.headers)
         for header, variable in self.headers_from_env.items():
-            value = environment.get(variable, "").strip()
-            if not value:
-                raise InvalidInput(
-                    f"the server {self.name!r} needs the variable {variable}, which is not set"
-                )
-            found[header] = value
+            found[header] = _value(self.name, variable, environment)
         return found
 
     def secrets(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         """What must not come back in what the server says."""
         values = (environment.get(variable, "") for variable in self.headers_from_env.values())
         return (*values, *self.headers.values(), urlsplit(self.url).query)
+
+    def without_its_address(self, text: str) -> str:
+        """For telling: an address may hold a token in its query."""
+        return text.replace(self.url, "its url")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ProgramServer:
+    """A server that the operator says how to start; it is spoken to over its standard input and output."""
+
+    name: str
+    argv: tuple[str, ...]
+    timeout_seconds: float
+    variables: Mapping[str, str]
+    variables_from_env: tuple[str, ...]
+    """Those that are passed on from the service's own environment, when the program is started."""
+
+    def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
+        """What is added to the program's environment; InvalidInput names a variable that is not set."""
+        passed_on = {name: _value(self.name, name, environment) for name in self.variables_from_env}
+        return {**self.variables, **passed_on}
+
+    def secrets(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
+        """What must not come back in what the program says."""
+        return tuple(environment.get(name, "").strip() for name in self.variables_from_env)
+
+    def without_its_address(self, text: str) -> str:
+        """It has none."""
+        return text
+
+
+McpServer = HttpServer | ProgramServer
+
+
+def _value(server: str, variable: str, environment: Mapping[str, str]) -> str:
+    value = environment.get(variable, "").strip()
+    if not value:
+        raise InvalidInput(f"the server {server!r} needs the variable {variable}, which is not set")
+    return value
 
 
 def read_mcp_file(path: Path | None) -> dict[str, McpServer]:
@@ -84,7 +158,9 @@ def read_mcp_file(path: Path | None) -> dict[str, McpServer]:
         raise InvalidInput(f"CHARGEHAND_MCP_FILE: {path} cannot be read: {error}") from error
     listed = data.get("mcpServers", data) if isinstance(data, dict) else None  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType] - YAML of an operator
     if not isinstance(listed, dict):
-        raise InvalidInput(f"CHARGEHAND_MCP_FILE: {path} is no mapping of server names to `url: …`")
+        raise InvalidInput(
+            f"CHARGEHAND_MCP_FILE: {path} is no mapping of server names to `url: …` or `command: …`"
+        )
     findings: list[Finding] = []
     servers = [_server(str(name), entry, findings) for name, entry in listed.items()]  # pyright: ignore[reportUnknownVariableType, reportUnknownArgumentType] - checked entry by entry
     if findings:
@@ -97,17 +173,23 @@ def _server(name: str, entry: object, findings: list[Finding]) -> McpServer | No
         hint = "up to 40 letters, digits and - with single _ between them"
         findings.append(Finding(where=name[:64], message="cannot be a server's name", hint=hint))
         return None
-    if isinstance(entry, dict) and "command" in entry:
-        findings.append(Finding(where=name, message=_STDIO))
-        return None
+    kind = _ProgramEntry if isinstance(entry, dict) and "command" in entry else _HttpEntry
     try:
-        read = _Entry.model_validate(entry)
+        read = kind.model_validate(entry)
     except ValidationError as error:
         for problem in error.errors(include_url=False, include_context=False, include_input=False):
             place = ".".join([name, *(str(part) for part in problem["loc"])])
             findings.append(Finding(where=place, message=problem["msg"]))
         return None
-    return McpServer(
+    if isinstance(read, _ProgramEntry):
+        return ProgramServer(
+            name=name,
+            argv=(read.command, *read.args),
+            timeout_seconds=read.timeout_seconds,
+            variables=read.env,
+            variables_from_env=read.env_from,
+        )
+    return HttpServer(
         name=name,
         url=read.url,
         timeout_seconds=read.timeout_seconds,

@@ -31,6 +31,7 @@ from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolCont
 from chargehand.tools.mcp_client import call, offered
 from chargehand.tools.mcp_failure import McpChanged, McpFailure
 from chargehand.tools.mcp_file import McpServer
+from chargehand.tools.sandbox.base import Sandbox
 
 FRESH_SECONDS = 60.0
 """How long what a server offers is not asked for again."""
@@ -54,6 +55,8 @@ class McpTools:
     servers: Mapping[str, McpServer]
     pins: McpPins
     clock: Clock
+    sandbox: Sandbox | None = None
+    """Where servers that are programs run; None where this process runs no commands."""
     _looks: dict[str, _Look] = field(default_factory=dict[str, _Look])
 
     async def of(self, definition: AgentDefinition) -> tuple[dict[str, Tool], list[str]]:
@@ -90,7 +93,7 @@ class McpTools:
             if self.clock.monotonic() < look.until:
                 return
             try:
-                await self.pins.see(name, await offered(self.servers[name]))
+                await self.pins.see(name, await offered(self.servers[name], self.sandbox))
                 look.problem = ""
             except ChargehandError as error:
                 look.problem = error.message
@@ -127,7 +130,9 @@ class McpTools:
 
     async def _call(self, server: str, tool: McpTool, approved: str, arguments: JsonObject) -> ToolResult:
         try:
-            return await call(self.servers[server], tool.name, arguments, approved_hash=approved)
+            return await call(
+                self.servers[server], self.sandbox, tool.name, arguments, approved_hash=approved
+            )
         except McpChanged as changed:
             await self.pins.see(server, [changed.now])
             raise McpFailure(

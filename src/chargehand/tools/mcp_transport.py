@@ -9,14 +9,14 @@ from urllib.parse import urlsplit
 import httpx2
 
 from chargehand.tools.mcp_failure import McpFailure
-from chargehand.tools.mcp_file import McpServer
+from chargehand.tools.mcp_file import HttpServer
 
 CONNECT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
 _LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
-def bounded_client(server: McpServer, seconds: float) -> httpx2.AsyncClient:
+def bounded_client(server: HttpServer, seconds: float) -> httpx2.AsyncClient:
     """A client for this server only. InvalidInput when a variable for its headers is not set."""
     return httpx2.AsyncClient(
         # What unpacks to gigabytes is small on the wire.
@@ -30,7 +30,7 @@ def bounded_client(server: McpServer, seconds: float) -> httpx2.AsyncClient:
 class _Bounded(httpx2.AsyncBaseTransport):
     """Refuses redirects and answers that are too long, before the client sees them."""
 
-    def __init__(self, server: McpServer) -> None:
+    def __init__(self, server: HttpServer) -> None:
         self._name = server.name
         # A proxy for the world outside does not lead to this machine.
         is_local = (urlsplit(server.url).hostname or "") in _LOOPBACK

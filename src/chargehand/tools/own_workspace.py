@@ -5,6 +5,7 @@ Bringing back a second time, after a crash, finds what the first time has done a
 Links are neither followed nor copied. All of it blocks; callers on the event loop go through `asyncio.to_thread`.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -20,11 +21,14 @@ from chargehand.tools.disk_errors import FileChanged
 from chargehand.tools.entries import MIB, Entry, EntryKind
 from chargehand.tools.ledger import Stamp
 from chargehand.tools.paths import SERVICE_FOLDER, LogicalPath, check_writable, listed, parse_path
+from chargehand.tools.sandbox.scratch import remove_tree
 from chargehand.tools.workspace import Quota, Workspace
 
 MAX_FILE_BYTES = 256 * MIB
 MAX_LISTED = 200
 """Paths that are told of each kind; the rest is counted."""
+
+_BASE, _MAKING, _REMOVING = ".base.json", ".making", ".removing"
 
 Parts = tuple[str, ...]
 
@@ -63,7 +67,7 @@ def make_copy(source: Workspace, target: Path, quota: Quota, check: Callable[[],
     """
     if target.exists():
         return
-    making = target.with_name(f"{target.name}.making")
+    making = target.with_name(f"{target.name}{_MAKING}")
     shutil.rmtree(making, ignore_errors=True)
     making.mkdir(parents=True)
     base: dict[Parts, FileState] = {}
@@ -89,9 +93,33 @@ def make_copy(source: Workspace, target: Path, quota: Quota, check: Callable[[],
     making.replace(target)
 
 
+def copies_in(workspaces: Path) -> set[str]:
+    """The names of the copies there, finished or not, and of those whose removal was cut short."""
+    suffixes = (_BASE, _MAKING, _REMOVING)
+    names = [path.name for path in workspaces.iterdir()] if workspaces.is_dir() else []
+    return {name.removesuffix(suffix) for name in names for suffix in suffixes if name.endswith(suffix)}
+
+
+def remove_copy(target: Path) -> None:
+    """Remove a copy that nobody needs, and what is kept beside it; begun anew after a crash, it goes on.
+
+    What the files were is moved out of the way first: without it nobody takes removed files for deleted ones.
+    """
+    removing = target.with_name(f"{target.name}{_REMOVING}")
+    with contextlib.suppress(FileNotFoundError):
+        base_file(target).replace(removing)
+    fail_point("isolation.removing")
+    for folder in (target, target.with_name(f"{target.name}{_MAKING}")):
+        remove_tree(folder)
+        if folder.exists():
+            raise OSError(f"{folder.name} is still there")
+    fail_point("isolation.removed")
+    removing.unlink(missing_ok=True)
+
+
 def base_file(target: Path) -> Path:
     """Where it stands what the files were when the workspace was copied to `target`."""
-    return target.with_name(f"{target.name}.base.json")
+    return target.with_name(f"{target.name}{_BASE}")
 
 
 def read_base(target: Path) -> dict[Parts, FileState]:
@@ -118,6 +146,8 @@ def bring_back(
     """
     changes = Changes()
     mine = _states(own)
+    if not base_file(own.folder).exists():
+        raise ToolError("the copy is being removed: its task has ended")
     for parts in sorted(base.keys() | mine.keys()):
         if any(part in passed_over for part in parts) or base.get(parts) == mine.get(parts):
             continue

@@ -9,11 +9,11 @@ import contextlib
 import os
 import subprocess
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine
 from dataclasses import dataclass
 from typing import IO
 
-from chargehand.tools.sandbox.base import EndedBy, OnLine, SandboxCommand
+from chargehand.tools.sandbox.base import EndedBy, Input, OnLine, SandboxCommand
 from chargehand.tools.sandbox.output import Capture, LineCutter
 
 CHUNK_BYTES = 65536
@@ -155,6 +155,7 @@ class _Streams:
         self._feeding: asyncio.Task[None] | None = None
         if process.stdin is not None:
             self._feeding = asyncio.create_task(_feed(_detached(process.stdin), command.stdin))
+            self._feeding.add_done_callback(self._note)
         self._reading = [asyncio.create_task(part) for part in work]
         for task in self._reading:
             task.add_done_callback(self._note)
@@ -176,7 +177,7 @@ class _Streams:
         self.failed.cancel()
 
     def raise_failure(self) -> None:
-        """What the listener of the lines raised is the caller's."""
+        """What the listener of the lines, or the source of the input, raised is the caller's."""
         if self._failure is not None:
             raise self._failure
 
@@ -206,25 +207,38 @@ async def _drain(
         await listen(rest)
 
 
-async def _feed(descriptor: int, content: bytes) -> None:
-    loop = asyncio.get_running_loop()
+async def _feed(descriptor: int, content: Input) -> None:
     os.set_blocking(descriptor, False)
     try:
-        left = memoryview(content)
-        while left:
-            try:
-                left = left[os.write(descriptor, left[:CHUNK_BYTES]) :]
-            except BlockingIOError:
-                waiter: asyncio.Future[None] = loop.create_future()
-                loop.add_writer(descriptor, _resolve, waiter)
-                try:
-                    await waiter
-                finally:
-                    loop.remove_writer(descriptor)
+        async for part in _parts(content):
+            await _write(descriptor, part)
     except BrokenPipeError:
         pass  # a command need not read what it is given
     finally:
         os.close(descriptor)
+
+
+async def _parts(content: Input) -> AsyncIterator[bytes]:
+    if isinstance(content, bytes):
+        yield content
+        return
+    async for part in content:
+        yield part
+
+
+async def _write(descriptor: int, content: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    left = memoryview(content)
+    while left:
+        try:
+            left = left[os.write(descriptor, left[:CHUNK_BYTES]) :]
+        except BlockingIOError:
+            waiter: asyncio.Future[None] = loop.create_future()
+            loop.add_writer(descriptor, _resolve, waiter)
+            try:
+                await waiter
+            finally:
+                loop.remove_writer(descriptor)
 
 
 async def _exited(process: subprocess.Popen[bytes]) -> None:

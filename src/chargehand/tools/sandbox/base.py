@@ -3,7 +3,7 @@
 Rule: whatever the end is (exit, time-out, limit, cancellation), no process of the command outlives it.
 """
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterable, Awaitable, Callable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +13,10 @@ MIB = 1024 * 1024
 
 OnLine = Callable[[bytes], Awaitable[None]]
 """Called with each line of standard output, its newline included, in order and one at a time."""
+
+Input = bytes | AsyncIterable[bytes]
+"""All of a command's input; or the parts of it as they come, until there are no more. With `OnLine` that is a
+conversation. Level `job` takes the first kind only."""
 
 
 class SandboxLevel(StrEnum):
@@ -69,7 +73,7 @@ class SandboxCommand:
     workspace: Path
     cwd: str = "."
     """Relative to the workspace."""
-    stdin: bytes = b""
+    stdin: Input = b""
     environment: Mapping[str, str] = field(default_factory=dict[str, str])
     """Added to an environment that is built from nothing: the service's own is never passed on."""
     limits: SandboxLimits = field(default_factory=SandboxLimits)

@@ -41,6 +41,10 @@ class JobSandbox:
         """Run the command to its end; see `Sandbox.run`."""
         argv = checked_argv(command)
         folder = folder_inside(command)
+        if not isinstance(command.stdin, bytes):
+            raise SandboxUnavailable(
+                "the sandbox level job cannot hold a conversation with a command; nothing was run"
+            )
         with scratch_folders() as scratch:
             added = checked_variables(command.environment)
             environment = windows_environment(os.environ, scratch, self.toolchains, added)
@@ -116,7 +120,7 @@ async def _attended(
     work = [
         asyncio.create_task(_drain(runner.stdout, stdout, lines, on_stdout_line)),
         asyncio.create_task(_drain(runner.stderr, stderr, lines, None)),
-        asyncio.create_task(_feed(runner.stdin, command.stdin)),
+        asyncio.create_task(_feed(runner.stdin, command.stdin if isinstance(command.stdin, bytes) else b"")),
     ]
     ending = asyncio.create_task(runner.wait())
     try:

@@ -41,7 +41,7 @@ def private_folder() -> Generator[Path]:
     try:
         yield folder
     finally:
-        _remove(folder)
+        remove_tree(folder)
 
 
 @contextmanager
@@ -60,7 +60,7 @@ def remove_leftovers() -> None:
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         owner = folder.name.removeprefix(prefix).split("-")[0]
         if owner.isdigit() and not psutil.pid_exists(int(owner)):
-            _remove(folder)
+            remove_tree(folder)
 
 
 def _prefix() -> str:
@@ -70,7 +70,8 @@ def _prefix() -> str:
     return "chargehand-run-"
 
 
-def _remove(folder: Path) -> None:
+def remove_tree(folder: Path) -> None:
+    """Remove a folder as well as can be; what commands have locked in it is opened first."""
     shutil.rmtree(folder, ignore_errors=True)
     if folder.exists():
         _open_up(folder)
