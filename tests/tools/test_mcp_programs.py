@@ -98,7 +98,7 @@ async def test_what_a_program_does_wrong_is_an_error_of_that_call(
         assert (many[0], "what is no message of MCP" in many[1]) == (True, True)
         assert (long[0], "a line of more than 8,388,608 bytes" in long[1]) == (True, True)
         assert (endless[0], "did not answer within 2 s" in endless[1]) == (True, True)
-        assert died == [True, "the server 'desk' ended with exit code 3: cannot go on with its DESK_TOKEN"]
+        assert died == [True, "the server 'desk' ended with exit code 3: cannot go on with [redacted]"]
         assert good == [False, "did it"]
         for path in (tmp_path / "data").rglob("*"):
             assert not path.is_file() or b"canary-123" not in path.read_bytes()
