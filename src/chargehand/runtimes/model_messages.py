@@ -1,22 +1,31 @@
 """A model's message as the journal holds it, and back."""
 
+from dataclasses import replace
 from typing import cast
 
 from pydantic import ValidationError
-from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse
+from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, ModelResponsePart, ToolCallPart
 
-from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.domain.values import JsonObject, JsonValue, check_json
+from chargehand.errors import InvalidInput, PayloadTooLarge
 from chargehand.models.failure import FailureKind, ModelFailure
 from chargehand.runtimes.model_prompts import plain_json
+from chargehand.service.journal import MAX_STEP_NODES
 
 
 def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[str, int]]:
     """What is recorded of an answer, and its four numbers of tokens.
 
-    ModelFailure when it could not be read again, which would stop every replay.
+    ModelFailure when it could not be read again, which would stop every replay. Arguments that nest too deep to be
+    written are replaced by a text that says so: no tool takes that, and the model is told.
     """
-    message: JsonValue = ModelMessagesTypeAdapter.dump_python([answer], mode="json", warnings=False)[0]
-    message = plain_json(message)
+    bounded = replace(answer, parts=[_bounded(part) for part in answer.parts])
+    try:
+        message: JsonValue = ModelMessagesTypeAdapter.dump_python([bounded], mode="json", warnings=False)[0]
+        message = plain_json(message)
+    except (ValueError, RecursionError):
+        told = f"{model} gave no usable answer: it nests too deep"
+        raise ModelFailure(told, FailureKind.FAULTY, may_be_paid=True) from None
     usage = message_of(message, model).usage
     tokens = {
         "input_tokens": usage.input_tokens,
@@ -25,6 +34,18 @@ def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[
         "cache_write_tokens": usage.cache_write_tokens,
     }
     return {"model": model, "usage": {**tokens}, "message": message}, tokens
+
+
+def _bounded(part: ModelResponsePart) -> ModelResponsePart:
+    if not isinstance(part, ToolCallPart) or not isinstance(part.args, dict):
+        return part
+    try:
+        check_json(part.args, max_nodes=MAX_STEP_NODES)
+    except PayloadTooLarge as error:
+        return replace(part, args=f"not kept: {error.message}")
+    except InvalidInput:
+        return part  # What is no text in it is put right later.
+    return part
 
 
 def message_of(message: JsonValue, model: str) -> ModelResponse:
