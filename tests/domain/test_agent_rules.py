@@ -64,6 +64,30 @@ def test_a_denied_path_is_denied_however_it_is_written(path: str | int) -> None:
         assert rule_refusal("Read", {"file_path": "other"}, [], denied) is None
 
 
+@pytest.mark.parametrize(
+    ("rule", "tool", "arguments"),
+    [
+        (ToolRule(tool="Read", pattern="secret/*"), "Read", {"file_path": "SECRET/key"}),
+        (ToolRule(tool="Write", pattern="deploy/*"), "Edit", {"file_path": "deploy/run"}),
+        (ToolRule(tool="Edit", pattern="deploy/*"), "MultiEdit", {"file_path": "deploy/run"}),
+        (
+            ToolRule(tool="WebFetch", pattern="domain:Evil.example"),
+            "WebFetch",
+            {"url": "http://evil.example/"},
+        ),
+        (
+            ToolRule(tool="WebFetch", pattern="domain:evil.example"),
+            "WebFetch",
+            {"url": "http://A.EVIL.example./"},
+        ),
+    ],
+)
+def test_a_denial_is_not_passed_by_another_case_or_another_way_to_write(
+    rule: ToolRule, tool: str, arguments: JsonObject
+) -> None:
+    assert rule_refusal(tool, arguments, [], [rule]) is not None
+
+
 def test_a_list_of_agents_lets_through_each_of_them() -> None:
     agents = [ToolRule(tool="Delegate", pattern="reviewer, tester")]
 

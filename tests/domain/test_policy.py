@@ -39,6 +39,7 @@ def action(policy: str, tool: str, arguments: JsonObject | None = None, *, risk:
         ("WebFetch(https://a.example/*)", "WebFetch", {"url": "HTTPS://A.example/x"}, True),
         ("mcp__git__*", "mcp__git__push", {}, True),
         ("mcp__git", "mcp__git__push", {}, True),
+        ("mcp__git__do.push", "mcp__git__do_push", {}, True),
         ("mcp__git", "mcp__github__push", {}, False),
         ("mcp__git__push", "mcp__git__push", {}, True),
         ("Task(helper)", "Agent", {"subagent_type": "helper"}, True),

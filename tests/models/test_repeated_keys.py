@@ -38,6 +38,10 @@ async def refusing(status: str, headers: str, body: bytes) -> AsyncGenerator[str
         server.close()
 
 
+def ignored(kind: str, text: str) -> None:
+    del kind, text
+
+
 JSON = "content-type: application/json\r\n"
 ANSWERS = {
     "wrong key": ("401 No", JSON, ERROR),
@@ -58,7 +62,7 @@ ANSWERS = {
 async def test_a_key_that_is_said_back_is_in_no_message(provider: str) -> None:
     name = parsed(MODELS[provider])
     for told, answer in ANSWERS.items():
-        for on_text in (None, lambda _kind, _text: None):
+        for on_text in (None, ignored):
             async with refusing(*answer) as url:
                 choice = ModelChoice(
                     default=None,

@@ -1,8 +1,8 @@
 """What the patterns beside tools in a definition let through: `Bash(git:*)`, `Read(src/**)`.
 
 Rule: whatever a pattern cannot judge is refused. A command line is judged as one command, so one that chains,
-substitutes or redirects never passes a pattern that allows, and is taken apart for a pattern that denies. A denied
-command can still be reached by another name (`env rm`): what must not happen is for the sandbox to prevent.
+substitutes or redirects never passes a pattern that allows, and is roughly taken apart for a pattern that denies. A
+denied command behind another (`env rm`) is found where the call is judged, in `runtimes/permission.py`.
 """
 
 import re
@@ -12,6 +12,7 @@ from posixpath import normpath
 from urllib.parse import urlsplit
 
 from chargehand.domain.agent_tools import ToolRule
+from chargehand.domain.policy import WRITERS
 from chargehand.domain.values import JsonObject
 
 _COMPOUND = re.compile(r"[;&|<>`\n]|\$\(")
@@ -24,8 +25,9 @@ def rule_refusal(
     """Why the definition does not let this call through, in words for the agent; None when it does."""
     subject = _subject(tool, arguments)
     for rule in denied:
-        if rule.tool == tool and (subject is None or _denies(rule, subject)):
-            return f"{tool} was not run: the definition denies {tool}({rule.pattern})."
+        is_meant = rule.tool == tool or {rule.tool, tool} <= WRITERS
+        if is_meant and (subject is None or _denies(rule, subject)):
+            return f"{tool} was not run: the definition denies {rule.tool}({rule.pattern})."
     patterns = [rule.pattern for rule in allowed if rule.tool == tool]
     if not patterns:
         return None
@@ -72,10 +74,13 @@ def _host(url: str) -> str | None:
 
 def _denies(rule: ToolRule, subject: str) -> bool:
     """Whether a denial speaks of this; of a command line it is held against each command in it."""
-    parts = [part.strip() for part in _PARTS.split(subject)] if rule.tool == "Bash" else [subject]
-    if rule.tool == "WebFetch" and subject.endswith(f".{rule.pattern.removeprefix('domain:')}"):
+    if rule.tool == "Bash":
+        return any(_matches(rule.pattern, part.strip()) for part in _PARTS.split(subject))
+    # Neither names of hosts nor those of files (on some systems) tell the cases apart.
+    pattern, subject = rule.pattern.casefold(), subject.casefold()
+    if rule.tool == "WebFetch" and subject.endswith(f".{pattern.removeprefix('domain:')}"):
         return True  # Whoever may not ask a host may not ask one below it either.
-    return any(_matches(rule.pattern, part) for part in parts)
+    return _matches(pattern, subject)
 
 
 def _matches(pattern: str, subject: str) -> bool:

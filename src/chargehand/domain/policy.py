@@ -4,6 +4,7 @@ Rule: a denial by anyone holds; else a rule that asks by tool, then one that all
 definition says can make the operator's answer stricter and never milder.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -190,6 +191,10 @@ def _names(rule: PolicyRule, tool: str) -> bool:
     if name == tool or name == "*":
         return True
     if name.startswith("mcp__"):
+        # As agents call it: a server's `do.push` is shown as `do_push`.
+        name = re.sub(r"[^A-Za-z0-9_*-]", "_", name)
+        if name == tool:
+            return True
         return tool.startswith(name[:-1]) if name.endswith("*") else tool.startswith(f"{name}__")
     is_kept_from_a_path = rule.action is not Action.ALLOW and rule.pattern is not None
     return is_kept_from_a_path and name in WRITERS and tool in WRITERS

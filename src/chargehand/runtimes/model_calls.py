@@ -9,13 +9,15 @@ from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
 from chargehand.domain.policy import DELEGATION
-from chargehand.domain.values import JsonObject
+from chargehand.domain.values import JsonObject, check_json
+from chargehand.errors import InvalidInput, PayloadTooLarge
 from chargehand.runtimes.base import Hands, all_or_wait, settled
 from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool, refused_order
 from chargehand.runtimes.model_prompts import plain_json
 from chargehand.runtimes.model_questions import QUESTION_TOOL, ask_person, question_tool
 from chargehand.runtimes.permission import APPROVAL_SUFFIX, permission
 from chargehand.runtimes.tool_steps import refuse, run_tool
+from chargehand.service.journal import MAX_STEP_NODES
 from chargehand.tools.base import Risk
 
 
@@ -57,6 +59,9 @@ class ToolCalls:
     async def _result(self, path: str, call: ToolCallPart) -> str:
         try:
             arguments = plain_json(call.args_as_dict(raise_if_invalid=True))
+            check_json(arguments, max_nodes=MAX_STEP_NODES)
+        except (PayloadTooLarge, InvalidInput) as error:
+            return f"The arguments of {call.tool_name} were not accepted; nothing was done: {error.message}"
         except (ValueError, AssertionError) as error:
             return (
                 f"The arguments of {call.tool_name} are no JSON object; nothing was done: {str(error)[:300]}"

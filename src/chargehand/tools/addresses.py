@@ -19,7 +19,7 @@ _NEVER = tuple(
         "0.0.0.0/8", "169.254.0.0/16", "224.0.0.0/4", "240.0.0.0/4",
         "168.63.129.16/32", "192.0.0.0/24", "100.100.100.200/32",  # what clouds answer machines at
         "::/128", "fe80::/10", "ff00::/8", "fd00:ec2::254/128",
-        "2002::/16", "2001::/32", "64:ff9b:1::/48",  # tunnels to an address that the path decides
+        "2002::/16", "2001::/32", "64:ff9b:1::/48", "::ffff:0:0:0/96",  # tunnels to an address that the path decides
     )
 )  # fmt: skip
 """Refused even where private addresses are allowed: nobody means them, and metadata services lie there."""
