@@ -11,6 +11,7 @@ import pytest
 from chargehand.app.core import Core
 from chargehand.domain.agent import parse_definition
 from chargehand.domain.agent_ranking import brief_of, ranked
+from chargehand.domain.money import usd_text
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import InvalidDefinition, InvalidInput, NoAgentFits
 from chargehand.runtimes.playbook import Playbook, PlaybookContext
@@ -135,6 +136,42 @@ async def test_a_model_picks_among_the_candidates_or_the_ranking_does(
             assert accepted.selection["by"] == by
             assert accepted.selection.get("model") == ("anthropic:claude-test" if by == "model" else None)
             assert len(models.log) == 1
+
+
+@pytest.mark.parametrize(
+    ("limit", "by", "used"),
+    [("1.00", "model", "0.0015"), ("0.001", "ranking", "0.00"), (None, "model", "0.0015")],
+)
+async def test_the_tenants_day_pays_for_a_models_pick(
+    tmp_path: Path, limit: str | None, by: str, used: str
+) -> None:
+    pick = {"text": '{"agent_id": "test-automator", "why": "Proof."}', "usage": {"input": 100, "output": 10}}
+    async with scripted_models([{"turns": [pick]}]) as models:
+        prices = {"claude-test": {"input_usd_per_million": 10, "output_usd_per_million": 50}}
+        options: dict[str, Any] = {"model_urls": {"anthropic": models.url}, "model_prices": prices}
+        options |= {"model": "anthropic:claude-test", "tenant_usd_per_day": limit, "selection_seconds": 20}
+        async with a_staffed_core(tmp_path, **options) as core:
+            order = given.TaskOrder(agent_id="auto", task_data={"prompt": "Audit the login."})
+            accepted = await core.tasks.submit(ME, order)
+
+            assert accepted.selection is not None
+            assert accepted.selection["by"] == by
+            assert len(models.log) == int(by == "model")
+            [(nanos, tokens)] = given.rows(core, "SELECT usd_nanos, tokens FROM tenant_days") or [(0, 0)]
+            assert (usd_text(nanos), tokens) == (used, 110 if by == "model" else 0)
+
+
+@pytest.mark.parametrize(("fault", "is_kept"), [({"status": 500}, False), ({"hang_before": True}, True)])
+async def test_a_pick_that_failed_costs_what_it_may_have_cost(
+    tmp_path: Path, fault: dict[str, Any], is_kept: bool
+) -> None:
+    async with scripted_models([{"turns": [{"fault": fault}]}]) as models:
+        options: dict[str, Any] = {"model_urls": {"anthropic": models.url}, "selection_seconds": 1}
+        async with a_staffed_core(tmp_path, model="anthropic:claude-test", **options) as core:
+            await given.a_task(core, "auto", {"prompt": "Audit the login."})
+
+            [(tokens,)] = given.rows(core, "SELECT tokens FROM tenant_days")
+            assert (tokens > 1_000) is is_kept
 
 
 async def test_a_model_that_finds_none_fitting_is_believed(tmp_path: Path) -> None:

@@ -179,7 +179,7 @@ async def _build(
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
-    chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock)
+    chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
@@ -213,7 +213,15 @@ async def _build(
         door.engine = EmbeddedEngine(
             attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
         )
-    orders = Tasks(db, clock, agents, hints, lambda: folder.check_space(settings.disk_reserve_bytes), chooser)
+    orders = Tasks(
+        db,
+        clock,
+        agents,
+        hints,
+        lambda: folder.check_space(settings.disk_reserve_bytes),
+        chooser,
+        _day_limits(settings),
+    )
     return Core(
         settings=settings,
         clock=clock,

@@ -7,6 +7,16 @@ from chargehand.domain.charge import Estimate, Settlement, UnknownPrice
 from chargehand.models.choice import ModelName
 from chargehand.models.prices import Prices
 
+MAX_TOLD_TOKENS = 100_000_000
+"""Of one answer; no model reads or writes so many, and sums of them stay far from what a column holds."""
+
+
+def believable(told: Mapping[str, int]) -> dict[str, int]:
+    """The numbers of tokens; none of them told when one can be no such number, so that what was reserved counts."""
+    if all(0 <= count <= MAX_TOLD_TOKENS for count in told.values()):
+        return dict(told)
+    return dict.fromkeys(told, 0)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Costs:

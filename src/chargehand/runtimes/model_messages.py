@@ -5,16 +5,13 @@ from typing import cast
 
 from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, ModelResponsePart, ToolCallPart
-from pydantic_ai.usage import RequestUsage
 
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import InvalidInput, PayloadTooLarge
+from chargehand.models.costs import believable
 from chargehand.models.failure import FailureKind, ModelFailure
 from chargehand.runtimes.model_prompts import plain_json
 from chargehand.service.journal import MAX_STEP_NODES
-
-MAX_TOLD_TOKENS = 100_000_000
-"""Of one answer; no model reads or writes so many, and sums of them stay far from what a column holds."""
 
 
 def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[str, int]]:
@@ -30,24 +27,19 @@ def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[
     except (ValueError, RecursionError):
         told = f"{model} gave no usable answer: it nests too deep"
         raise ModelFailure(told, FailureKind.FAULTY, may_be_paid=True) from None
-    tokens = _believable(message_of(message, model).usage)
+    usage = message_of(message, model).usage
+    tokens = believable(
+        {
+            "input_tokens": usage.input_tokens,
+            "output_tokens": usage.output_tokens,
+            "cache_read_tokens": usage.cache_read_tokens,
+            "cache_write_tokens": usage.cache_write_tokens,
+        }
+    )
     if isinstance(message, dict):
         # The next request's size is reckoned from it.
         message["usage"] = dict(tokens)
     return {"model": model, "usage": {**tokens}, "message": message}, tokens
-
-
-def _believable(usage: RequestUsage) -> dict[str, int]:
-    """The four numbers; none of them told when one can be no number of tokens, so that what was reserved counts."""
-    tokens = {
-        "input_tokens": usage.input_tokens,
-        "output_tokens": usage.output_tokens,
-        "cache_read_tokens": usage.cache_read_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-    }
-    if all(0 <= count <= MAX_TOLD_TOKENS for count in tokens.values()):
-        return tokens
-    return dict.fromkeys(tokens, 0)
 
 
 def _bounded(part: ModelResponsePart) -> ModelResponsePart:

@@ -6,6 +6,7 @@ from datetime import datetime
 from typing import Protocol
 
 from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.charge import Estimate, Settlement
 from chargehand.domain.values import JsonObject
 
 
@@ -46,18 +47,34 @@ class Choice:
     model: str
 
 
+class Account(Protocol):
+    """What a request outside of any task is paid from."""
+
+    async def reserve(self, estimate: Estimate) -> bool:
+        """Take the most that it may cost; False: there is not so much left, and it must not be made."""
+        ...
+
+    async def settle(self, used: Settlement) -> None:
+        """Give back what it did not need. Without this all that was reserved stays spent."""
+        ...
+
+    async def release(self) -> None:
+        """It came to nothing and cost nothing: give all of it back."""
+        ...
+
+
 class AgentChooser(Protocol):
     """A second opinion on which of several agents a task is for."""
 
-    async def choose(self, brief: str, agents: Sequence[AgentDefinition]) -> Choice | None:
-        """The pick, within a short time; None where no model can be asked or none answered usably."""
+    async def choose(self, brief: str, agents: Sequence[AgentDefinition], account: Account) -> Choice | None:
+        """The pick, within a short time; None where no model can be asked or paid, or none answered usably."""
         ...
 
 
 class NoChooser:
     """Nobody to ask: the ranking decides."""
 
-    async def choose(self, brief: str, agents: Sequence[AgentDefinition]) -> Choice | None:
+    async def choose(self, brief: str, agents: Sequence[AgentDefinition], account: Account) -> Choice | None:
         """Nothing to say."""
 
 

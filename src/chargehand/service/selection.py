@@ -13,7 +13,7 @@ from chargehand.domain.agent_ranking import Ranked, brief_of, ranked
 from chargehand.domain.values import JsonObject, JsonValue, plain_text
 from chargehand.errors import ChargehandError, Finding, NoAgentFits
 from chargehand.service.agents import Agents
-from chargehand.service.ports import AgentChooser
+from chargehand.service.ports import Account, AgentChooser
 
 MAX_CANDIDATES = 8
 MAX_LOOKED_AT = 50
@@ -29,11 +29,14 @@ class Selection:
     told: JsonObject
 
 
-async def select(agents: Agents, chooser: AgentChooser, who: Principal, task_data: JsonObject) -> Selection:
+async def select(
+    agents: Agents, chooser: AgentChooser, account: Account, who: Principal, task_data: JsonObject
+) -> Selection:
     """Pick an agent for this input. NoAgentFits lists the nearest, and says of each why it was not taken."""
     brief = brief_of(task_data)
     candidates, findings = _candidates(agents, ranked(brief, await agents.registered(who.tenant)), task_data)
-    choice = await chooser.choose(brief, [one.agent for one in candidates]) if candidates else None
+    offered = [one.agent for one in candidates]
+    choice = await chooser.choose(brief, offered, account) if candidates else None
     if choice is not None:
         chosen = next((one for one in candidates if one.agent.id == choice.agent_id), None)
         if chosen is None:

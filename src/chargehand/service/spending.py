@@ -163,8 +163,6 @@ async def _pools(tx: Tx, task: Task, limits: DayLimits) -> list[_Pool]:
     """The tree's, the tenant's day, and of a delegated task its own agent's budget for its own calls."""
     held = await tasks.hold(tx, {task.root_id, task.id})
     root, own = held[task.root_id], held[task.id]
-    day = _day(tx)
-    usd_used, tokens_used = await charges.day(tx, task.tenant, day)
     pools = [
         _Pool(
             whose=f"the tree of task {root.id}",
@@ -175,17 +173,7 @@ async def _pools(tx: Tx, task: Task, limits: DayLimits) -> list[_Pool]:
             tokens_used=root.tokens_spent,
             remedy=lambda limit: _remedy(root, limit),
         ),
-        _Pool(
-            whose=f"tenant {task.tenant!r} on {day} (UTC)",
-            usd_limit=limits.usd_nanos,
-            usd_used=usd_used,
-            tokens_limit=limits.tokens,
-            tokens_used=tokens_used,
-            remedy=lambda limit: (
-                "Retry the task on another day, or have the operator raise"
-                f" CHARGEHAND_TENANT_{limit.upper()}_PER_DAY"
-            ),
-        ),
+        await _day_pool(tx, task.tenant, limits),
     ]
     if own.id != root.id:
         pools.append(
@@ -201,6 +189,47 @@ async def _pools(tx: Tx, task: Task, limits: DayLimits) -> list[_Pool]:
             )
         )
     return pools
+
+
+async def _day_pool(tx: Tx, tenant: str, limits: DayLimits) -> _Pool:
+    day = _day(tx)
+    usd_used, tokens_used = await charges.day(tx, tenant, day)
+    return _Pool(
+        whose=f"tenant {tenant!r} on {day} (UTC)",
+        usd_limit=limits.usd_nanos,
+        usd_used=usd_used,
+        tokens_limit=limits.tokens,
+        tokens_used=tokens_used,
+        remedy=lambda limit: (
+            "Retry the task on another day, or have the operator raise"
+            f" CHARGEHAND_TENANT_{limit.upper()}_PER_DAY"
+        ),
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class DayShare:
+    """What was taken out of a tenant's day for a request of no task."""
+
+    day: str
+    usd_nanos: int
+    tokens: int
+
+
+async def reserve_of_day(tx: Tx, tenant: str, estimate: Estimate, limits: DayLimits) -> DayShare | None:
+    """Take the most that a request of no task may cost out of the day; None when that cannot be."""
+    pool = await _day_pool(tx, tenant, limits)
+    try:
+        _require_price(estimate, [pool])
+    except PriceUnknown:
+        return None
+    output, _ = pool.most_output(estimate)
+    if output < estimate.max_output_tokens:
+        return None
+    usd = (estimate.input_usd_nanos or 0) + share_of(estimate.output_nanos_per_million, output)
+    taken = DayShare(_day(tx), usd, estimate.input_tokens + output)
+    await charges.add_to_day(tx, tenant, taken.day, taken.usd_nanos, taken.tokens)
+    return taken
 
 
 def _require_price(estimate: Estimate, pools: list[_Pool]) -> None:

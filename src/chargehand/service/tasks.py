@@ -11,6 +11,7 @@ from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.budget import Budget
+from chargehand.domain.charge import DayLimits
 from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
@@ -18,6 +19,7 @@ from chargehand.errors import ChargehandError, IdempotencyMismatch, IllegalMove,
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.agents import Agents
+from chargehand.service.day_account import DayAccount
 from chargehand.service.endings import Hints
 from chargehand.service.ports import AgentChooser, NoChooser
 from chargehand.service.selection import select
@@ -26,6 +28,7 @@ from chargehand.store.database import Database
 from chargehand.store.group import GroupCommit
 from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
+NO_DAY_LIMITS = DayLimits()
 MAX_PRIORITY = 100
 MAX_DELAY = timedelta(days=366)
 _KEY = re.compile(r"[\x21-\x7e]{1,255}")
@@ -64,6 +67,7 @@ class Tasks:
         hints: Hints,
         check_space: Callable[[], None],
         chooser: AgentChooser | None = None,
+        day_limits: DayLimits = NO_DAY_LIMITS,
     ) -> None:
         self._db = db
         self._clock = clock
@@ -71,6 +75,7 @@ class Tasks:
         self._hints = hints
         self._check_space = check_space
         self._chooser = chooser or NoChooser()
+        self._day_limits = day_limits
         self._store = GroupCommit[_Submission, Accepted](self._store_group)
 
     async def submit(self, who: Principal, order: TaskOrder) -> Accepted:
@@ -89,7 +94,8 @@ class Tasks:
                 # Picking may cost a model's answer: a repeated request is not picked for again.
                 if earlier := await self._accepted_before(who, order.idempotency_key, payload_hash):
                     return earlier
-                picked = await select(self._agents, self._chooser, who, order.task_data)
+                account = DayAccount(self._db, who.tenant, self._day_limits)
+                picked = await select(self._agents, self._chooser, account, who, order.task_data)
                 definition = picked.agent
             else:
                 definition = await self._agents.current(who, order.agent_id)

@@ -184,4 +184,10 @@ async def _add(tx: Tx, charge: Charge, usd_nanos: int, tokens: int) -> None:
     amounts = {"usd": usd_nanos, "more": tokens}
     ids = list({charge.root_id, charge.task_id})
     await tx.connection.execute(_ADD_TO_TASKS, {"ids": ids, **amounts})
-    await tx.connection.execute(_ADD_TO_DAY, {"whose": charge.tenant, "on": charge.day, **amounts})
+    await add_to_day(tx, charge.tenant, charge.day, usd_nanos, tokens)
+
+
+async def add_to_day(tx: Tx, tenant: str, on: str, usd_nanos: int, tokens: int) -> None:
+    """Change what a tenant has used on a day; its row must be there (`day` made it)."""
+    amounts = {"usd": usd_nanos, "more": tokens}
+    await tx.connection.execute(_ADD_TO_DAY, {"whose": tenant, "on": on, **amounts})
