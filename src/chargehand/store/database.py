@@ -11,8 +11,9 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from json import JSONDecoder
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 from sqlalchemy import Engine, NullPool, create_engine, event, exc
 from sqlalchemy.engine import URL
@@ -26,6 +27,7 @@ from chargehand.failpoint import fail_point
 from chargehand.store.inline import BUSY_SECONDS, InlineConnection, connect, connect_inline
 
 READERS = 4
+_raw_decode = JSONDecoder().raw_decode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -156,6 +158,7 @@ def _reading_engine(path: Path) -> AsyncEngine:
         pool_timeout=60,
         # A reader has no transaction to roll back when its connection goes back to the pool.
         pool_reset_on_return=None,
+        json_deserializer=_from_json,
     )
     _prepare_each(engine.sync_engine, busy_seconds=BUSY_SECONDS, query_only=True)
     return engine
@@ -164,9 +167,17 @@ def _reading_engine(path: Path) -> AsyncEngine:
 def _inline_engine(path: Path, *, query_only: bool) -> Engine:
     """What one connection is made with that is kept and shared in turns."""
     url = URL.create("sqlite+pysqlite", database=str(path))
-    engine = create_engine(url, creator=lambda: connect_inline(path), poolclass=NullPool)
+    engine = create_engine(
+        url, creator=lambda: connect_inline(path), poolclass=NullPool, json_deserializer=_from_json
+    )
     _prepare_each(engine, busy_seconds=0, query_only=query_only)
     return engine
+
+
+def _from_json(text: str) -> Any:
+    """As `json.loads` of a text that `json.dumps` wrote, without the looks at what may stand around it."""
+    value, _ = _raw_decode(text)
+    return value
 
 
 def _prepare_each(engine: Engine, *, busy_seconds: int, query_only: bool) -> None:
