@@ -39,11 +39,11 @@ asyncio.run(main(*sys.argv[1:]))
 """
 
 
-async def a_life(folder: Path, models: str, point: str = "") -> asyncio.subprocess.Process:
+async def a_life(folder: Path, models: str, fail_point: str = "") -> asyncio.subprocess.Process:
     return await asyncio.create_subprocess_exec(
         sys.executable, "-c", LIFE, str(folder), models,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": str(ROOT), "CHARGEHAND_FAIL_POINT": point},
+        env={**os.environ, "PYTHONPATH": str(ROOT), "CHARGEHAND_FAIL_POINT": fail_point},
     )  # fmt: skip
 
 
@@ -76,19 +76,22 @@ async def test_a_call_whose_worker_was_killed_is_lost_at_full_price_and_asked_ag
     assert violations(database) == []
 
 
-async def test_a_worker_killed_when_its_call_was_answered_by_nobody_has_paid_for_nothing(
+async def test_a_worker_killed_after_a_refusal_was_noted_asks_again_and_has_paid_for_one_call(
     tmp_path: Path,
 ) -> None:
     database = tmp_path / "data" / "chargehand.db"
-    failing = {"text": "Done.", "fault": {"status": 503, "retry_after": 0, "times": 1}}
-    async with scripted_models([{"turns": [failing]}]) as models:
-        for point, ends_with in (("journal.unanswered", -signal.SIGKILL), ("", 0)):
-            life = await a_life(tmp_path, models.url, point)
+    refused = {"text": "Done.", "fault": {"status": 503, "times": 1}, "usage": {"input": 1_000, "output": 10}}
+    async with scripted_models([{"turns": [refused]}]) as models:
+        codes: list[int | None] = []
+        for fail_point in ("journal.unanswered", ""):
+            life = await a_life(tmp_path, models.url, fail_point)
             async with asyncio.timeout(30):
                 await life.communicate()
-            assert life.returncode == ends_with
+            codes.append(life.returncode)
 
-    statuses = query(database, "SELECT status FROM task_charges ORDER BY number")
-    assert statuses == [("released",), ("settled",)]
-    assert len(models.log) == 2
+    assert codes == [-signal.SIGKILL, 0]
+    statement = "SELECT number, status, usd_nanos FROM task_charges ORDER BY number"
+    settled = 1_000 * 10_000 + 10 * 50_000
+    assert query(database, statement) == [(0, "released", 0), (1, "settled", settled)]
+    assert query(database, "SELECT status, usd_nanos_spent FROM agent_tasks") == [("completed", settled)]
     assert violations(database) == []

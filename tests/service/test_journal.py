@@ -8,18 +8,19 @@ import pytest
 import pytest_asyncio
 
 from chargehand.app.core import Core
-from chargehand.domain.history import StepKind, StepStatus
-from chargehand.domain.task import Completed, Reason, Suspended, Task
+from chargehand.domain.history import Step, StepKind, StepStatus
+from chargehand.domain.task import Completed, Reason, Released, Suspended, Task
 from chargehand.errors import (
     AgentNotFound,
     BudgetExhausted,
     Forbidden,
     IllegalMove,
     InvalidInput,
+    LeaseLost,
     RuntimeMissing,
 )
 from chargehand.runtimes.playbook import PlaybookContext
-from chargehand.service.journal import Delegation
+from chargehand.service.journal import Delegation, Ended
 from tests import given
 from tests.given import ME, TestClock
 from tests.invariants import violations
@@ -240,18 +241,61 @@ async def test_arguments_that_no_reader_takes_are_refused_before_anything_is_sto
     core: Core, value: object
 ) -> None:
     task = await given.a_running_task(core, "one")
-    arguments = {"it": value}
-    step = core.journal.new_step(task, "0/0", StepKind.TOOL, "Read", arguments, StepStatus.RUNNING)  # pyright: ignore[reportArgumentType] - what is under test
 
-    for refused in (
-        core.journal.begin(task, step),
-        core.journal.ask(task, step),
-        core.journal.delegate(task, step, [Delegation(agent_id="one", task_data={}, labels={})]),
-    ):
-        with pytest.raises(InvalidInput):
-            await refused
+    with pytest.raises(InvalidInput):
+        core.journal.new_step(task, "0/0", StepKind.TOOL, "Read", {"it": value}, StepStatus.RUNNING)  # pyright: ignore[reportArgumentType] - what is under test
 
     assert await core.watch.steps(ME, task.id) == []
+
+
+async def two_steps(core: Core, task: Task) -> tuple[Step, Step]:
+    """One that has begun, and one that follows it."""
+    first, second = (
+        core.journal.new_step(task, path, StepKind.TOOL, "Read", {}, StepStatus.RUNNING)
+        for path in ("0/0", "0/1")
+    )
+    await core.journal.begin(task, first)
+    return first, second
+
+
+async def test_a_step_ends_in_the_commit_in_which_the_next_begins(core: Core) -> None:
+    task = await given.a_running_task(core, "one")
+    first, second = await two_steps(core, task)
+
+    await core.journal.begin(task, second, ended=Ended(first, "found"))
+
+    steps = [(one.path, one.status, one.result) for one in await core.watch.steps(ME, task.id)]
+    assert steps == [("0/0", StepStatus.DONE, "found"), ("0/1", StepStatus.RUNNING, None)]
+    finished, started = (await core.watch.events(ME, task.id))[-2:]
+    assert (finished.kind, finished.data["path"]) == ("step.finished", "0/0")
+    assert (started.kind, started.data["path"]) == ("step.started", "0/1")
+
+
+async def test_a_step_ends_although_the_next_is_refused(core: Core) -> None:
+    task = await a_running_tree(core, steps=1)
+    first, second = await two_steps(core, task)
+
+    with pytest.raises(BudgetExhausted):
+        await core.journal.begin(task, second, ended=Ended(first, "found"))
+
+    assert [(one.path, one.status) for one in await core.watch.steps(ME, task.id)] == [
+        ("0/0", StepStatus.DONE)
+    ]
+    assert spent(core, task) == (1, 0)
+
+
+async def test_a_worker_that_lost_its_lease_neither_ends_a_step_nor_begins_the_next(core: Core) -> None:
+    task = await given.a_running_task(core, "one")
+    first, second = await two_steps(core, task)
+    await core.attempts.finish(task, Released())
+    await given.claimed(core)
+
+    with pytest.raises(LeaseLost):
+        await core.journal.begin(task, second, ended=Ended(first, "found"))
+
+    assert [(one.path, one.status) for one in await core.watch.steps(ME, task.id)] == [
+        ("0/0", StepStatus.RUNNING)
+    ]
 
 
 async def test_what_a_check_found_is_told_in_the_commit_that_records_it(core: Core) -> None:

@@ -87,4 +87,6 @@ def _check_text(text: str) -> None:
 
 def plain_text(text: str) -> str:
     """The text without what databases and JSON readers refuse: NUL and lone surrogates become `?`."""
+    if text.isascii():
+        return text.replace("\x00", "?")
     return text.replace("\x00", "?").encode("utf-8", "replace").decode("utf-8")

@@ -7,6 +7,7 @@ table is imported when the first price is asked for.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal
+from functools import lru_cache
 
 from chargehand.domain.charge import Settlement
 from chargehand.domain.money import NANOS_PER_USD, nanos_of, share_of
@@ -70,18 +71,32 @@ def _from_table(name: ModelName, read: int, written: int, cache_read: int, cache
     """The table's price in nano-dollars, rounded up; None when it does not know the model."""
     from genai_prices import Usage, calc_price  # noqa: PLC0415 - a tenth of a second that only models need
 
+    provider = _PRICED_AS.get(name.provider.name, name.provider.name)
+    if not _is_in_table(provider, name.model):
+        return None
     usage = Usage(
         input_tokens=read,
         output_tokens=written,
         cache_read_tokens=cache_read or None,
         cache_write_tokens=cache_write or None,
     )
-    provider = _PRICED_AS.get(name.provider.name, name.provider.name)
     try:
         price = calc_price(usage, name.model, provider_id=provider).total_price
     except (LookupError, ValueError):
-        return None  # No such model, or no price for a kind of token that was used.
+        return None  # No price for a kind of token that was used.
     return -int(-price * NANOS_PER_USD // Decimal(1))
+
+
+@lru_cache(maxsize=256)
+def _is_in_table(provider: str, model: str) -> bool:
+    """Whether the table knows the model; the table itself remembers only what it has found."""
+    from genai_prices.data_snapshot import get_snapshot  # noqa: PLC0415 - as above
+
+    try:
+        get_snapshot().find_provider_model(model, None, provider, None)
+    except LookupError:
+        return False
+    return True
 
 
 def own_prices(given: Mapping[str, Mapping[str, object]]) -> Mapping[str, OwnPrice]:

@@ -2,6 +2,10 @@
 
 Rule: a finished step is never run again. What stands at a path must be what the replay asks for, by kind,
 name and arguments; anything else is a JournalMismatch that names both.
+
+Where one step is followed at once by another, its end may be held back and written in the transaction in which the
+next begins. Rule: until then nothing is done that could be seen from outside, and nothing is waited for; whatever is
+not a beginning writes it first (`write_held_back`). A death between is one before the end was recorded.
 """
 
 from collections.abc import Awaitable, Callable
@@ -14,7 +18,7 @@ from chargehand.domain.values import JsonObject, JsonValue, canonical
 from chargehand.errors import JournalMismatch
 from chargehand.failpoint import fail_point
 from chargehand.models.failure import ModelFailure
-from chargehand.service.journal import Delegation, Journal
+from chargehand.service.journal import Delegation, Ended, Journal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,6 +27,8 @@ class Paid:
 
     result: JsonValue
     used: Settlement
+    goes_on: bool = False
+    """A step follows at once."""
 
 
 @dataclass(slots=True)
@@ -34,6 +40,7 @@ class DurableSteps:
     recorded: dict[str, Step]
     before_new: Callable[[], None]
     mismatches: list[JournalMismatch] = field(default_factory=list[JournalMismatch])
+    _held_back: Ended | None = None
 
     def for_task(self, task: Task) -> "DurableSteps":
         """The same journal with the task as it now stands."""
@@ -53,29 +60,30 @@ class DurableSteps:
         work: Callable[[], Awaitable[JsonValue]],
         *,
         unknown: JsonValue = None,
+        goes_on: bool = False,
     ) -> JsonValue:
         """The step's result: recorded, or of doing `work` now.
 
         `unknown` (when not None) is what a call that was in flight when its worker died comes to, instead of
-        being run a second time.
+        being run a second time. `goes_on`: a step follows at once, or `write_held_back`.
         """
         step = self._recorded(path, kind, name, arguments)
         if step is not None and step.status is StepStatus.DONE:
             return step.result
         if step is None:
-            step = await self._begin(path, kind, name, arguments)
+            self.before_new()
+            step = self.journal.new_step(self.task, path, kind, name, arguments, StepStatus.RUNNING)
+            await self._begin(step)
         elif unknown is not None:
-            await self.journal.end(self.task, step, unknown)
-            return self._remember(step, unknown)
+            return await self._end(Ended(step, unknown))
         else:
             self.before_new()
             step = replace(step, attempt=self.task.attempt)
-            await self.journal.begin(self.task, step, is_repeat=True)
+            await self._begin(step, is_repeat=True)
         fail_point("steps.before_effect")
         result = await work()
         fail_point("steps.after_effect")
-        await self.journal.end(self.task, step, result)
-        return self._remember(step, result)
+        return await self._end(Ended(step, result), goes_on=goes_on)
 
     async def run_paid(
         self,
@@ -96,10 +104,9 @@ class DurableSteps:
         is_repeat = step is not None
         fresh = self.journal.new_step(self.task, path, StepKind.MODEL, name, arguments, StepStatus.RUNNING)
         step = replace(step, attempt=self.task.attempt) if step is not None else fresh
-        grant = await self.journal.begin(self.task, step, is_repeat=is_repeat, estimate=estimate())
+        grant = await self._begin(step, is_repeat=is_repeat, estimate=estimate())
         if grant is None:
             raise AssertionError("a call with an estimate is granted or refused")
-        self.recorded[path] = step
         fail_point("steps.before_effect")
         try:
             paid = await work(grant)
@@ -107,8 +114,7 @@ class DurableSteps:
             await self.journal.unanswered(self.task, step, may_be_paid=failure.may_be_paid)
             raise
         fail_point("steps.after_effect")
-        await self.journal.end(self.task, step, paid.result, used=paid.used)
-        return self._remember(step, paid.result)
+        return await self._end(Ended(step, paid.result, paid.used), goes_on=paid.goes_on)
 
     async def delegate(self, path: str, orders: list[Delegation]) -> list[JsonValue] | None:
         """What the children came to; None while one is open. Creates them when the step is new."""
@@ -122,6 +128,7 @@ class DurableSteps:
         ]
         arguments: JsonObject = {"orders": listed}
         name = "+".join(dict.fromkeys(order.agent_id for order in orders))[:128]
+        await self.write_held_back()
         step = self._recorded(path, StepKind.DELEGATION, name, arguments)
         if step is None:
             self.before_new()
@@ -133,8 +140,7 @@ class DurableSteps:
             return step.result if isinstance(step.result, list) else []
         results = await self.journal.ended_children(step)
         if results is not None:
-            await self.journal.end(self.task, step, results)
-            self._remember(step, results)
+            await self._end(Ended(step, results))
         return results
 
     async def open_or_result(
@@ -146,6 +152,7 @@ class DurableSteps:
         open_step: Callable[[Step], Awaitable[Step]],
     ) -> Step:
         """A question's or a timer's step as it stands; opened by `open_step` when it is new."""
+        await self.write_held_back()
         step = self._recorded(path, kind, name, arguments)
         if step is None:
             self.before_new()
@@ -155,11 +162,13 @@ class DurableSteps:
 
     async def take_default(self, step: Step) -> Step:
         """An open approval whose time is over, as it was decided."""
+        await self.write_held_back()
         closed = self.recorded[step.path] = await self.journal.take_default(self.task, step)
         return closed
 
     async def take_messages(self, path: str) -> Step:
         """A finished step that holds what people told the task and no turn had taken."""
+        await self.write_held_back()
         self.before_new()
         fresh = self.journal.new_step(self.task, path, StepKind.VALUE, "messages", {}, StepStatus.RUNNING)
         taken = self.recorded[path] = await self.journal.take_messages(self.task, fresh)
@@ -167,15 +176,32 @@ class DurableSteps:
 
     async def close(self, step: Step, result: JsonValue) -> None:
         """Finish an open step."""
-        await self.journal.end(self.task, step, result)
-        self._remember(step, result)
+        await self._end(Ended(step, result))
 
-    async def _begin(self, path: str, kind: StepKind, name: str, arguments: JsonObject) -> Step:
-        self.before_new()
-        step = self.journal.new_step(self.task, path, kind, name, arguments, StepStatus.RUNNING)
-        await self.journal.begin(self.task, step)
-        self.recorded[path] = step
-        return step
+    async def write_held_back(self) -> None:
+        """Make durable what was held back for a next step."""
+        ended, self._held_back = self._held_back, None
+        if ended is not None:
+            await self.journal.end(self.task, ended.step, ended.result, used=ended.used)
+
+    async def _begin(
+        self, step: Step, *, is_repeat: bool = False, estimate: Estimate | None = None
+    ) -> Grant | None:
+        ended, self._held_back = self._held_back, None
+        grant = await self.journal.begin(self.task, step, is_repeat=is_repeat, estimate=estimate, ended=ended)
+        self.recorded[step.path] = step
+        return grant
+
+    async def _end(self, ended: Ended, *, goes_on: bool = False) -> JsonValue:
+        await self.write_held_back()
+        if goes_on:
+            self._held_back = ended
+        else:
+            await self.journal.end(self.task, ended.step, ended.result, used=ended.used)
+        self.recorded[ended.step.path] = replace(
+            ended.step, status=StepStatus.DONE, result=ended.result, finished_at=ended.step.started_at
+        )
+        return ended.result
 
     def _recorded(self, path: str, kind: StepKind, name: str, arguments: JsonObject) -> Step | None:
         step = self.recorded.get(path)
@@ -193,12 +219,6 @@ class DurableSteps:
             self.mismatches.append(mismatch)
             raise mismatch
         return step
-
-    def _remember(self, step: Step, result: JsonValue) -> JsonValue:
-        self.recorded[step.path] = replace(
-            step, status=StepStatus.DONE, result=result, finished_at=step.started_at
-        )
-        return result
 
 
 def _short(arguments: JsonObject) -> str:

@@ -114,7 +114,7 @@ class ModelAnswers:
             used = self._costs.settlement(model, tokens)
             if used.usd_nanos is not None:
                 self.hands.telemetry.cost(model.provider.name, model.model, used.usd_nanos)
-            return Paid(result, used)
+            return Paid(result, used, goes_on=not grant.is_cut and self._begins_a_tool(answer))
 
         try:
             data = await self.hands.steps.run_paid(place.path, place.name, place.arguments, estimate, work)
@@ -128,6 +128,11 @@ class ModelAnswers:
                 f" go on with `chargehand tasks retry {self.hands.task.root_id} --budget LIMIT=AMOUNT`"
             )
         return message_of(held.get("message"), str(self.model))
+
+    def _begins_a_tool(self, answer: ModelResponse) -> bool:
+        """Whether one plain tool call follows at once, with whose beginning the answer can be written."""
+        called = answer.tool_calls
+        return len(called) == 1 and called[0].tool_name in self.hands.catalogue
 
     def _soon(self) -> datetime:
         """When calls of the same tree may have been settled; with jitter, so that tasks do not return as one."""

@@ -44,6 +44,9 @@ class ToolCalls:
 
     async def results(self, turn: int, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
         """What the calls of one answer came to. What must wait does so when all others have been done."""
+        if len(calls) == 1:
+            # The next request follows at once, and with it the end of this call is written.
+            return [await self._returned(turn, 0, calls[0], goes_on=True)]
         work = [settled(self._returned(turn, index, call)) for index, call in enumerate(calls)]
         reading = {name for name, tool in self.hands.catalogue.items() if tool.risk is Risk.READ}
         side_by_side = reading | DELEGATION_NAMES
@@ -52,11 +55,13 @@ class ToolCalls:
         # One after the other: a later call may build on an earlier.
         return all_or_wait([await one for one in work])
 
-    async def _returned(self, turn: int, index: int, call: ToolCallPart) -> ToolReturnPart:
-        content = await self._result(f"{self.hands.task.round}/{turn}.{index}", call)
+    async def _returned(
+        self, turn: int, index: int, call: ToolCallPart, *, goes_on: bool = False
+    ) -> ToolReturnPart:
+        content = await self._result(f"{self.hands.task.round}/{turn}.{index}", call, goes_on=goes_on)
         return ToolReturnPart(tool_name=call.tool_name, content=content, tool_call_id=call.tool_call_id)
 
-    async def _result(self, path: str, call: ToolCallPart) -> str:
+    async def _result(self, path: str, call: ToolCallPart, *, goes_on: bool) -> str:
         try:
             arguments = plain_json(call.args_as_dict(raise_if_invalid=True))
             check_json(arguments, max_nodes=MAX_STEP_NODES)
@@ -79,7 +84,8 @@ class ToolCalls:
             return allowed.note + await delegate(self.hands, path, allowed.arguments)
         if called == QUESTION_TOOL and called in own.tools:
             return await self._asked(path, arguments)
-        return (await run_tool(self.hands, path, call.tool_name[:128], arguments)).content
+        name = call.tool_name[:128]
+        return (await run_tool(self.hands, path, name, arguments, goes_on=goes_on)).content
 
     async def _asked(self, path: str, arguments: JsonObject) -> str:
         """A question's answers; what was asked or refused before stays so under another policy."""

@@ -39,6 +39,12 @@ class ModelRun:
 
     async def to_the_end(self) -> JsonValue:
         """The agent's result. AgentFailure, Suspension, Stop as every runtime."""
+        try:
+            return await self._turns()
+        finally:
+            await self.hands.steps.write_held_back()
+
+    async def _turns(self) -> JsonValue:
         answers = ModelAnswers(self.hands, self.models, self.requests, self.costs)
         calls, output = ToolCalls(self.hands), SubmittedOutput.of(self.hands)
         tools = [*calls.shown(), *([output.tool()] if output else [])]

@@ -31,7 +31,8 @@ READS = frozenset({"Read", "Glob", "Grep"})
 
 def text_tokens(text: str) -> int:
     """What a text is taken to be in tokens: one for each three bytes of UTF-8, rounded up."""
-    return -(-len(text.encode("utf-8", "surrogatepass")) // BYTES_PER_TOKEN)
+    length = len(text) if text.isascii() else len(text.encode("utf-8", "surrogatepass"))
+    return -(-length // BYTES_PER_TOKEN)
 
 
 def message_tokens(message: ModelMessage) -> int:

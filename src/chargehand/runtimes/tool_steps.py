@@ -11,8 +11,13 @@ from chargehand.runtimes.permission import permission
 from chargehand.tools.base import OUTCOME_UNKNOWN, AfterCrash, ToolResult, call_tool
 
 
-async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) -> ToolResult:
-    """Call a tool at a place of the journal. A failed call comes back as a result with `is_error`."""
+async def run_tool(
+    hands: Hands, path: str, name: str, arguments: JsonObject, *, goes_on: bool = False
+) -> ToolResult:
+    """Call a tool at a place of the journal. A failed call comes back as a result with `is_error`.
+
+    `goes_on`: a step follows at once (runtimes/journal.py).
+    """
     tool = hands.catalogue.get(name)
     reports = tool is not None and tool.after_crash is AfterCrash.REPORT
     allowed = await permission(hands, path, name, arguments)
@@ -28,7 +33,9 @@ async def run_tool(hands: Hands, path: str, name: str, arguments: JsonObject) ->
         return as_data(result)
 
     unknown = as_data(_outcome_unknown(name)) if reports and allowed.refusal is None else None
-    data = await hands.steps.run(path, StepKind.TOOL, name, allowed.arguments, work, unknown=unknown)
+    data = await hands.steps.run(
+        path, StepKind.TOOL, name, allowed.arguments, work, unknown=unknown, goes_on=goes_on
+    )
     result = as_result(data)
     result.content = allowed.note + result.content
     hands.tools.reads.learn(result.details)

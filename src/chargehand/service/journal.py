@@ -49,19 +49,28 @@ class Delegation:
 
 
 @dataclass(frozen=True, slots=True)
-class _Begin:
-    task: Task
+class Ended:
+    """What a step found, and what it cost."""
+
+    step: Step
+    result: JsonValue
+    used: Settlement | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Begun:
     step: Step
     is_repeat: bool
     estimate: Estimate | None
 
 
 @dataclass(frozen=True, slots=True)
-class _End:
+class _Advance:
+    """How far an attempt goes in one transaction: a step ends, or begins, or one ends and the next begins."""
+
     task: Task
-    step: Step
-    result: JsonValue
-    used: Settlement | None
+    ended: Ended | None
+    begun: _Begun | None
 
 
 class Journal:
@@ -82,8 +91,7 @@ class Journal:
         self._hints = hints
         self._runtimes = runtimes
         self._day_limits = day_limits
-        self._begin = GroupCommit[_Begin, Grant | None](self._begin_group)
-        self._end = GroupCommit[_End, None](self._end_group)
+        self._advance = GroupCommit[_Advance, Grant | None](self._advance_group)
 
     async def load(self, task: Task) -> dict[str, Step]:
         """What is recorded of a task, by path. A first attempt finds nothing and is spared the look."""
@@ -95,7 +103,8 @@ class Journal:
     def new_step(
         self, task: Task, path: str, kind: StepKind, name: str, arguments: JsonObject, status: StepStatus
     ) -> Step:
-        """A step that starts now; not written yet."""
+        """A step that starts now; not written yet. InvalidInput, PayloadTooLarge: it could not be kept."""
+        check_json(arguments, max_nodes=MAX_STEP_NODES)
         return Step(
             task_id=task.id,
             path=path,
@@ -110,22 +119,30 @@ class Journal:
         )
 
     async def begin(
-        self, task: Task, step: Step, *, is_repeat: bool = False, estimate: Estimate | None = None
+        self,
+        task: Task,
+        step: Step,
+        *,
+        is_repeat: bool = False,
+        estimate: Estimate | None = None,
+        ended: Ended | None = None,
     ) -> Grant | None:
         """Write that a step starts, and take it out of the tree's budget. BudgetExhausted, LeaseLost.
 
         `is_repeat`: it was in flight when its worker died, and was counted then. With an `estimate`, which a model
         call has, its price is reserved too (PriceUnknown; BudgetReserved: ask again in a moment) and the answer says
-        how long the model's may be.
+        how long the model's may be. `ended`: the step before it, which ends in the same transaction, also when this
+        one is refused.
         """
-        check_json(step.arguments, max_nodes=MAX_STEP_NODES)
-        grant = await self._begin(_Begin(task, step, is_repeat, estimate))
+        grant = await self._advance(_Advance(task, ended, _Begun(step, is_repeat, estimate)))
+        if ended is not None:
+            fail_point("journal.ended")
         fail_point("journal.begun")
         return grant
 
     async def end(self, task: Task, step: Step, result: JsonValue, *, used: Settlement | None = None) -> None:
         """Write what a step found, and what it cost. LeaseLost when the attempt does not carry the task any more."""
-        await self._end(_End(task, step, result, used))
+        await self._advance(_Advance(task, Ended(step, result, used), None))
         fail_point("journal.ended")
 
     async def unanswered(self, task: Task, step: Step, *, may_be_paid: bool) -> None:
@@ -137,7 +154,6 @@ class Journal:
 
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
         """Create a child task for each order and the open step that waits for them, all or nothing."""
-        check_json(step.arguments, max_nodes=MAX_STEP_NODES)
         definitions = [await self._agents.version_for(task.tenant, order.agent_id) for order in orders]
         for definition, order in zip(definitions, orders, strict=True):
             self._runtimes.check_input(definition, order.task_data)
@@ -295,7 +311,6 @@ class Journal:
         data: JsonObject,
         also: Callable[[Tx], Awaitable[None]] | None = None,
     ) -> None:
-        check_json(step.arguments, max_nodes=MAX_STEP_NODES)
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
             await spending.spend(tx, task, steps=1)
@@ -306,61 +321,57 @@ class Journal:
             self._hints.changed(tx, task.id)
         fail_point("journal.opened")
 
-    async def _begin_group(self, group: Sequence[_Begin]) -> Sequence[Grant | Exception | None]:
+    async def _advance_group(self, group: Sequence[_Advance]) -> Sequence[Grant | Exception | None]:
         answers: list[Grant | Exception | None] = []
-        begun: list[Step] = []
+        ended: list[Ended] = []
+        begun: list[_Begun] = []
+        events: list[tuple[str, EventKind, JsonObject]] = []
         async with self._db.write() as tx:
-            held = await tasks.hold(tx, [one.task.id for one in group])
+            held = await tasks.hold(tx, [id_ for one in group for id_ in (one.task.id, one.task.root_id)])
             for one in group:
                 try:
                     _require_held(held, one.task)
-                    answers.append(await self._pay_for(tx, one))
+                    if one.ended is not None:
+                        ended.append(await self._settled(tx, held, one.task, one.ended))
+                        events += _events_of(ended[-1], self._clock.now())
+                    grant = await self._pay_for(tx, held, one.task, one.begun) if one.begun else None
                 except (LeaseLost, BudgetExhausted, BudgetReserved, PriceUnknown) as error:
                     answers.append(error)
                 else:
-                    begun.append(one.step)
-            await history.begin_steps(tx, begun)
-            started = [(step.task_id, EventKind.STEP_STARTED, _told(step)) for step in begun]
-            await history.append(tx, started, held=held)
-            self._hints.changed(tx, *(step.task_id for step in begun))
-        return answers
-
-    async def _pay_for(self, tx: Tx, one: _Begin) -> Grant | None:
-        """Take what a step needs out of the tree's budget; a model call's is reserved each time it is made."""
-        tool_calls = int(one.step.kind is StepKind.TOOL)
-        if not one.is_repeat:
-            await spending.spend(tx, one.task, steps=1, tool_calls=tool_calls)
-        if one.estimate is None:
-            return None
-        try:
-            return await spending.reserve(tx, one.task, one.step, one.estimate, self._day_limits)
-        except (BudgetExhausted, BudgetReserved, PriceUnknown):
-            if not one.is_repeat:
-                await spending.spend(tx, one.task, steps=-1)
-            raise
-
-    async def _end_group(self, group: Sequence[_End]) -> Sequence[Exception | None]:
-        answers: list[Exception | None] = []
-        ended: list[_End] = []
-        async with self._db.write() as tx:
-            held = await tasks.hold(tx, [one.task.id for one in group])
-            for one in group:
-                try:
-                    _require_held(held, one.task)
-                    if one.used is not None:
-                        used = await spending.settle(tx, one.task, one.step.path, one.used)
-                        one = replace(one, used=used)
-                except LeaseLost as error:
-                    answers.append(error)
-                else:
-                    ended.append(one)
-                    answers.append(None)
+                    if one.begun is not None:
+                        begun.append(one.begun)
+                        events.append((one.task.id, EventKind.STEP_STARTED, _told(one.begun.step)))
+                    answers.append(grant)
             await history.finish_steps(tx, [(one.step.task_id, one.step.path, one.result) for one in ended])
-            await tasks.clear_losses(tx, [held[one.task.id] for one in ended])
-            now = self._clock.now()
-            await history.append(tx, [event for one in ended for event in _events_of(one, now)], held=held)
-            self._hints.changed(tx, *(one.task.id for one in ended))
+            await tasks.clear_losses(tx, [held[one.step.task_id] for one in ended])
+            fresh, again = (
+                [one.step for one in begun if one.is_repeat is repeats] for repeats in (False, True)
+            )
+            await history.begin_steps(tx, fresh, again)
+            await history.append(tx, events, held=held)
+            self._hints.changed(tx, *dict.fromkeys(task_id for task_id, _, _ in events))
         return answers
+
+    async def _settled(self, tx: Tx, held: dict[str, Task], task: Task, ended: Ended) -> Ended:
+        if ended.used is None:
+            return ended
+        return replace(ended, used=await spending.settle(tx, held, task, ended.step.path, ended.used))
+
+    async def _pay_for(self, tx: Tx, held: dict[str, Task], task: Task, begun: _Begun) -> Grant | None:
+        """Take what a step needs out of the tree's budget; a model call's is reserved each time it is made."""
+        tool_calls = int(begun.step.kind is StepKind.TOOL)
+        if not begun.is_repeat:
+            await spending.spend(tx, task, steps=1, tool_calls=tool_calls, root=held[task.root_id])
+        if begun.estimate is None:
+            return None
+        if begun.is_repeat:
+            await spending.lose_interrupted(tx, task, begun.step.path)
+        try:
+            return await spending.reserve(tx, held, task, begun.step, begun.estimate, self._day_limits)
+        except (BudgetExhausted, BudgetReserved, PriceUnknown):
+            if not begun.is_repeat:
+                await spending.spend(tx, task, steps=-1)
+            raise
 
 
 def _earlier(deadline: datetime | None, seconds: float | None, now: datetime) -> datetime | None:
@@ -383,15 +394,15 @@ def _told(step: Step) -> JsonObject:
     return {"path": step.path, "kind": step.kind.value, "name": step.name, "summary": summary(step)}
 
 
-def _events_of(one: _End, now: datetime) -> list[tuple[str, EventKind, JsonObject]]:
+def _events_of(one: Ended, now: datetime) -> list[tuple[str, EventKind, JsonObject]]:
     """That the step finished; of a check also what it found."""
-    events = [(one.task.id, EventKind.STEP_FINISHED, _found(one, now))]
+    events = [(one.step.task_id, EventKind.STEP_FINISHED, _found(one, now))]
     if one.step.kind is StepKind.CHECK and isinstance(one.result, dict):
-        events.append((one.task.id, EventKind.CHECKED, one.result))
+        events.append((one.step.task_id, EventKind.CHECKED, one.result))
     return events
 
 
-def _found(one: _End, now: datetime) -> JsonObject:
+def _found(one: Ended, now: datetime) -> JsonObject:
     data = _told(one.step)
     data["is_error"] = history.went_wrong(replace(one.step, status=StepStatus.DONE, result=one.result))
     data["duration_seconds"] = round((now - one.step.started_at).total_seconds(), 3)

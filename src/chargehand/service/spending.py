@@ -4,7 +4,7 @@ Rule: all of it happens inside the transaction in which the step begins or ends,
 however many ask at once, what is reserved and spent together is never more than the limit.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 from chargehand.domain.charge import (
@@ -75,13 +75,20 @@ def _shortest(estimate: Estimate) -> int:
     return min(MIN_OUTPUT_TOKENS, estimate.max_output_tokens)
 
 
-async def spend(tx: Tx, task: Task, *, steps: int = 0, children: int = 0, tool_calls: int = 0) -> int:
-    """Take from the tree's pool, whose limits are the root's; how deep the tree may be. BudgetExhausted."""
-    root = (await tasks.get(tx, [task.root_id]))[task.root_id]
+async def spend(
+    tx: Tx, task: Task, *, steps: int = 0, children: int = 0, tool_calls: int = 0, root: Task | None = None
+) -> int:
+    """Take from the tree's pool, whose limits are the root's; how deep the tree may be. BudgetExhausted.
+
+    `root`: its row, when this transaction holds it.
+    """
+    if root is None:
+        root = (await tasks.get(tx, [task.root_id]))[task.root_id]
     limits = root.limits
     most = {"steps": limits.steps, "children": limits.children, "tool_calls": limits.tool_calls}
     wanted = {"steps": steps, "children": children, "tool_calls": tool_calls}
     if not await tasks.spend(tx, task.root_id, wanted, most):
+        root = (await tasks.get(tx, [task.root_id]))[task.root_id]
         used = {
             "steps": root.steps_spent,
             "children": root.children_spent,
@@ -106,15 +113,16 @@ def _remedy(root: Task, limit: str) -> str:
     )
 
 
-async def reserve(tx: Tx, task: Task, step: Step, estimate: Estimate, limits: DayLimits) -> Grant:
+async def reserve(
+    tx: Tx, held: dict[str, Task], task: Task, step: Step, estimate: Estimate, limits: DayLimits
+) -> Grant:
     """Take the most that a model call may cost out of its pools. BudgetExhausted, BudgetReserved, PriceUnknown.
 
     Where less is left than the longest answer may cost, a shorter one is allowed, down to MIN_OUTPUT_TOKENS; but
     while other calls of the tree are under way, which will give most of theirs back, it is BudgetReserved.
-    A call that was under way at this place when its worker died may have been paid: it is lost, at full price.
+    `held`: the task and its root, as their rows say; they are kept so.
     """
-    await charges.lose(tx, await charges.reserved(tx, [task.id], path=step.path))
-    pools = await _pools(tx, task, limits)
+    pools = await _pools(tx, held, task, limits)
     _require_price(estimate, pools)
     output, name, tightest = min(
         ((*pool.most_output(estimate), pool) for pool in pools), key=lambda found: found[0]
@@ -152,6 +160,7 @@ async def reserve(tx: Tx, task: Task, step: Step, estimate: Estimate, limits: Da
         settled_at=None,
     )
     await charges.reserve(tx, charge)
+    _note(held, charge, charge.reserved_usd_nanos, charge.reserved_tokens)
     return Grant(max_output_tokens=output, is_cut=output < estimate.max_output_tokens)
 
 
@@ -159,9 +168,13 @@ def _day(tx: Tx) -> str:
     return tx.now.date().isoformat()
 
 
-async def _pools(tx: Tx, task: Task, limits: DayLimits) -> list[_Pool]:
+async def lose_interrupted(tx: Tx, task: Task, path: str) -> None:
+    """A call that was under way at this place when its worker died may have been paid: it is lost, at full price."""
+    await charges.lose(tx, await charges.reserved_at(tx, task.id, path))
+
+
+async def _pools(tx: Tx, held: Mapping[str, Task], task: Task, limits: DayLimits) -> list[_Pool]:
     """The tree's, the tenant's day, and of a delegated task its own agent's budget for its own calls."""
-    held = await tasks.hold(tx, {task.root_id, task.id})
     root, own = held[task.root_id], held[task.id]
     pools = [
         _Pool(
@@ -249,13 +262,13 @@ def _require_price(estimate: Estimate, pools: list[_Pool]) -> None:
     )
 
 
-async def settle(tx: Tx, task: Task, path: str, used: Settlement) -> Settlement | None:
-    """Write what the call under way at this place cost; None when there is none.
+async def settle(tx: Tx, held: dict[str, Task], task: Task, path: str, used: Settlement) -> Settlement | None:
+    """Write what the call under way at this place cost; None when there is none. `held`: as for `reserve`.
 
     A provider that does not tell what was used, or tells what its prices cannot be applied to (more was read from
     its cache than was read at all), is taken to have used all that was reserved.
     """
-    found = await charges.reserved(tx, [task.id], path=path)
+    found = await charges.reserved_at(tx, task.id, path)
     if not found:
         return None
     [charge] = found
@@ -271,10 +284,21 @@ async def settle(tx: Tx, task: Task, path: str, used: Settlement) -> Settlement 
     elif used.usd_nanos is None and charge.is_priced:
         used = replace(used, usd_nanos=charge.reserved_usd_nanos)
     await charges.settle(tx, charge, used)
+    tokens = used.input_tokens + used.output_tokens
+    _note(held, charge, (used.usd_nanos or 0) - charge.reserved_usd_nanos, tokens - charge.reserved_tokens)
     return used
+
+
+def _note(held: dict[str, Task], charge: Charge, usd_nanos: int, tokens: int) -> None:
+    """What the rows of a task and its root say now, without another look."""
+    for task_id in {charge.root_id, charge.task_id}:
+        seen = held[task_id]
+        held[task_id] = replace(
+            seen, usd_nanos_spent=seen.usd_nanos_spent + usd_nanos, tokens_spent=seen.tokens_spent + tokens
+        )
 
 
 async def give_back(tx: Tx, task: Task, path: str, *, may_be_paid: bool) -> None:
     """The call at this place got no answer: what was reserved is free again, unless it may have been paid."""
-    found = await charges.reserved(tx, [task.id], path=path)
+    found = await charges.reserved_at(tx, task.id, path)
     await (charges.lose if may_be_paid else charges.release)(tx, found)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import bindparam, func, insert, select, update
+from sqlalchemy import Row, bindparam, func, insert, select, update
 
 from chargehand.domain.charge import ChargeStatus, Settlement
 from chargehand.store.database import Tx
@@ -51,9 +51,15 @@ _ANY_OPEN = (
     .where(TaskCharge.root_id == bindparam("root"), TaskCharge.status == ChargeStatus.RESERVED.value)
     .limit(1)
 )
+_OPEN_AT = select(*_COLUMNS).where(
+    TaskCharge.task_id == bindparam("id"),
+    TaskCharge.path == bindparam("at"),
+    TaskCharge.status == ChargeStatus.RESERVED.value,
+)
 _LAST = select(func.max(TaskCharge.number)).where(
     TaskCharge.task_id == bindparam("id"), TaskCharge.path == bindparam("at")
 )
+_INSERT = insert(TaskCharge)
 _CLOSE = (
     update(TaskCharge)
     .where(
@@ -72,9 +78,9 @@ _CLOSE = (
         }
     )
 )  # fmt: skip
-_ADD_TO_TASKS = (
+_ADD_TO_TASK = (
     update(AgentTask)
-    .where(AgentTask.id.in_(bindparam("ids", expanding=True)))
+    .where(AgentTask.id == bindparam("seen_id"))
     .values(
         usd_nanos_spent=AgentTask.usd_nanos_spent + bindparam("usd"),
         tokens_spent=AgentTask.tokens_spent + bindparam("more"),
@@ -110,15 +116,22 @@ async def next_number(tx: Tx, task_id: str, path: str) -> int:
 async def reserve(tx: Tx, charge: Charge) -> None:
     """Write a charge and take it out of its pools; the day's row must be there (`day` made it)."""
     values = {field.name: getattr(charge, field.name) for field in fields(Charge)}
-    await tx.connection.execute(insert(TaskCharge), values)
+    await tx.connection.execute(_INSERT, values)
     await _add(tx, charge, charge.reserved_usd_nanos, charge.reserved_tokens)
 
 
-async def reserved(tx: Tx, task_ids: Sequence[str], *, path: str | None = None) -> list[Charge]:
-    """The charges of these tasks (at one place) whose calls are under way, as far as the rows know."""
-    found = await tx.connection.execute(_OPEN, {"ids": list(task_ids)})
-    charges = [Charge(**one._mapping) for one in found]  # pyright: ignore[reportPrivateUsage] - SQLAlchemy's documented name
-    return [one for one in charges if path is None or one.path == path]
+async def reserved(tx: Tx, task_ids: Sequence[str]) -> list[Charge]:
+    """The charges of these tasks whose calls are under way, as far as the rows know."""
+    return [_charge(one) for one in await tx.connection.execute(_OPEN, {"ids": list(task_ids)})]
+
+
+async def reserved_at(tx: Tx, task_id: str, path: str) -> list[Charge]:
+    """As `reserved`, at one place of a task's journal."""
+    return [_charge(one) for one in await tx.connection.execute(_OPEN_AT, {"id": task_id, "at": path})]
+
+
+def _charge(row: Row[*tuple[Any, ...]]) -> Charge:
+    return Charge(**row._mapping)  # pyright: ignore[reportPrivateUsage] - SQLAlchemy's documented name
 
 
 async def is_any_reserved(tx: Tx, root_id: str) -> bool:
@@ -182,8 +195,8 @@ async def _add(tx: Tx, charge: Charge, usd_nanos: int, tokens: int) -> None:
     if not (usd_nanos or tokens):
         return
     amounts = {"usd": usd_nanos, "more": tokens}
-    ids = list({charge.root_id, charge.task_id})
-    await tx.connection.execute(_ADD_TO_TASKS, {"ids": ids, **amounts})
+    for task_id in {charge.root_id, charge.task_id}:
+        await tx.connection.execute(_ADD_TO_TASK, {"seen_id": task_id, **amounts})
     await add_to_day(tx, charge.tenant, charge.day, usd_nanos, tokens)
 
 

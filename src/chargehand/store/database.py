@@ -11,10 +11,12 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
+from json import JSONDecoder
 from pathlib import Path
+from typing import Any, cast
 
-from sqlalchemy import event, exc
-from sqlalchemy.engine import URL, Connection
+from sqlalchemy import Engine, NullPool, create_engine, event, exc
+from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
@@ -22,9 +24,10 @@ from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 from chargehand.clock import Clock
 from chargehand.errors import StorageFull, Unavailable
 from chargehand.failpoint import fail_point
-from chargehand.store.inline import BUSY_SECONDS, InlineConnection, SteadyConnection, connect
+from chargehand.store.inline import BUSY_SECONDS, InlineConnection, connect, connect_inline
 
 READERS = 4
+_raw_decode = JSONDecoder().raw_decode
 
 
 @dataclass(slots=True, kw_only=True)
@@ -32,6 +35,7 @@ class Tx:
     """One open transaction: its connection, the database's time, and what to tell whom after the commit."""
 
     connection: AsyncConnection
+    """Or an InlineConnection, which stands in for one."""
     now: datetime
     _hints: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
@@ -50,19 +54,22 @@ class Database:
     def __init__(self, path: Path, clock: Clock) -> None:
         self.path = path
         self._clock = clock
-        self._writer = _engine(path, size=1, begin="BEGIN IMMEDIATE", query_only=False, inline=True)
-        self._readers = _engine(path, size=READERS, begin="", query_only=True)
-        self._glancer = _engine(path, size=1, begin="", query_only=True, inline=True)
+        self._writer = InlineConnection(_inline_engine(path, query_only=False))
+        self._readers = _reading_engine(path)
+        self._glancer = InlineConnection(_inline_engine(path, query_only=True))
         self._turn = asyncio.Lock()
+        self._glancing = asyncio.Lock()
         self._is_open = True
 
     async def stop(self) -> None:
         """Let the open transaction end, take no more, close every connection."""
         async with self._turn:
             self._is_open = False
-        await self._writer.dispose()
         await self._readers.dispose()
-        await self._glancer.dispose()
+        async with self._glancing:
+            await self._glancer.close()
+        # The last to be closed leaves nothing beside the database's file.
+        await self._writer.close()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Tx, None]:
@@ -77,8 +84,9 @@ class Database:
     async def glance(self) -> AsyncGenerator[Tx, None]:
         """As `read`, for a few rows by their keys: answered at once, where a thread would cost more than they do."""
         self._require_open()
-        async with _told_plainly(), self._glancer.connect() as connection:
-            yield Tx(connection=connection, now=self._clock.now())
+        async with self._glancing, _told_plainly():
+            await self._glancer.open()
+            yield self._tx(self._glancer)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Tx, None]:
@@ -89,15 +97,23 @@ class Database:
         async with self._turn, _told_plainly():
             self._require_open()
             cancels = _HeldBackCancels()
-            async with self._writer.connect() as connection:
-                tx = Tx(connection=connection, now=self._clock.now())
-                async with connection.begin():
-                    cancels.let_through()
-                    yield tx
-                    fail_point("store.before_commit")
-                fail_point("store.after_commit")
-                tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
+            await self._writer.open()
+            await self._writer.begin()
+            tx = self._tx(self._writer)
+            try:
+                cancels.let_through()
+                yield tx
+                fail_point("store.before_commit")
+                await self._writer.commit()
+            except BaseException:
+                self._writer.rollback()
+                raise
+            fail_point("store.after_commit")
+            tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
             cancels.let_through()
+
+    def _tx(self, connection: InlineConnection) -> Tx:
+        return Tx(connection=cast("AsyncConnection", connection), now=self._clock.now())
 
     def _require_open(self) -> None:
         if not self._is_open:
@@ -122,8 +138,8 @@ async def _told_plainly() -> AsyncGenerator[None, None]:
     """Database faults as errors that name the way out."""
     try:
         yield
-    except exc.OperationalError as error:
-        message = str(error.orig)
+    except (exc.OperationalError, sqlite3.OperationalError) as error:
+        message = str(error.orig if isinstance(error, exc.OperationalError) else error)
         if "disk is full" in message:
             raise StorageFull("the disk is full; free space in the data folder's file system") from error
         if "readonly" in message or "unable to open" in message:
@@ -131,27 +147,48 @@ async def _told_plainly() -> AsyncGenerator[None, None]:
         raise Unavailable(f"the database did not answer ({message})") from error
 
 
-def _engine(path: Path, *, size: int, begin: str, query_only: bool, inline: bool = False) -> AsyncEngine:
-    kind = InlineConnection if inline else SteadyConnection
+def _reading_engine(path: Path) -> AsyncEngine:
+    """Connections that only read, each with a thread of its own."""
     engine = create_async_engine(
         URL.create("sqlite+aiosqlite", database=str(path)),
-        async_creator=lambda: connect(kind, path),
+        async_creator=lambda: connect(path),
         poolclass=AsyncAdaptedQueuePool,
-        pool_size=size,
+        pool_size=READERS,
         max_overflow=0,
         pool_timeout=60,
         # A reader has no transaction to roll back when its connection goes back to the pool.
-        pool_reset_on_return=None if query_only else "rollback",
+        pool_reset_on_return=None,
+        json_deserializer=_from_json,
     )
+    _prepare_each(engine.sync_engine, busy_seconds=BUSY_SECONDS, query_only=True)
+    return engine
 
+
+def _inline_engine(path: Path, *, query_only: bool) -> Engine:
+    """What one connection is made with that is kept and shared in turns."""
+    url = URL.create("sqlite+pysqlite", database=str(path))
+    engine = create_engine(
+        url, creator=lambda: connect_inline(path), poolclass=NullPool, json_deserializer=_from_json
+    )
+    _prepare_each(engine, busy_seconds=0, query_only=query_only)
+    return engine
+
+
+def _from_json(text: str) -> Any:
+    """As `json.loads` of a text that `json.dumps` wrote, without the looks at what may stand around it."""
+    value, _ = _raw_decode(text)
+    return value
+
+
+def _prepare_each(engine: Engine, *, busy_seconds: int, query_only: bool) -> None:
     def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         del entry
-        # The driver's own BEGIN is deferred and late; ours are sent by the "begin" event below.
+        # The driver's own BEGIN is deferred and late; the writer sends its own.
         connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's own attribute
         cursor = connection.cursor()
         try:
             for pragma in (
-                f"busy_timeout={0 if inline else BUSY_SECONDS * 1000}",
+                f"busy_timeout={busy_seconds * 1000}",
                 "journal_mode=WAL",
                 "synchronous=FULL",
                 # On macOS only this reaches the disk itself; elsewhere it changes nothing.
@@ -168,13 +205,7 @@ def _engine(path: Path, *, size: int, begin: str, query_only: bool, inline: bool
             connection.close()
             raise
 
-    def begin_as_told(connection: Connection) -> None:
-        if begin:
-            connection.exec_driver_sql(begin)
-
-    event.listen(engine.sync_engine, "connect", prepare)
-    event.listen(engine.sync_engine, "begin", begin_as_told)
-    return engine
+    event.listen(engine, "connect", prepare)
 
 
 def integrity_problem(path: Path) -> str | None:

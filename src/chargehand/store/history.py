@@ -48,10 +48,6 @@ _STEPS = (
 )
 _INSERT_EVENT = insert(TaskEvent)
 _INSERT_STEP = insert(TaskStep)
-_KNOWN_STEPS = select(TaskStep.task_id, TaskStep.path).where(
-    TaskStep.task_id.in_(bindparam("ids", expanding=True)),
-    TaskStep.path.in_(bindparam("paths", expanding=True)),
-)
 _FINISH_STEP = (
     update(TaskStep)
     .where(
@@ -135,17 +131,10 @@ def as_step(one: Row[Any]) -> Step:
     )
 
 
-async def begin_steps(tx: Tx, begun: Sequence[Step]) -> None:
-    """Write steps that start now; a step that a dead worker left `running` is begun again in its place."""
-    if not begun:
-        return
-    paths = [(one.task_id, one.path) for one in begun]
-    sought = {"ids": [task_id for task_id, _ in paths], "paths": [path for _, path in paths]}
-    known = {(task_id, path) for task_id, path in await tx.connection.execute(_KNOWN_STEPS, sought)}
-    fresh = [_values(one) for one in begun if (one.task_id, one.path) not in known]
-    again = [one for one in begun if (one.task_id, one.path) in known]
-    if fresh:
-        await tx.connection.execute(_INSERT_STEP, fresh)
+async def begin_steps(tx: Tx, begun: Sequence[Step], again: Sequence[Step] = ()) -> None:
+    """Write steps that start now; `again`: those that a dead worker left `running` begin in their old places."""
+    if begun:
+        await tx.connection.execute(_INSERT_STEP, [_values(one) for one in begun])
     for one in again:
         await tx.connection.execute(
             update(TaskStep)

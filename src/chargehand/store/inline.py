@@ -4,25 +4,25 @@ aiosqlite hands each call to a thread and back; a caller that is canceled in bet
 running on a connection that nobody waits for. Here the cancel stays noted on the caller's task, and
 store/database.py raises it when the transaction is over.
 
-Short statements, the writer's and those that read by a key, run where they are awaited; only what can block goes
-to the thread: COMMIT (it waits for the disk), and whatever finds another process writing. A write transaction of
-the hot path would else make some fifty hand-overs, each dearer than its statement. Measured: see
-docs/decisions/0003-sqlite-write-path.md.
+Short statements, the writer's and those that read by a key, run where they are awaited, on a connection without
+aiosqlite; only what can block goes to a thread: COMMIT (it waits for the disk), and whatever finds another process
+writing. A write transaction of the hot path would else make some fifty hand-overs, each dearer than its statement.
+Measured: see docs/decisions/0003-sqlite-write-path.md and 0009-journal-speed.md.
 """
 
 import asyncio
 import sqlite3
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import aiosqlite
+from sqlalchemy import Connection, CursorResult, Engine, Executable, ScalarResult, exc
 
 Result = TypeVar("Result")
 Steady = TypeVar("Steady", bound="SteadyConnection")
-
-_BLOCKING_CALLS = frozenset({"commit"})
 
 BUSY_SECONDS = 10
 """How long a statement waits for another process that writes."""
@@ -65,42 +65,114 @@ class SteadyConnection(aiosqlite.Connection):
         return await _to_its_end(answer)
 
 
-class InlineConnection(SteadyConnection):
-    """A connection for short statements."""
+class InlineConnection:
+    """One connection for short statements; it offers what the store uses of an AsyncConnection.
 
-    async def _execute(self, fn: Callable[..., Result], *args: Any, **kwargs: Any) -> Any:
-        if fn.__name__ in _BLOCKING_CALLS or not self._connection:
-            return await super()._execute(fn, *args, **kwargs)
+    The transaction is the driver's own: SQLAlchemy only carries statements over and makes rows of the answers.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._thread = ThreadPoolExecutor(1, "sqlite")
+        self._opened: tuple[Connection, sqlite3.Connection] | None = None
+
+    async def open(self) -> None:
+        """Open the file, when that has not been done."""
+        if self._opened is None:
+            self._opened = await self._in_thread(self._connect)
+
+    async def close(self) -> None:
+        """Close the file and end the thread."""
+        if self._opened is not None:
+            connection, _ = self._opened
+            self._opened = None
+            await self._in_thread(connection.close)
+        self._thread.shutdown()
+
+    async def begin(self) -> None:
+        """Take the write lock; another process that has it is waited for."""
+        await self._inline(partial(self._driver.execute, "BEGIN IMMEDIATE"))
+
+    async def commit(self) -> None:
+        """Make the transaction durable, in the thread: it waits for the disk."""
+        await self._in_thread(self._driver.commit)
+
+    def rollback(self) -> None:
+        """Forget the transaction, if one is open."""
+        self._driver.rollback()
+
+    async def execute(self, statement: Executable, parameters: Any = None) -> CursorResult[Any]:
+        """As AsyncConnection's."""
+        return await self._inline(partial(self._connection.execute, statement, parameters))
+
+    async def scalar(self, statement: Executable, parameters: Any = None) -> Any:
+        """As AsyncConnection's."""
+        return (await self.execute(statement, parameters)).scalar()
+
+    async def scalars(self, statement: Executable, parameters: Any = None) -> ScalarResult[Any]:
+        """As AsyncConnection's."""
+        return (await self.execute(statement, parameters)).scalars()
+
+    async def exec_driver_sql(self, statement: str, parameters: Any = None) -> CursorResult[Any]:
+        """As AsyncConnection's."""
+        return await self._inline(partial(self._connection.exec_driver_sql, statement, parameters))
+
+    @property
+    def _connection(self) -> Connection:
+        if self._opened is None:
+            raise ValueError("Connection closed")
+        return self._opened[0]
+
+    @property
+    def _driver(self) -> sqlite3.Connection:
+        if self._opened is None:
+            raise ValueError("Connection closed")
+        return self._opened[1]
+
+    def _connect(self) -> tuple[Connection, sqlite3.Connection]:
+        connection = self._engine.connect()
+        return connection, cast("sqlite3.Connection", connection.connection.driver_connection)
+
+    async def _inline(self, call: Callable[[], Result]) -> Result:
         try:
-            return fn(*args, **kwargs)
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            return call()
+        except (sqlite3.OperationalError, exc.OperationalError) as error:
+            if not _is_busy(error):
                 raise
-        return await super()._execute(self._patiently, partial(fn, *args, **kwargs))
+        return await self._in_thread(partial(self._patiently, call))
 
     def _patiently(self, call: Callable[[], Result]) -> Result:
         """Another process writes: wait for it, in the thread."""
-        self._conn.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
+        self._driver.execute(f"PRAGMA busy_timeout={BUSY_SECONDS * 1000}")
         try:
             return call()
         finally:
-            self._conn.execute("PRAGMA busy_timeout=0")
+            self._driver.execute("PRAGMA busy_timeout=0")
+
+    async def _in_thread(self, call: Callable[[], Result]) -> Result:
+        return await _to_its_end(asyncio.get_running_loop().run_in_executor(self._thread, call))
 
 
-async def connect(kind: type[Steady], path: Path) -> Steady:
+def _is_busy(error: sqlite3.OperationalError | exc.OperationalError) -> bool:
+    cause = error.orig if isinstance(error, exc.OperationalError) else error
+    return isinstance(cause, sqlite3.OperationalError) and cause.sqlite_errorcode == sqlite3.SQLITE_BUSY
+
+
+def connect_inline(path: Path) -> sqlite3.Connection:
     """Open a file; both the event loop's thread and the connection's own may use it, never at the same time."""
+    return sqlite3.connect(path, check_same_thread=False)
 
-    def connector() -> sqlite3.Connection:
-        return sqlite3.connect(path, check_same_thread=False)
 
-    connection = kind(connector, iter_chunk_size=64)
+async def connect(path: Path) -> SteadyConnection:
+    """Open a file, with a thread that all calls go to."""
+    connection = SteadyConnection(partial(connect_inline, path), iter_chunk_size=64)
     # As SQLAlchemy does for the connections that it makes: a forgotten one must not keep the process alive.
     connection._thread.daemon = True  # pyright: ignore[reportPrivateUsage] - no public way
     await connection
     return connection
 
 
-async def _to_its_end(answer: "asyncio.Future[Any]") -> Any:
+async def _to_its_end(answer: "asyncio.Future[Result]") -> Result:
     """Await what a thread will answer, whatever happens to the caller meanwhile."""
     while True:
         try:

@@ -89,6 +89,9 @@ async def remember_keys(tx: Tx, rows: Sequence[tuple[str, str, str, str]]) -> No
 # Built once: a statement that is made anew for each call costs more than SQLite needs to answer it.
 _BY_ID = select_tasks().where(AgentTask.id.in_(bindparam("ids", expanding=True)))
 _BY_ID_HELD = _BY_ID.with_for_update()
+# A list of ids is written into the statement at each call, which one id is spared.
+_ONE = select_tasks().where(AgentTask.id == bindparam("one_id"))
+_ONE_HELD = _ONE.with_for_update()
 _READY = (
     select_tasks()
     .where(
@@ -104,13 +107,21 @@ _READY = (
 
 async def get(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
     """The tasks of these ids, whoever's they are; absent ones are missing."""
-    rows = await tx.connection.execute(_BY_ID, {"ids": list(task_ids)})
-    return {task.id: task for task in map(as_task, rows)}
+    return await _found(tx, set(task_ids), _ONE, _BY_ID)
 
 
 async def hold(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
     """As `get`, and no other transaction changes them before this one ends."""
-    rows = await tx.connection.execute(_BY_ID_HELD, {"ids": list(task_ids)})
+    return await _found(tx, set(task_ids), _ONE_HELD, _BY_ID_HELD)
+
+
+async def _found(
+    tx: Tx, ids: set[str], one: Select[*tuple[Any, ...]], several: Select[*tuple[Any, ...]]
+) -> dict[str, Task]:
+    if len(ids) == 1:
+        rows = await tx.connection.execute(one, {"one_id": next(iter(ids))})
+    else:
+        rows = await tx.connection.execute(several, {"ids": list(ids)})
     return {task.id: task for task in map(as_task, rows)}
 
 
