@@ -231,3 +231,9 @@ async def test_what_a_model_reaches_for_is_refused_by_named_controls_and_told_wi
         tmp_path / "data" / "chargehand.db", "SELECT count(*) FROM agent_tasks WHERE agent_id = 'scout'"
     )
     assert count == 9  # Depth 0 to 8; the tenth was refused.
+    [(told,)] = query(
+        tmp_path / "data" / "chargehand.db",
+        "SELECT s.result FROM task_steps s JOIN agent_tasks t ON t.id = s.task_id"
+        " WHERE t.agent_id = 'colleague' AND s.kind = 'tool'",
+    )
+    assert "deny Bash(git push:*)" in told
