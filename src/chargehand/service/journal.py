@@ -17,7 +17,7 @@ from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, BudgetReserved, Forbidden, LeaseLost, PriceUnknown
 from chargehand.failpoint import fail_point
-from chargehand.service import spending
+from chargehand.service import endings, spending
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import take_default
 from chargehand.service.attempts import held_or_lost, is_held
@@ -133,6 +133,7 @@ class Journal:
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
             await spending.give_back(tx, task, step.path, may_be_paid=may_be_paid)
+            await endings.wake_for_budget(tx, self._hints, task)
         fail_point("journal.unanswered")
 
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
@@ -360,6 +361,8 @@ class Journal:
             now = self._clock.now()
             await history.append(tx, [event for one in ended for event in _events_of(one, now)], held=held)
             self._hints.changed(tx, *(one.task.id for one in ended))
+            for task in {one.task.root_id: one.task for one in ended if one.used is not None}.values():
+                await endings.wake_for_budget(tx, self._hints, task)
         return answers
 
 
