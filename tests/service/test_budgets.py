@@ -119,6 +119,21 @@ async def test_who_finds_the_budget_reserved_is_woken_by_the_call_that_ends(tmp_
         assert later - sooner < 2_000_000, "it did not wait for its timer"
 
 
+async def test_an_answer_dearer_than_what_was_reserved_is_the_last(tmp_path: Path) -> None:
+    turns = [{"calls": [READ], "usage": {"input": 1_000_000, "output": 10}}, {"text": "Done."}]
+    async with a_modelled_core(tmp_path, turns, model_prices=PRICES) as (core, models):
+        ended = await given.ended(
+            core, await given.a_task(core, "writer", {"prompt": "Go."}, budget={"usd": 2})
+        )
+
+        assert (ended.status, ended.reason) == (Status.FAILED, "budget_exhausted")
+        assert pool(core, ended) == ledger(core, ended) > 10 * NANOS_PER_USD
+        await core.tasks.retry(ME, ended.id, {"usd": 1})
+        again = await given.ended(core, ended)
+        assert (again.status, again.reason) == (Status.FAILED, "budget_exhausted")
+        assert len(models.log) == 1
+
+
 async def test_a_budget_exhausted_in_the_middle_of_a_tree_ends_it_and_the_ledger_adds_up(
     tmp_path: Path,
 ) -> None:
