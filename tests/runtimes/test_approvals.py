@@ -27,7 +27,8 @@ from tests.runtimes.test_model import DEFINITION, a_modelled_core
 DAY = 86_400
 OTHER = Principal(id="other", tenant="elsewhere", scopes=frozenset({Scope.ADMIN}))
 WRITE_X = {"name": "Write", "arguments": {"file_path": "notes.txt", "content": "x"}}
-DOUBLE = {"name": "Edit", "arguments": {"file_path": "notes.txt", "old_string": "x", "new_string": "xx"}}
+EDIT_X = {"file_path": "notes.txt", "old_string": "x", "new_string": "xx"}
+DOUBLE = {"name": "Edit", "arguments": EDIT_X}
 """Done twice it leaves another text than done once."""
 TURNS = [{"calls": [WRITE_X]}, {"calls": [DOUBLE]}, {"text": "Done."}]
 ASK_EDIT = "- tool: Edit\n  action: ask\n  reason: notes are precious\n"
@@ -169,6 +170,19 @@ async def test_edited_arguments_are_what_is_run_and_the_model_is_told(tmp_path: 
         # The journal holds what was run.
         steps = {step.path: step for step in await core.watch.steps(ME, task.id)}
         assert steps["0/1.0"].arguments == edited
+
+
+async def test_an_edit_that_python_takes_for_equal_is_an_edit(tmp_path: Path) -> None:
+    edit = {"name": "Edit", "arguments": {**EDIT_X, "replace_all": False}}
+    async with asking(tmp_path, turns=[{"calls": [WRITE_X]}, {"calls": [edit]}, {"text": "Done."}]) as core:
+        task, approval = await asked(core)
+        changed = {**approval.arguments, "replace_all": 0}
+        decided = await core.approvals.decide(ME, approval.id, Decision(approve=True, arguments=changed))
+
+        assert (decided.status, decided.edited_arguments) == (ApprovalStatus.EDITED, changed)
+        await given.ended(core, task)
+        with pytest.raises(IllegalMove):
+            await core.approvals.decide(ME, approval.id, YES)
 
 
 async def test_an_edited_call_is_held_against_what_denies(tmp_path: Path) -> None:

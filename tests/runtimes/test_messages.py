@@ -166,6 +166,23 @@ async def test_a_finished_task_is_followed_by_one_that_goes_on_from_it(
         assert [path.name for path in core.settings.workspaces_dir.iterdir()] == [first.id]
 
 
+async def test_a_follower_knows_which_call_came_to_what_also_beside_a_result(
+    tmp_path: Path, heard: list[list[str]]
+) -> None:
+    bad = handing_in({"title": "A"})["calls"]
+    script = [{"calls": [*bad, WRITE]}, handing_in({"title": "A", "pages": 1}), {"text": "More."}]
+    async with a_modelled_core(tmp_path, script) as (core, _):
+        first = await given.a_task(core, "writer", {"prompt": "Go."}, output_schema=SCHEMA)
+        await given.ended(core, first)
+        sent = await core.messages.send(ME, first.id, "Go on.")
+        await given.ended(core, sent.task)
+
+        [written] = [step for step in await core.watch.steps(ME, first.id) if step.name == "Write"]
+        assert isinstance(written.result, dict)
+        nothing = "(nothing is recorded of what this came to)"
+        assert heard[2][1:3] == [nothing, written.result["content"]]
+
+
 async def test_a_retry_hears_again_what_the_discarded_turn_had_heard(
     tmp_path: Path, heard: list[list[str]]
 ) -> None:

@@ -102,6 +102,38 @@ async def test_five_children_at_once_never_reserve_more_than_their_budget(tmp_pa
         assert violations(core.settings.database_path) == []
 
 
+async def test_who_finds_the_budget_reserved_is_woken_by_the_call_that_ends(tmp_path: Path) -> None:
+    script = five_children(child_output=10)
+    script[0]["turns"][0]["calls"] = script[0]["turns"][0]["calls"][:2]
+    script[1]["turns"][0]["delay_seconds"] = 1.0
+    poor = LEAD.replace("1.00", "0.60")
+    async with a_modelled_core(tmp_path, script, model_prices=PRICES) as (core, _):
+        await core.agents.publish(ME, poor)
+
+        ended = await given.ended(core, await given.a_task(core, "lead", {"prompt": "Lead."}))
+
+        assert ended.status is Status.COMPLETED
+        statement = "SELECT attempt, finished_at FROM agent_tasks WHERE parent_id = ? ORDER BY finished_at"
+        (first, sooner), (second, later) = given.rows(core, statement, ended.id)
+        assert (first, second) == (1, 2), "it looked again once, not again and again"
+        assert later - sooner < 2_000_000, "it did not wait for its timer"
+
+
+async def test_an_answer_dearer_than_what_was_reserved_is_the_last(tmp_path: Path) -> None:
+    turns = [{"calls": [READ], "usage": {"input": 1_000_000, "output": 10}}, {"text": "Done."}]
+    async with a_modelled_core(tmp_path, turns, model_prices=PRICES) as (core, models):
+        ended = await given.ended(
+            core, await given.a_task(core, "writer", {"prompt": "Go."}, budget={"usd": 2})
+        )
+
+        assert (ended.status, ended.reason) == (Status.FAILED, "budget_exhausted")
+        assert pool(core, ended) == ledger(core, ended) > 10 * NANOS_PER_USD
+        await core.tasks.retry(ME, ended.id, {"usd": 1})
+        again = await given.ended(core, ended)
+        assert (again.status, again.reason) == (Status.FAILED, "budget_exhausted")
+        assert len(models.log) == 1
+
+
 async def test_a_budget_exhausted_in_the_middle_of_a_tree_ends_it_and_the_ledger_adds_up(
     tmp_path: Path,
 ) -> None:

@@ -27,7 +27,8 @@ from chargehand.runtimes.model_messages import as_step_result, message_of
 from chargehand.runtimes.model_waits import MAX_WAITS, ProviderWaits
 from chargehand.telemetry.runs import Answered
 
-BUDGET_WAIT_SECONDS = 0.5
+BUDGET_WAIT_SECONDS = 2.0
+"""At least; a call of the tree that ends wakes the task sooner."""
 
 
 class ContextTooLong(AgentFailure):

@@ -42,12 +42,19 @@ class ToolCalls:
         asking = question_tool(self.hands.definition)
         return [*shown, *(one for one in (own, asking) if one is not None)]
 
-    async def results(self, turn: int, calls: Sequence[ToolCallPart]) -> list[ToolReturnPart]:
-        """What the calls of one answer came to. What must wait does so when all others have been done."""
-        if len(calls) == 1:
+    async def results(
+        self, turn: int, called: Sequence[ToolCallPart], *, but_not: Sequence[ToolCallPart] = ()
+    ) -> list[ToolReturnPart]:
+        """What the calls of one answer came to. What must wait does so when all others have been done.
+
+        A call's place in the journal is its place in the answer, also where others of it are no tool's (`but_not`).
+        """
+        numbered = [(index, call) for index, call in enumerate(called) if call not in but_not]
+        if len(called) == len(numbered) == 1:
             # The next request follows at once, and with it the end of this call is written.
-            return [await self._returned(turn, 0, calls[0], goes_on=True)]
-        work = [settled(self._returned(turn, index, call)) for index, call in enumerate(calls)]
+            return [await self._returned(turn, 0, called[0], goes_on=True)]
+        calls = [call for _, call in numbered]
+        work = [settled(self._returned(turn, index, call)) for index, call in numbered]
         reading = {name for name, tool in self.hands.catalogue.items() if tool.risk is Risk.READ}
         side_by_side = reading | DELEGATION_NAMES
         if all(call.tool_name in side_by_side for call in calls):

@@ -60,7 +60,7 @@ class ModelRun:
             called = list(answer.tool_calls)
             if called:
                 handed_in = [one for one in called if output and one.tool_name == SUBMIT_RESULT]
-                results = await calls.results(turn, [one for one in called if one not in handed_in])
+                results = await calls.results(turn, called, but_not=handed_in)
                 if output is not None:
                     for one in handed_in:
                         value, errors = output.judge(one)

@@ -12,7 +12,7 @@ from chargehand.domain.access import Principal, Scope
 from chargehand.domain.approval import Approval, ApprovalStatus, Decision
 from chargehand.domain.history import EventKind, StepStatus
 from chargehand.domain.task import FINAL
-from chargehand.domain.values import check_json, plain_text
+from chargehand.domain.values import canonical, check_json, plain_text
 from chargehand.errors import ApprovalNotFound, ApprovalStale, IllegalMove, InvalidInput
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
@@ -127,7 +127,8 @@ async def settle(tx: Tx, hints: Hints, decided: Approval) -> None:
 
 def _decided(approval: Approval, decision: Decision, *, by: str, now: datetime) -> Approval:
     edited = decision.arguments
-    if edited is not None and edited == approval.arguments:
+    # By its text: to Python 1, 1.0 and True are the same.
+    if edited is not None and canonical(edited) == canonical(approval.arguments):
         edited = None
     return replace(
         approval,
@@ -141,11 +142,8 @@ def _decided(approval: Approval, decision: Decision, *, by: str, now: datetime) 
 
 def _says_the_same(approval: Approval, decision: Decision) -> bool:
     again = _decided(approval, decision, by="", now=approval.created_at)
-    return (again.status, again.edited_arguments, again.comment) == (
-        approval.status,
-        approval.edited_arguments,
-        approval.comment,
-    )
+    said, held = canonical(again.edited_arguments), canonical(approval.edited_arguments)
+    return (again.status, said, again.comment) == (approval.status, held, approval.comment)
 
 
 def _check(decision: Decision) -> None:

@@ -141,3 +141,9 @@ async def wake(tx: Tx, hints: Hints, task_id: str) -> None:
         await history.append(tx, [(task_id, EventKind.WOKEN, {"waited_for": task.reason})])
         hints.changed(tx, task_id)
         hints.ready(tx)
+
+
+async def wake_for_budget(tx: Tx, hints: Hints, task: Task) -> None:
+    """A call of this task has ended: others of its tree that found the budget reserved may look again."""
+    for task_id in await tasks.waiting_in(tx, task.root_id, Reason.BUDGET.value):
+        await wake(tx, hints, task_id)

@@ -17,7 +17,7 @@ from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, BudgetReserved, Forbidden, LeaseLost, PriceUnknown
 from chargehand.failpoint import fail_point
-from chargehand.service import spending
+from chargehand.service import endings, spending
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import take_default
 from chargehand.service.attempts import held_or_lost, is_held
@@ -150,6 +150,7 @@ class Journal:
         async with self._db.write() as tx:
             await held_or_lost(tx, task)
             await spending.give_back(tx, task, step.path, may_be_paid=may_be_paid)
+            await endings.wake_for_budget(tx, self._hints, task)
         fail_point("journal.unanswered")
 
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
@@ -350,6 +351,11 @@ class Journal:
             await history.begin_steps(tx, fresh, again)
             await history.append(tx, events, held=held)
             self._hints.changed(tx, *dict.fromkeys(task_id for task_id, _, _ in events))
+            paid = {held[one.step.task_id].root_id for one in ended if one.used is not None}
+            for root in (held[root_id] for root_id in paid):
+                # A task that is alone in its tree waits for nobody's reservation.
+                if root.children_spent:
+                    await endings.wake_for_budget(tx, self._hints, root)
         return answers
 
     async def _settled(self, tx: Tx, held: dict[str, Task], task: Task, ended: Ended) -> Ended:

@@ -273,6 +273,14 @@ async def clear_losses(tx: Tx, held: Iterable[Task]) -> None:
         await tx.connection.execute(_CLEAR_LOSSES, {"ids": lossy})
 
 
+async def waiting_in(tx: Tx, root_id: str, reason: str) -> list[str]:
+    """Tasks of a tree that wait for this reason."""
+    statement = select(AgentTask.id).where(
+        AgentTask.root_id == root_id, AgentTask.status == Status.WAITING.value, AgentTask.reason == reason
+    )
+    return sorted(await tx.connection.scalars(statement))
+
+
 async def count_children(tx: Tx, task_id: str, count: int, *, root_id: str) -> None:
     """Note on a task that it has children; the root's count is the tree's and was taken by `spend`."""
     if task_id != root_id:
