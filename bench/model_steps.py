@@ -1,11 +1,11 @@
-"""What a model agent costs here: CPU per step, a resume, memory per run, runs at once; beside pydantic-ai's Agent.
+"""What a model agent costs here: CPU per turn, a resume, memory per run, runs at once; beside pydantic-ai's Agent.
 
     python bench/model_steps.py [--quick]
 
 The model is a function in this process, the same for both sides, so that the loop is measured and not HTTP; only
-the last part asks a scripted model server, in a process of its own. A step is one answer of the model and the no-op
-tool call that it asks for; here both are journaled on SQLite with synchronous=FULL. Absolute figures depend on the
-machine and on what else runs there; the ratios are what to read.
+the last part asks a scripted model server, in a process of its own. A turn is one answer of the model and the no-op
+tool call that it asks for; here each of the two is a step of the journal on SQLite with synchronous=FULL. Absolute
+figures depend on the machine and on what else runs there; the ratios are what to read.
 """
 
 import argparse
@@ -24,6 +24,7 @@ import time
 from collections.abc import AsyncGenerator, Callable, Generator, Sequence
 from contextlib import asynccontextmanager, closing, contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -41,6 +42,7 @@ from chargehand.domain.history import Step
 from chargehand.domain.task import Status, Task, TaskOrder
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.service.journal import Journal
+from chargehand.service.watch import Delta
 from chargehand.settings import Settings
 from chargehand.tools.base import FunctionTool, ToolContext, ToolResult
 from chargehand.tools.catalogue import catalogue
@@ -71,6 +73,7 @@ class StepModel(Model):
     def __init__(self, turns: int) -> None:
         super().__init__()
         self._turns = turns
+        self.asked_at: list[float] = []
 
     @property
     def model_name(self) -> str:
@@ -87,6 +90,7 @@ class StepModel(Model):
         model_request_parameters: ModelRequestParameters,
     ) -> ModelResponse:
         del model_settings, model_request_parameters
+        self.asked_at.append(time.process_time())
         turn = turns_so_far(messages)
         usage = RequestUsage(input_tokens=100, output_tokens=10)
         if turn >= self._turns - 1:
@@ -169,38 +173,43 @@ async def ended(core: Core, tasks: Sequence[Task]) -> None:
             raise SystemExit(f"a task is {found.status}: {found.error}")
 
 
-async def our_step_ms(turns: int, repeats: int) -> float:
-    """CPU of a step here, journal and commits included."""
+async def our_turns_ms(turns: int, repeats: int) -> list[float]:
+    """CPU of each turn here, journal and commits included: from one request to the next; the medians of all repeats."""
     with tempfile.TemporaryDirectory() as folder:
-        async with a_core(Path(folder), InProcess(StepModel(turns))) as core:
+        requests = InProcess(StepModel(turns))
+        async with a_core(Path(folder), requests) as core:
             await ended(core, await submitted(core))
-            found: list[float] = []
+            runs: list[list[float]] = []
             for _ in range(repeats):
-                started = time.process_time()
+                requests.asked.clear()
                 await ended(core, await submitted(core))
-                found.append((time.process_time() - started) / turns * 1000)
-    return statistics.median(found)
+                at = [cpu for _, cpu in requests.asked]
+                runs.append([(later - earlier) * 1000 for earlier, later in pairwise(at)])
+    return [statistics.median(one) for one in zip(*runs, strict=True)]
 
 
-async def agent_step_ms(turns: int, repeats: int) -> float:
-    """CPU of a step of pydantic-ai's Agent, which keeps nothing."""
-    agent = Agent(StepModel(turns), system_prompt=PROMPT)
+async def agent_turns_ms(turns: int, repeats: int) -> list[float]:
+    """CPU of each turn of pydantic-ai's Agent, which keeps nothing."""
+    model = StepModel(turns)
+    agent = Agent(model, system_prompt=PROMPT)
 
     @agent.tool_plain(name="Read")
     async def read(file_path: str, offset: int = 1, limit: int = 100) -> str:  # pyright: ignore[reportUnusedFunction] - the Agent calls it
         del file_path, offset, limit
         return RESULT
 
-    found: list[float] = []
+    runs: list[list[float]] = []
     for _ in range(repeats + 1):
-        started = time.process_time()
+        model.asked_at.clear()
         await agent.run("Go.", usage_limits=UsageLimits(request_limit=None))
-        found.append((time.process_time() - started) / turns * 1000)
-    return statistics.median(found[1:])
+        runs.append([(later - earlier) * 1000 for earlier, later in pairwise(model.asked_at)])
+    return [statistics.median(one) for one in zip(*runs[1:], strict=True)]
 
 
-async def resume_ms(turns: int, repeats: int) -> tuple[float, float]:
-    """Wall and CPU from the journal's load to the next request, of a task with so many turns behind it."""
+async def resume_ms(turns: int, count: int) -> tuple[float, float, float]:
+    """Wall of a service's first resume, then wall and CPU of its further ones (the medians): from the journal's load
+    to the next request, of tasks with so many turns behind them, one after the other.
+    """
     loaded: list[tuple[float, float]] = []
     load = Journal.load
 
@@ -208,23 +217,25 @@ async def resume_ms(turns: int, repeats: int) -> tuple[float, float]:
         loaded.append((time.perf_counter(), time.process_time()))
         return await load(self, task)
 
-    found: list[tuple[float, float]] = []
     with tempfile.TemporaryDirectory() as folder:
+        requests = InProcess(StepModel(turns), held_at=turns - 1)
+        async with a_core(Path(folder), requests, slots=count) as core:
+            left = await submitted(core, count)
+            await until(lambda: requests.held == count)
+        gc.collect()
         Journal.load = noted
         try:
-            for life in range(repeats + 2):
-                requests = InProcess(StepModel(turns), held_at=turns - 1)
-                async with a_core(Path(folder), requests) as core:
-                    if life == 0:
-                        await submitted(core)
-                    await until(lambda held=requests: held.held == 1)
-                if life > 1:  # The first takes the turns, the second imports what only a resume needs.
-                    [asked] = requests.asked
-                    found.append((asked[0] - loaded[-1][0], asked[1] - loaded[-1][1]))
+            requests = InProcess(StepModel(turns))
+            async with a_core(Path(folder), requests) as core:
+                await ended(core, left)
         finally:
             Journal.load = load
-    wall, cpu = (statistics.median(one[part] for one in found) * 1000 for part in (0, 1))
-    return wall, cpu
+    found = [
+        ((asked[0] - begun[0]) * 1000, (asked[1] - begun[1]) * 1000)
+        for begun, asked in zip(loaded, requests.asked, strict=True)
+    ]
+    wall, cpu = (statistics.median(one[part] for one in found[1:]) for part in (0, 1))
+    return found[0][0], wall, cpu
 
 
 async def kib_per_run(count: int) -> float:
@@ -247,12 +258,19 @@ def resident_kib() -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024
 
 
-async def at_once(count: int, lease_seconds: float) -> tuple[float, float, int]:
-    """Wall, CPU and leases lost of so many runs that are answered at once by a server that takes its time."""
+async def at_once(count: int, lease_seconds: float, *, watched: bool) -> "AtOnce":
+    """So many runs that a slow server answers at once; `watched`: each is streamed to somebody."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
-        turn = {"text": "w" * 1500, "delay_seconds": SLOW_SECONDS}
-        (folder / "script.yaml").write_text(json.dumps([{"turns": [turn]}]), encoding="utf-8")
+        turns: list[dict[str, object]] = [{"text": "w" * 1500, "delay_seconds": SLOW_SECONDS}]
+        if watched:
+            # The first turn leaves time to begin watching: an answer is streamed when somebody does.
+            call = {"name": "Read", "arguments": ARGUMENTS}
+            turns = [
+                {"calls": [call], "delay_seconds": 2},
+                {"text": "w " * 750, "stream_seconds": SLOW_SECONDS},
+            ]
+        (folder / "script.yaml").write_text(json.dumps([{"turns": turns}]), encoding="utf-8")
         with model_server(folder / "script.yaml") as url:
             settings = Settings(
                 data_dir=folder / "data",
@@ -260,16 +278,44 @@ async def at_once(count: int, lease_seconds: float) -> tuple[float, float, int]:
                 sandbox="none",
                 model="anthropic:scripted",
                 model_urls={"anthropic": url},
+                model_concurrency=count,
                 lease_seconds=lease_seconds,
             )
             async with open_core(settings) as core:
                 await core.agents.publish(ME, DEFINITION)
                 wall, cpu = time.perf_counter(), time.process_time()
-                await ended(core, await submitted(core, count))
+                told: list[int] = []
+                if watched:
+                    watching: list[asyncio.Task[int]] = []
+                    for _ in range(count):
+                        [task] = await submitted(core)
+                        watching.append(asyncio.create_task(pieces(core, task)))
+                    told = await asyncio.gather(*watching)
+                else:
+                    await ended(core, await submitted(core, count))
                 took = time.perf_counter() - wall, time.process_time() - cpu
             with closing(sqlite3.connect(settings.database_path)) as rows:
                 statement = "SELECT count(*) FROM task_events WHERE kind = 'task.rescued'"
-                return *took, rows.execute(statement).fetchone()[0]
+                lost = rows.execute(statement).fetchone()[0]
+            return AtOnce(*took, lost, min(told, default=0))
+
+
+@dataclass(frozen=True, slots=True)
+class AtOnce:
+    """What many runs at once came to."""
+
+    wall: float
+    cpu: float
+    lost: int
+    fewest_pieces: int
+
+
+async def pieces(core: Core, task: Task) -> int:
+    """Watch a task to its end: how many pieces of the answer were told."""
+    count = 0
+    async for told in core.watch.follow_live(ME, task.id):
+        count += isinstance(told, Delta)
+    return count
 
 
 @contextmanager
@@ -308,20 +354,28 @@ def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.WARNING))
     out, repeats = sys.stdout, 1 if quick else 5
     out.write(f"{'':46}{'chargehand':>12}{'pydantic-ai':>14}{'ratio':>8}\n")
-    for turns in (10, 200):
-        ours = asyncio.run(our_step_ms(turns, repeats * (5 if turns == 10 else 1)))
-        theirs = asyncio.run(agent_step_ms(turns, repeats * (5 if turns == 10 else 1)))
-        label = f"CPU ms per step, {turns} turns (theirs: no journal)"
-        out.write(f"{label:46}{ours:12.2f}{theirs:14.2f}{ours / theirs:8.2f}\n")
-    wall, cpu = asyncio.run(resume_ms(200, repeats))
-    out.write(f"{'resume of 200 turns, ms wall (CPU)':46}{wall:12.1f}  ({cpu:.1f})\n")
+    ours = asyncio.run(our_turns_ms(200, repeats))
+    theirs = asyncio.run(agent_turns_ms(200, repeats))
+    for first, last in ((5, 15), (90, 110), (185, 198)):
+        mine, other = (statistics.median(one[first:last]) for one in (ours, theirs))
+        label = f"CPU ms per turn, turns {first} to {last}"
+        out.write(f"{label:46}{mine:12.2f}{other:14.2f}{mine / other:8.2f}\n")
+    out.write(f"{'  of which one journaled step (median of all)':46}{statistics.median(ours) / 2:12.2f}\n")
+    first_wall, wall, cpu = asyncio.run(resume_ms(200, 7 if quick else 15))
+    out.write(
+        f"{'resume of 200 turns, ms wall (CPU)':46}{wall:12.1f}  ({cpu:.1f}); a service's first {first_wall:.1f}\n"
+    )
     count = 200 if quick else 1000
     if sys.platform == "linux":
         out.write(f"{f'KiB per waiting run, {count} at once':46}{asyncio.run(kib_per_run(count)):12.1f}\n")
         os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    wall, cpu, lost = asyncio.run(at_once(200, 5.0))
-    label = f"200 runs at once on one core, each {SLOW_SECONDS:g} s"
-    out.write(f"{label:46}{wall:10.1f} s  CPU {cpu:.1f} s, leases of 5 s lost: {lost}\n")
+    for watched in (False, True):
+        found = asyncio.run(at_once(200, 5.0, watched=watched))
+        label = f"200 {'streaming' if watched else 'silent'} runs on one core, each {SLOW_SECONDS:g} s"
+        more = f", each in {found.fewest_pieces} pieces or more" if watched else ""
+        out.write(
+            f"{label:46}{found.wall:10.1f} s  CPU {found.cpu:.1f} s, leases of 5 s lost: {found.lost}{more}\n"
+        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,10 @@
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
 
+from pydantic import BaseModel
 from pydantic_ai.messages import ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import ToolDefinition
 
@@ -21,6 +24,12 @@ from chargehand.service.journal import MAX_STEP_NODES
 from chargehand.tools.base import Risk
 
 
+@lru_cache(maxsize=256)
+def _schema(arguments: type[BaseModel]) -> dict[str, Any]:
+    """Of a tool's arguments: one for all runs, which only read it."""
+    return arguments.model_json_schema(by_alias=True)
+
+
 @dataclass(frozen=True, slots=True)
 class ToolCalls:
     """The agent's side of the conversation in one attempt: what the model may call, and what came of it."""
@@ -33,7 +42,7 @@ class ToolCalls:
             ToolDefinition(
                 name=tool.name,
                 description=tool.description,
-                parameters_json_schema=tool.arguments.model_json_schema(by_alias=True),
+                parameters_json_schema=_schema(tool.arguments),
                 strict=False,
             )
             for tool in self.hands.catalogue.values()

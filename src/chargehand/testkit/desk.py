@@ -23,6 +23,7 @@ class Reply:
     answer: Answer
     fault: Fault | None
     delay_seconds: float
+    stream_seconds: float
 
 
 class Desk:
@@ -54,6 +55,7 @@ class Desk:
             answer=_answer(asked, turn, fault, f"c{number}_t{asked.turn}"),
             fault=fault,
             delay_seconds=turn.delay_seconds,
+            stream_seconds=turn.stream_seconds,
         )
 
     def _fault(self, turn: Turn, key: tuple[int, int, str]) -> Fault | None:

@@ -112,7 +112,7 @@ class _Delivery:
             return "gone", None
         fault, kind = reply.fault, EVENTS if is_streamed else JSON
         if fault is None:
-            await self._send_chunks(self._chunks(reply, is_streamed=is_streamed), kind)
+            await self._send_chunks(self._chunks(reply, is_streamed=is_streamed), kind, reply.stream_seconds)
             return "answered", 200
         if fault.kind in NO_ANSWERS:
             return f"fault: {fault.kind}", await self._send_no_answer(
@@ -177,13 +177,16 @@ class _Delivery:
         await _send_all(self._send, status, JSON, body, headers)
         return status
 
-    async def _send_chunks(self, chunks: Sequence[bytes], kind: str) -> None:
+    async def _send_chunks(self, chunks: Sequence[bytes], kind: str, seconds: float = 0) -> None:
+        """The answer; when it has several pieces they are spread over so many seconds."""
         if len(chunks) == 1:
             await _send_all(self._send, 200, kind, chunks[0])
             return
         await self._send({"type": "http.response.start", "status": 200, "headers": _headers(kind)})
         for chunk in chunks:
             await self._send({"type": "http.response.body", "body": chunk, "more_body": True})
+            if seconds and await self._is_gone_within(seconds / len(chunks)):
+                return
         await self._send({"type": "http.response.body", "body": b""})
 
     async def _send_half(self, chunks: Sequence[bytes], kind: str) -> None:

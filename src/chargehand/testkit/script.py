@@ -107,6 +107,7 @@ class Turn(_Part):
     usage: UsageLine | None = None
     fault: Fault | None = None
     delay_seconds: Annotated[float, Field(ge=0, le=3600, strict=False)] = 0
+    stream_seconds: Annotated[float, Field(ge=0, le=3600, strict=False)] = 0
 
     @model_validator(mode="after")
     def _says_something(self) -> "Turn":
