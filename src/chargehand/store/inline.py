@@ -7,7 +7,7 @@ store/database.py raises it when the transaction is over.
 Short statements, the writer's and those that read by a key, run where they are awaited, on a connection without
 aiosqlite; only what can block goes to a thread: COMMIT (it waits for the disk), and whatever finds another process
 writing. A write transaction of the hot path would else make some fifty hand-overs, each dearer than its statement.
-Measured: see docs/decisions/0003-sqlite-write-path.md and 0009-journal-speed.md.
+Measured: see docs/decisions/0003-sqlite-write-path.md and 0010-journal-speed.md.
 """
 
 import asyncio
