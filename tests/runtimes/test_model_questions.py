@@ -40,12 +40,13 @@ async def test_the_answers_come_back_to_the_model_after_a_restart(tmp_path: Path
         assert waiting.data["reason"] == "question"
         await core.tasks.answer(ME, task.id, "0/0.0.q1", "because")
     async with a_modelled_core(tmp_path, turns(COLOR, WHY), definition=ASKING) as (core, models):
-        await core.tasks.answer(ME, task.id, "0/0.0.q0", "blue")
+        await core.tasks.answer(ME, task.id, "0/0.0.q0", "neither: green")
 
         assert (await given.ended(core, task)).status is Status.COMPLETED
         asked = [one.data for one in await core.watch.events(ME, task.id) if one.kind == EventKind.ASKED]
-        assert [one["choices"] for one in asked] == [["red", "blue"], []]
-        assert asked[0]["question"] == "Which color?\n- red: hot"
+        assert [one["choices"] for one in asked] == [[], []]
+        offered = "(one of these, or an answer of your own)\n- red: hot\n- blue"
+        assert asked[0]["question"] == f"Which color?\n{offered}"
         assert [one.turn for one in models.log] == [1]
 
 

@@ -15,13 +15,15 @@ _PLACE = (
     "You work unattended, in a workspace folder of your own. Paths are relative to it; nothing outside it can be"
     " reached. Nobody reads along: when the work is done, say in a final message what was done."
 )
+_ASKING = "A question that only a person can answer is asked with AskUserQuestion; the answer may take days."
 
 
 def system_prompt(hands: Hands) -> str:
     """The definition's body, then what is true of every agent here, then the skills that it may load."""
     skills = hands.catalogue.get("Skill")
     listing = skills.listing() if isinstance(skills, SkillTool) else ""
-    return "\n\n".join(part for part in (hands.definition.body.strip(), _PLACE, listing) if part)
+    asking = _ASKING if "AskUserQuestion" in hands.definition.tools else ""
+    return "\n\n".join(part for part in (hands.definition.body.strip(), _PLACE, asking, listing) if part)
 
 
 def brief(hands: Hands) -> str:

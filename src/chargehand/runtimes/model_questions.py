@@ -95,12 +95,16 @@ def _question(value: JsonValue) -> JsonObject | str:
     labels: list[JsonValue] = [one.get("label") if isinstance(one, dict) else one for one in options]
     if not all(isinstance(one, str) and one.strip() for one in labels):
         return "each of `options` has a `label`"
-    described = [
-        f"- {one['label']}: {one['description']}"
-        for one in options
-        if isinstance(one, dict) and one.get("description")
-    ]
-    if value.get("multiSelect") is True and labels:
-        # Several may be chosen, so the answer is text and not one of them.
-        return {"question": f"{text} (one or several of: {', '.join(map(str, labels))})", "choices": []}
-    return {"question": "\n".join([text, *described]), "choices": labels}
+    listed = [f"- {_told(one)}" for one in options]
+    if listed:
+        several = "one or several of these" if value.get("multiSelect") is True else "one of these"
+        listed.insert(0, f"({several}, or an answer of your own)")
+    # As elsewhere an option is an offer: the person may say something else, so none is enforced as a choice.
+    return {"question": "\n".join([text, *listed]), "choices": []}
+
+
+def _told(option: JsonValue) -> str:
+    if not isinstance(option, dict):
+        return str(option)
+    description = option.get("description")
+    return f"{option['label']}: {description}" if description else str(option["label"])
