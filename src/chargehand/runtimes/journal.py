@@ -114,7 +114,10 @@ class DurableSteps:
             await self.journal.unanswered(self.task, step, may_be_paid=failure.may_be_paid)
             raise
         fail_point("steps.after_effect")
-        return await self._end(Ended(step, paid.result, paid.used), goes_on=paid.goes_on)
+        result = await self._end(Ended(step, paid.result, paid.used), goes_on=paid.goes_on)
+        # It goes into the conversation: held here too, it would double what a long run takes in memory.
+        self.recorded[path] = replace(self.recorded[path], result=None)
+        return result
 
     async def delegate(self, path: str, orders: list[Delegation]) -> list[JsonValue] | None:
         """What the children came to; None while one is open. Creates them when the step is new."""
