@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chargehand.app.policy import policy_of
-from chargehand.app.toolbox import open_toolbox
+from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
@@ -313,5 +313,5 @@ def _named(group: str, listed: Sequence[str]) -> dict[str, Any]:
         try:
             found[name] = getattr(importlib.import_module(module), attribute)
         except (ImportError, AttributeError) as error:
-            raise InvalidInput(f"{text!r} cannot be loaded: {error}") from error
+            raise InvalidInput(f"{text!r} cannot be loaded: {error}{NOT_FOUND_HINT}") from error
     return found

@@ -18,6 +18,9 @@ from chargehand.tools.skills import SkillTool, find_skills
 
 ENTRY_POINTS = "chargehand.tools"
 
+NOT_FOUND_HINT = "; the module must be installed, or lie where `python -m chargehand serve` is started"
+"""For modules of the operator's own: the command `chargehand` does not look into the folder it is started in."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Toolbox:
