@@ -70,6 +70,6 @@ def _own(settings: Settings) -> Iterator[tuple[str, Tool]]:
             found = getattr(importlib.import_module(module), attribute)
         except Exception as error:
             raise InvalidInput(
-                f"CHARGEHAND_TOOLS: {text!r} cannot be loaded: {type(error).__name__}: {error}"
+                f"CHARGEHAND_TOOLS: {text!r} cannot be loaded: {type(error).__name__}: {error}{NOT_FOUND_HINT}"
             ) from error
         yield text, tool_of(found, text)
