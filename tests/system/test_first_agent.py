@@ -11,7 +11,8 @@ from pathlib import Path
 from chargehand.testkit.server import scripted_models
 from tests.cli.service import Cli, cli_in, running_service
 
-GUIDE = Path(__file__).parents[2] / "docs" / "guide" / "first-agent.md"
+ROOT = Path(__file__).parents[2]
+GUIDE = ROOT / "docs" / "guide" / "first-agent.md"
 MINUTES = {"name": "Write", "arguments": {"file_path": "minutes.md", "content": "We go on.\n"}}
 COMMIT = "git init -q . && git add . && git -c user.name=s -c user.email=s@example.com commit -qm Minutes"
 TURNS = [
@@ -69,6 +70,33 @@ async def test_the_page_leads_from_a_folder_of_agents_to_an_approved_call(tmp_pa
         subprocess.run, ["git", "-C", folder, "log", "--format=%s"], capture_output=True, check=False
     )
     assert log.stdout == b"Minutes\n", log.stderr
+
+
+REVIEWER = "---\nname: reviewer\ndescription: Reviews what lies there.\ntools: Read\n---\nYou review.\n"
+
+
+async def test_the_readme_leads_there_too(tmp_path: Path) -> None:
+    cli = cli_in(tmp_path)
+    home = tmp_path / "home"
+    (home / ".claude" / "agents").mkdir(parents=True)
+    (home / ".claude" / "agents" / "reviewer.md").write_text(REVIEWER, encoding="utf-8")
+    (cli.folder / "policy.yaml").write_text(next(block("yaml")), encoding="utf-8")
+    shown = (ROOT / "README.md").read_text("utf-8").split("your own agents and a say in what they do")[1]
+    exports, *lines = shown.split("```sh\n")[1].split("```")[0].splitlines()
+    exported = dict(word.split("=", 1) for word in exports.split()[1:])
+    commands = [line.partition(" #")[0].replace("python3 dev.py run", "chargehand", 1) for line in lines]
+    assert commands.pop(0).split() == ["chargehand", "serve"]
+
+    async with scripted_models([{"turns": [{"text": "All is well."}]}]) as models:
+        urls = json.dumps({"anthropic": models.url})
+        cli = cli.with_environment(**exported, CHARGEHAND_MODEL_URLS=urls)
+        with running_service(cli):
+            expanded = [command.replace("~", str(home)) for command in commands]
+            printed = [await asyncio.to_thread(typed, cli, command) for command in expanded]
+
+    assert "1 imported" in printed[0]
+    assert "All is well." in printed[1]
+    assert len(printed) == 3
 
 
 def _waiting(cli: Cli, task_id: str) -> str:
