@@ -13,6 +13,7 @@ from enum import StrEnum
 from chargehand.domain.agent_block import Block, read_block
 from chargehand.domain.agent_formats import Format, format_of, looks_like_toml, mapped, read_toml, stem_of
 from chargehand.domain.agent_repair import repair_characters, scan_front_matter
+from chargehand.domain.agent_rights import note_near_misses, take_swallowed
 from chargehand.domain.agent_tools import (
     NOTHING_MORE,
     TOOL_NAMES,
@@ -103,11 +104,13 @@ def parse_definition(
         )
     findings: list[Finding] = []
     refused: list[Finding] = []
-    written, body = _read(repair_characters(source.replace("\r", "\n"), findings), origin, findings)
+    missed = findings if is_registered else refused
+    written, body = _read(repair_characters(source.replace("\r", "\n"), findings), origin, findings, missed)
     fields = mapped(written)
     name = _name(fields, path, agent_id, findings, refused)
     description = _description(fields, body, findings)
-    listed = read_tools(fields.values.get("tools"), findings, findings if is_registered else refused, offer)
+    note_near_misses(written.values, fields.values.get("tools"), findings)
+    listed = read_tools(fields.values.get("tools"), findings, missed, offer)
     denied = read_denied(fields.values.get("disallowedTools"), findings, offer)
     block = read_block(fields.values.get("chargehand"), refused)
     wishes = read_wishes(fields.values, findings)
@@ -160,7 +163,7 @@ def _with_lines(findings: list[Finding], fields: Fields) -> list[Finding]:
     return [replace(one, line=one.line or line_of(one.where, fields.lines)) for one in findings]
 
 
-def _read(text: str, origin: str, findings: list[Finding]) -> tuple[Fields, str]:
+def _read(text: str, origin: str, findings: list[Finding], missed: list[Finding]) -> tuple[Fields, str]:
     """The fields as the file has them, and the body."""
     if looks_like_toml(text):
         found = read_toml(text)
@@ -176,7 +179,7 @@ def _read(text: str, origin: str, findings: list[Finding]) -> tuple[Fields, str]
     if scanned is None or isinstance(scanned.values.get("chargehand"), str):
         refuse(fields, origin)
     findings.append(replace(fields, message=f"{fields.message}; read line by line"))
-    return scanned, body
+    return take_swallowed(scanned, front, first_line, findings, missed), body
 
 
 def _split(source: str, origin: str, findings: list[Finding]) -> tuple[str, str, int]:
