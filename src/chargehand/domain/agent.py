@@ -28,7 +28,7 @@ from chargehand.domain.front_matter import Fields, line_of, load_front_matter, r
 from chargehand.domain.values import bytes_hash, plain_text
 from chargehand.errors import Finding, InvalidDefinition
 
-__all__ = ["TOOL_NAMES", "AgentDefinition", "RuntimeKind", "parse_definition", "slug_of"]
+__all__ = ["TOOL_NAMES", "AgentDefinition", "RuntimeKind", "is_other_text", "parse_definition", "slug_of"]
 
 MAX_DEFINITION_BYTES = 256 * 1024
 _LEAD = re.compile(r"(?>\s+|<!--.*?-->)*+(?:(?P<fence>`{3,})?\w*[ \t]*\n)?(?=---[ \t]*\n)", re.DOTALL)
@@ -147,6 +147,12 @@ def parse_definition(
         denied_mcp=denied.mcp,
         findings=tuple(_with_lines(findings, fields)),
     )
+
+
+def is_other_text(text: str) -> bool:
+    """Whether a text has no front matter at all, as a README has none: it is no definition, broken or not."""
+    source = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return not (looks_like_toml(source) or _LEAD.match(source) or source.lstrip().startswith("---"))
 
 
 def slug_of(name: str) -> str:

@@ -4,9 +4,10 @@ Rule: an agent without `tools` may use all of them, so whatever looks like the f
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
+from chargehand.domain.agent_tools import TOOL_NAMES
 from chargehand.domain.front_matter import Fields
 from chargehand.errors import Finding
 
@@ -79,6 +80,14 @@ def note_near_misses(written: Mapping[str, object], given: object, findings: lis
         else:
             continue
         findings.append(Finding(where=key, message=message, hint=f"did you mean {meant!r}?"))
+
+
+def tools_told(tools: Sequence[str], mcp_tools: Sequence[str]) -> str:
+    """What an agent may use, for a person: that it is everything is not to be counted together by them."""
+    rest = [tool for tool in tools if tool not in TOOL_NAMES]
+    has_all = len(tools) - len(rest) == len(TOOL_NAMES)
+    listed = [f"all ({', '.join(TOOL_NAMES)})", *rest] if has_all else list(tools)
+    return ", ".join([*listed, *mcp_tools]) or "none"
 
 
 def _lists(front: str, first_line: int) -> list[tuple[int, str, bool]]:
