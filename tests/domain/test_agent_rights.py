@@ -93,3 +93,17 @@ def test_what_is_in_order_or_far_from_it_is_not_told(front: str) -> None:
     agent = parse_definition(definition(f"description: d\n{front}"))
 
     assert not any("gets all" in one.message for one in agent.findings)
+
+
+@pytest.mark.parametrize(
+    ("written", "hint"),
+    [
+        ("Raed", r"\(did you mean Read\?\)"),
+        ("webfetsh", r"\(did you mean WebFetch\?\)"),
+        ("AskUserQuestions", r"\(did you mean AskUserQuestion\?\)"),
+        ("docker", r"\(one of: Read, .*TodoWrite, Agent, AskUserQuestion, Skill, WebFetch\)"),
+    ],
+)
+def test_a_tool_that_nobody_knows_is_told_with_what_may_be_meant(written: str, hint: str) -> None:
+    with pytest.raises(InvalidDefinition, match=hint):
+        parse_definition(definition(f"description: d\ntools: {written}"))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 
-from chargehand.domain.agent_tools import TOOL_NAMES
+from chargehand.domain.agent_tools import SHOWN_NAMES, TOOL_NAMES
 from chargehand.domain.front_matter import Fields
 from chargehand.errors import Finding
 
@@ -86,7 +86,8 @@ def tools_told(tools: Sequence[str], mcp_tools: Sequence[str]) -> str:
     """What an agent may use, for a person: that it is everything is not to be counted together by them."""
     rest = [tool for tool in tools if tool not in TOOL_NAMES]
     has_all = len(tools) - len(rest) == len(TOOL_NAMES)
-    listed = [f"all ({', '.join(TOOL_NAMES)})", *rest] if has_all else list(tools)
+    shown = [SHOWN_NAMES.get(tool, tool) for tool in (TOOL_NAMES if has_all else tools)]
+    listed = [f"all ({', '.join(shown)})", *rest] if has_all else shown
     return ", ".join([*listed, *mcp_tools]) or "none"
 
 
