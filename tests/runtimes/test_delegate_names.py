@@ -13,6 +13,7 @@ from chargehand.errors import InvalidInput
 from chargehand.runtimes.model_delegation import MAX_DESCRIPTION, delegation_tool
 from tests import given
 from tests.given import ME
+from tests.runtimes.test_approvals import YES, asked, asking
 from tests.runtimes.test_model import a_modelled_core
 
 IDS = ["wild.one.code-reviewer", "wild.one.tester", "wild.two.tester"]
@@ -126,3 +127,22 @@ def test_only_rules_about_delegation_are_widened_to_ids() -> None:
     rules = [ToolRule(tool="Delegate", pattern="b"), ToolRule(tool="Bash", pattern="b")]
 
     assert [one.pattern for one in rules_by_id(rules, ["a.b"], {})] == ["b, a.b", "b"]
+
+
+async def test_what_a_name_meant_before_a_wait_it_means_afterwards(tmp_path: Path) -> None:
+    turns = [{"calls": [order("helper")]}, {"text": "Done."}]
+    definition = leader(delegates=f"{IDS[0]}, {IDS[1]}").replace("name: lead", "name: writer")
+    policy = f"- tool: Agent({IDS[0]})\n  action: ask\n"
+    async with asking(tmp_path, turns=turns, policy=policy, definition=definition) as core:
+        await core.agents.publish(ME, worker("helper"), agent_id=IDS[0])
+        await core.agents.publish(ME, worker("tester"), agent_id=IDS[1])
+        _, approval = await asked(core)
+        await core.agents.publish(ME, worker("renamed"), agent_id=IDS[0])
+        await core.agents.publish(ME, worker("helper"), agent_id=IDS[1])
+
+        await core.approvals.decide(ME, approval.id, YES)
+
+        task = await given.ended(core, (await core.watch.get(ME, approval.task_id)))
+        assert task.status == "completed", task.error
+        children = given.rows(core, "SELECT agent_id FROM agent_tasks WHERE parent_id = ?", task.id)
+        assert children == [(IDS[0],)]
