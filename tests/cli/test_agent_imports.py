@@ -66,7 +66,7 @@ def test_a_folder_of_the_corpus_is_imported_and_the_second_time_unchanged(
     first = json.loads(cli.run("agents", "import", str(tmp_path), "--source", "wild", "--json").stdout)
     again = json.loads(cli.run("agents", "import", str(tmp_path), "--source", "wild", "--json").stdout)
 
-    assert (first["imported"], first["refused"]) == (good, len(samples) - good)
+    assert (first["imported"], first["refused"], first["passed_over"]) == (good, len(samples) - good - 5, 5)
     assert first["repaired"] == repaired
     assert (again["imported"], again["unchanged"]) == (0, good)
     listed = {one["id"] for one in json.loads(cli.run("agents", "list", "--json").stdout)}
@@ -150,7 +150,61 @@ def test_what_was_repaired_and_what_is_asked_for_is_told_of_a_registered_agent(
 
     shown = json.loads(cli.run("agents", "show", "wishful", "--json").stdout)
     assert (shown["format"], shown["wishes"]) == ("claude", {"model": "opus"})
-    assert [one["line"] for one in shown["findings"]] == [3]
+    assert [one["line"] for one in shown["findings"]] == [3, 2]
     told = cli.run("agents", "show", "wishful").stdout
     assert "model opus" in told
     assert "note, line 3: front matter" in told
+
+
+def test_a_file_without_front_matter_beside_agents_is_passed_over_and_alone_it_is_refused(
+    cli: Cli, service: Running, tmp_path: Path
+) -> None:
+    del service
+    readme = tmp_path / "README.md"
+    readme.write_text("# Our agents\n\n```markdown\n---\nname: a\n---\n```\n", encoding="utf-8")
+    (tmp_path / "good.md").write_text(GOOD, encoding="utf-8")
+
+    linted = cli.run("agents", "lint", str(tmp_path))
+    imported = cli.run("agents", "import", str(tmp_path), "--source", "beside")
+    alone = cli.run("agents", "lint", str(readme))
+
+    for done in (linted, imported):
+        assert done.returncode == 0, done.stdout
+        assert f"{readme}:1: passed over: it has no front matter" in done.stdout
+        assert done.stdout.endswith(", 1 passed over\n")
+    assert alone.returncode == cli.run("agents", "import", str(readme)).returncode == 2
+    assert "refused: front matter: lacks front matter" in alone.stdout
+    (tmp_path / "broken.md").write_text("---\nname: a\n", encoding="utf-8")
+    assert cli.run("agents", "lint", str(tmp_path)).returncode == 2
+
+
+def test_an_import_tells_the_ids_that_it_made_with_their_tools(
+    cli: Cli, service: Running, tmp_path: Path
+) -> None:
+    del service
+    for number in range(22):
+        text = f"---\nname: n{number}\ndescription: d\ntools: Read, mcp__hub__find\n---\nBody.\n"
+        (tmp_path / f"n{number:02}.md").write_text(text, encoding="utf-8")
+    (tmp_path / "n01.md").write_text(GOOD, encoding="utf-8")
+
+    told = cli.run("agents", "import", str(tmp_path), "--source", "told").stdout.splitlines()
+    linted = cli.run("agents", "lint", str(tmp_path / "n00.md")).stdout
+
+    assert told[0] == "told.n00 imported; tools: Read, mcp__hub__find"
+    assert told[1].startswith("told.n01 imported; tools: all (Read, Write, ")
+    assert (len(told), told[20]) == (22, "… and 2 more (see `agents list`)")
+    assert "tools of MCP servers, there where those are configured and approved: mcp__hub__find\n" in linted
+
+
+def test_a_definition_without_tools_is_shown_and_put_with_all(
+    cli: Cli, service: Running, tmp_path: Path
+) -> None:
+    del service
+    (tmp_path / "all.md").write_text(
+        "---\nname: allowed-all\ndescription: d\ntool: Read\n---\nBody.\n", "utf-8"
+    )
+    put = cli.run("agents", "put", str(tmp_path / "all.md")).stdout
+
+    assert "tools: all (Read, Write, " in put
+    assert "note, line 4: tool: is not a known key, and there is no `tools`: it gets all tools" in put
+    assert " all (Read, Write, " in cli.run("agents", "show", "allowed-all").stdout

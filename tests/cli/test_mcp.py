@@ -47,6 +47,20 @@ async def test_tools_are_listed_approved_and_wait_again_when_they_change(alone: 
 
         code, _, told = await run(cli, "mcp", "approve", "desk", "nothing")
         assert (code != 0, "seen: desk echo, desk shout" in told) == (True, True)
+        code, _, told = await run(cli, "mcp", "approve", "tracer", "--all")
+        assert (code, "there is no server 'tracer'; configured: desk, gone" in told) == (4, True)
+        code, said, told = await run(cli, "mcp", "approve", "gone", "--all")
+        assert (code, said, "'gone' failed" in told) == (6, "", True)
+        text = "---\nname: both\ndescription: d\ntools: mcp__desk__echo, mcp__tracer__x\n---\nBody.\n"
+        (tmp_path / "both.md").write_text(text, "utf-8")
+        assert (
+            "tools: mcp__desk__echo, mcp__tracer__x\n"
+            in (await run(cli, "agents", "put", str(tmp_path / "both.md")))[1]
+        )
+        code, said, _ = await run(cli, "agents", "show", "both")
+        assert "mcp__desk__echo, mcp__tracer__x" in said
+        assert ("'tracer' is not configured" in said, "'desk' is not" in said) == (True, False)
+
         code, _, told = await run(cli, "mcp", "approve", "desk")
         assert (code != 0, "say which" in told) == (True, True)
 

@@ -131,3 +131,21 @@ def test_a_service_stops_on_sigterm_and_says_that_it_did(alone: Cli) -> None:
     assert running.process.returncode == 0
     assert "stopped; what was running goes on at the next start" in told
     assert not (alone.data_dir / "lock").exists()
+
+
+def test_a_readme_among_the_agents_is_passed_over_and_a_broken_definition_stops_the_service(
+    alone: Cli,
+) -> None:
+    agents = Path(alone.environment["CHARGEHAND_AGENTS_DIR"])
+    (agents / "README.md").write_text("# Our agents\n\nNo front matter.\n", encoding="utf-8")
+    cli = alone.with_environment(CHARGEHAND_LOG_LEVEL="warning")
+
+    done = cli.run("agents", "list")
+    (agents / "broken.md").write_text("---\nname: broken\ndescription: d\n", encoding="utf-8")
+    stopped = cli.run("agents", "list")
+
+    assert (done.returncode, "greeter" in done.stdout) == (0, True), done.stderr
+    assert "passed over" in done.stderr
+    assert "README.md" in done.stderr
+    assert stopped.returncode == 2
+    assert "broken.md: the definition lacks its closing ---" in stopped.stderr

@@ -131,3 +131,15 @@ async def test_publishing_takes_the_scope(core: Core) -> None:
         await core.agents.publish(reader, given.a_definition("helper", playbook="one"))
     with pytest.raises(Forbidden, match="agents:read"):
         await core.agents.all(Principal(id="n", tenant="default", scopes=frozenset()))
+
+
+async def test_a_delegate_that_is_not_registered_yet_is_told_in_the_answer_alone(core: Core) -> None:
+    await core.agents.publish(ME, given.a_definition("helper", playbook="one"))
+    text = given.a_definition("lead", playbook="one").replace(
+        "chargehand:\n", "chargehand:\n  delegates: [helper, nope, lead]\n"
+    )
+
+    published, _ = await core.agents.publish(ME, text)
+
+    assert [str(one.message) for one in published.findings] == ["there is no agent 'nope' (yet)"]
+    assert (await core.agents.current(ME, "lead")).findings == ()

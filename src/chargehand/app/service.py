@@ -7,10 +7,13 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
+import structlog
+
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.loop import stop_signals
 from chargehand.clock import Clock
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
+from chargehand.domain.agent import is_other_text
 from chargehand.errors import InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
@@ -19,6 +22,8 @@ from chargehand.service.health import Health, Reading
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
 from chargehand.settings import Settings
+
+log = structlog.stdlib.get_logger("chargehand.service")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +48,7 @@ async def open_app(
 ) -> AsyncGenerator[App, None]:
     """Open the core, make the administrator's key at the first start, register the crew and `agents_dir`.
 
-    Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`.
+    Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`; one without front matter is none.
     """
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
         access = Access(core.db, core.clock, settings.data_dir / "pepper")
@@ -128,7 +133,11 @@ def _texts_of(folder: Path) -> dict[str, str]:
     texts: dict[str, str] = {}
     for path in sorted(folder.glob("*.md")):
         try:
-            texts[str(path)] = path.read_text(encoding="utf-8")
+            text = path.read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError) as error:
             raise InvalidDefinition(f"{path} cannot be read as UTF-8 text: {error}") from error
+        if is_other_text(text):
+            log.warning("passed over in CHARGEHAND_AGENTS_DIR: no front matter", file=str(path))
+        else:
+            texts[str(path)] = text
     return texts

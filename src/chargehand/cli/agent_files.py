@@ -11,7 +11,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from chargehand.domain.agent import MAX_DEFINITION_BYTES, AgentDefinition, parse_definition, slug_of
+from chargehand.domain.agent import (
+    MAX_DEFINITION_BYTES,
+    AgentDefinition,
+    is_other_text,
+    parse_definition,
+    slug_of,
+)
 from chargehand.domain.agent_formats import stem_of
 from chargehand.domain.agent_repair import decode
 from chargehand.domain.agent_tools import Offer
@@ -63,6 +69,14 @@ def read(
         text, origin=file.shown, path=file.path, offer=offer, is_registered=is_for_service
     )
     return definition, text, [*findings, *definition.findings]
+
+
+def is_passed_over(file: AgentFile) -> bool:
+    """Whether a file beside definitions is none, such as a README; what cannot be decoded is told when it is read."""
+    try:
+        return is_other_text(decode(file.content, file.shown)[0])
+    except InvalidInput:
+        return False
 
 
 def source_of(path: str) -> str:

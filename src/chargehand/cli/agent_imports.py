@@ -9,6 +9,7 @@ from chargehand.cli.agent_files import (
     AgentFile,
     files_of,
     id_of,
+    is_passed_over,
     is_single,
     mark_of,
     name_of,
@@ -22,11 +23,16 @@ from chargehand.cli.output import write, write_json
 from chargehand.client import AsyncClient
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_conventions import delegates_suggested, deliverables_suggested
+from chargehand.domain.agent_rights import tools_told
 from chargehand.domain.agent_tools import Offer
 from chargehand.errors import Finding, InvalidInput
 
 PROGRESS_EVERY = 50
+MAX_LISTED = 20
+PASSED_OVER = "passed_over"
+"""The result of a file that is no definition, such as a README beside some."""
 _SAID = {
+    "mcp_tools": "tools of MCP servers, there where those are configured and approved",
     "delegates": "may hand work to",
     "delegates_suggested": "suggestion: the text says that it delegates to",
     "deliverables_suggested": "suggestion: the text says that it delivers",
@@ -40,6 +46,8 @@ class Outcome:
     file: str
     result: str = "refused"
     agent_id: str = ""
+    tools: str = ""
+    """What a person is told that the agent may use."""
     findings: list[Finding] = field(default_factory=list[Finding])
     suggestions: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
 
@@ -74,16 +82,20 @@ async def lint(paths: Sequence[str], *, as_json: bool) -> ExitCode:
             outcome, definition, _ = _examined(file, offer, is_for_service=False)
             if definition is not None:
                 outcome.result, outcome.agent_id = "read", definition.id
-                outcome.suggestions = _suggestions(definition)
+                outcome.suggestions.update(_suggestions(definition))
+            elif not is_single(path) and is_passed_over(file):
+                outcome.result = PASSED_OVER
             outcomes.append(outcome)
     refused = sum(one.result == "refused" for one in outcomes)
+    passed_over = sum(one.result == PASSED_OVER for one in outcomes)
     if as_json:
-        write_json({"files": [one.as_data() for one in outcomes], "refused": refused})
+        files = [one.as_data() for one in outcomes]
+        write_json({"files": files, "refused": refused, "passed_over": passed_over})
     else:
         for one in outcomes:
             _write(one)
-        told = sum(one.result != "refused" and bool(one.findings) for one in outcomes)
-        write(f"{len(outcomes)} files: {refused} refused, {told} with findings")
+        told = sum(one.result == "read" and bool(one.findings) for one in outcomes)
+        write(f"{len(outcomes)} files: {refused} refused, {told} with findings{_besides(passed_over)}")
     return ExitCode.INVALID if refused else ExitCode.OK
 
 
@@ -101,19 +113,22 @@ async def import_agents(
         async with connect(server) as connection:
             await _import_all(path, source, connection.client, outcomes, delegates=delegates)
     counts = {
-        name: sum(one.result == name for one in outcomes) for name in ("imported", "unchanged", "refused")
+        name: sum(one.result == name for one in outcomes)
+        for name in ("imported", "unchanged", "refused", PASSED_OVER)
     }
-    counts["repaired"] = sum(one.result != "refused" and bool(one.findings) for one in outcomes)
+    registered = [one for one in outcomes if one.result in ("imported", "unchanged")]
+    counts["repaired"] = sum(bool(one.findings) for one in registered)
     if as_json:
         write_json({"dry_run": dry_run, **counts, "files": [one.as_data() for one in outcomes]})
     else:
         for one in outcomes:
-            if one.result == "refused" or "delegates" in one.suggestions:
+            if one.result in ("refused", PASSED_OVER) or "delegates" in one.suggestions:
                 _write(one)
         would = "would be " if dry_run else ""
+        _write_made([one for one in outcomes if one.result == "imported"], would)
         write(
             f"{counts['imported']} {would}imported, {counts['unchanged']} unchanged, {counts['repaired']} of them"
-            f" with findings (see `agents lint`), {counts['refused']} refused"
+            f" with findings (see `agents lint`), {counts['refused']} refused{_besides(counts[PASSED_OVER])}"
         )
     return ExitCode.INVALID if counts["refused"] else ExitCode.OK
 
@@ -146,6 +161,8 @@ def _named(
         outcome, definition, text = _examined(file, offer, is_for_service=is_for_service)
         outcomes.append(outcome)
         if definition is None:
+            if not single and is_passed_over(file):
+                outcome.result = PASSED_OVER
             continue
         below = name_of(file.path) if single else file.path
         agent_id = definition.id if single and source is None else id_of(name, below)
@@ -167,7 +184,8 @@ def _let_delegate(one: _Candidate, delegates: list[str]) -> None:
         )
         one.outcome.findings.append(Finding(where="chargehand", message=message, hint="write it by hand"))
     else:
-        one.text, one.outcome.suggestions = changed, {"delegates": delegates}
+        one.text = changed
+        one.outcome.suggestions["delegates"] = delegates
 
 
 async def _register(one: _Candidate, client: AsyncClient | None) -> None:
@@ -180,6 +198,7 @@ async def _register(one: _Candidate, client: AsyncClient | None) -> None:
         one.outcome.findings = list(error.findings) or [Finding(where="file", message=error.message)]
     else:
         one.outcome.result = "imported" if published.changed else "unchanged"
+        one.outcome.tools = tools_told(published.agent.tools, published.agent.mcp_tools)
 
 
 def _offer_here() -> Offer:
@@ -200,6 +219,9 @@ def _examined(
     except InvalidInput as error:
         outcome.findings = list(error.findings) or [Finding(where="file", message=error.message)]
         return outcome, None, ""
+    if definition.mcp_tools:
+        outcome.suggestions["mcp_tools"] = list(definition.mcp_tools)
+    outcome.tools = tools_told(definition.tools, definition.mcp_tools)
     return outcome, definition, text
 
 
@@ -213,7 +235,22 @@ def _suggestions(definition: AgentDefinition) -> dict[str, list[str]]:
     return suggested
 
 
+def _besides(passed_over: int) -> str:
+    return f", {passed_over} passed over" if passed_over else ""
+
+
+def _write_made(made: Sequence[Outcome], would: str) -> None:
+    """The ids, which nobody can guess from the files' names alone, with what each may use."""
+    for one in made[:MAX_LISTED]:
+        write(one_line(f"{one.agent_id} {would}imported; tools: {one.tools}"))
+    if len(made) > MAX_LISTED:
+        write(f"… and {len(made) - MAX_LISTED} more (see `agents list`)")
+
+
 def _write(outcome: Outcome) -> None:
+    if outcome.result == PASSED_OVER:
+        write(one_line(f"{outcome.file}:1: passed over: it has no front matter"))
+        return
     for one in outcome.findings:
         hint = f" ({one.hint})" if one.hint else ""
         kind = "refused" if outcome.result == "refused" else "note"

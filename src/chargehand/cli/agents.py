@@ -8,7 +8,10 @@ from chargehand.cli.exits import ExitCode, naming
 from chargehand.cli.inputs import text_of
 from chargehand.cli.lines import one_line
 from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.client import AsyncClient
 from chargehand.domain.agent import parse_definition
+from chargehand.domain.agent_rights import tools_told
+from chargehand.errors import Forbidden
 from chargehand.wire.agents import AgentBody
 
 
@@ -28,13 +31,28 @@ async def show_agent(agent_id: str, server: str | None, *, source: bool, as_json
     """One agent."""
     async with connect(server) as connection:
         agent = await connection.client.agent(agent_id)
+        absent = [] if source or as_json else await _absent_servers(agent, connection.client)
     if source:
         write(agent.source.removesuffix("\n"))
     elif as_json:
         write_json(agent)
     else:
         _write_agent(agent)
+        for name in absent:
+            write(one_line(f"note: the MCP server {name!r} is not configured; its tools are not there"))
     return ExitCode.OK
+
+
+async def _absent_servers(agent: AgentBody, client: AsyncClient) -> list[str]:
+    """The MCP servers that an agent names and that are not configured, for those who may know."""
+    wanted = {one.split("__")[1]: None for one in agent.mcp_tools if one.startswith("mcp__")}
+    if not wanted:
+        return []
+    try:
+        configured = {one.name for one in (await client.mcp_tools()).servers}
+    except Forbidden:
+        return []
+    return [name for name in wanted if name not in configured]
 
 
 def _write_agent(agent: AgentBody) -> None:
@@ -46,7 +64,7 @@ def _write_agent(agent: AgentBody) -> None:
             ("description", agent.description),
             ("runtime", agent.runtime),
             ("version", agent.version),
-            ("tools", ", ".join(agent.tools) or "none"),
+            ("tools", one_line(tools_told(agent.tools, agent.mcp_tools))),
             ("delegates to", ", ".join(block.get("delegates") or [])),
             ("asks for", one_line(", ".join(f"{name} {value}" for name, value in agent.wishes.items()))),
         ]
@@ -74,6 +92,9 @@ async def put_agent(file: str, agent_id: str | None, server: str | None, *, as_j
         agent = published.agent
         what = "registered" if published.changed else "unchanged"
         write(f"{agent.id}: {what}, version {agent.version[:12]}, runtime {agent.runtime}")
+        write(one_line(f"tools: {tools_told(agent.tools, agent.mcp_tools)}"))
+        for one in agent.findings:
+            write(one_line(f"note, line {one.line or 1}: {one.where}: {one.message}"))
     return ExitCode.OK
 
 

@@ -13,6 +13,7 @@ from enum import StrEnum
 from chargehand.domain.agent_block import Block, read_block
 from chargehand.domain.agent_formats import Format, format_of, looks_like_toml, mapped, read_toml, stem_of
 from chargehand.domain.agent_repair import repair_characters, scan_front_matter
+from chargehand.domain.agent_rights import note_near_misses, take_swallowed
 from chargehand.domain.agent_tools import (
     NOTHING_MORE,
     TOOL_NAMES,
@@ -27,7 +28,7 @@ from chargehand.domain.front_matter import Fields, line_of, load_front_matter, r
 from chargehand.domain.values import bytes_hash, plain_text
 from chargehand.errors import Finding, InvalidDefinition
 
-__all__ = ["TOOL_NAMES", "AgentDefinition", "RuntimeKind", "parse_definition", "slug_of"]
+__all__ = ["TOOL_NAMES", "AgentDefinition", "RuntimeKind", "is_other_text", "parse_definition", "slug_of"]
 
 MAX_DEFINITION_BYTES = 256 * 1024
 _LEAD = re.compile(r"(?>\s+|<!--.*?-->)*+(?:(?P<fence>`{3,})?\w*[ \t]*\n)?(?=---[ \t]*\n)", re.DOTALL)
@@ -103,11 +104,13 @@ def parse_definition(
         )
     findings: list[Finding] = []
     refused: list[Finding] = []
-    written, body = _read(repair_characters(source.replace("\r", "\n"), findings), origin, findings)
+    missed = findings if is_registered else refused
+    written, body = _read(repair_characters(source.replace("\r", "\n"), findings), origin, findings, missed)
     fields = mapped(written)
     name = _name(fields, path, agent_id, findings, refused)
     description = _description(fields, body, findings)
-    listed = read_tools(fields.values.get("tools"), findings, findings if is_registered else refused, offer)
+    note_near_misses(written.values, fields.values.get("tools"), findings)
+    listed = read_tools(fields.values.get("tools"), findings, missed, offer)
     denied = read_denied(fields.values.get("disallowedTools"), findings, offer)
     block = read_block(fields.values.get("chargehand"), refused)
     wishes = read_wishes(fields.values, findings)
@@ -146,6 +149,12 @@ def parse_definition(
     )
 
 
+def is_other_text(text: str) -> bool:
+    """Whether a text has no front matter at all, as a README has none: it is no definition, broken or not."""
+    source = text.removeprefix("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
+    return not (looks_like_toml(source) or _LEAD.match(source) or source.lstrip().startswith("---"))
+
+
 def slug_of(name: str) -> str:
     """An agent id made from a name: lower case, other characters to single hyphens."""
     return re.sub(r"[^a-z0-9._]+", "-", name.strip().lower()).strip("-._")
@@ -160,7 +169,7 @@ def _with_lines(findings: list[Finding], fields: Fields) -> list[Finding]:
     return [replace(one, line=one.line or line_of(one.where, fields.lines)) for one in findings]
 
 
-def _read(text: str, origin: str, findings: list[Finding]) -> tuple[Fields, str]:
+def _read(text: str, origin: str, findings: list[Finding], missed: list[Finding]) -> tuple[Fields, str]:
     """The fields as the file has them, and the body."""
     if looks_like_toml(text):
         found = read_toml(text)
@@ -176,7 +185,7 @@ def _read(text: str, origin: str, findings: list[Finding]) -> tuple[Fields, str]
     if scanned is None or isinstance(scanned.values.get("chargehand"), str):
         refuse(fields, origin)
     findings.append(replace(fields, message=f"{fields.message}; read line by line"))
-    return scanned, body
+    return take_swallowed(scanned, front, first_line, findings, missed), body
 
 
 def _split(source: str, origin: str, findings: list[Finding]) -> tuple[str, str, int]:

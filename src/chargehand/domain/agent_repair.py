@@ -23,7 +23,7 @@ KNOWN_KEYS = frozenset([
 ])  # fmt: skip
 """Where a line may start a new field when YAML gives up; any other `word: text` may be prose."""
 
-_KEY = re.compile(r"([A-Za-z][\w-]*):(?=\s|$)(.*)", re.DOTALL)
+_KEY = re.compile(r"(?P<indent>[ \t]{0,3})(?P<key>[A-Za-z][\w-]*):(?=\s|$)(?P<value>.*)", re.DOTALL)
 
 
 def decode(content: bytes, origin: str) -> tuple[str, list[Finding]]:
@@ -70,15 +70,22 @@ def scan_front_matter(front: str, first_line: int) -> Fields | None:
     """The fields of a front matter that is no YAML, line by line; None when no known key starts a line.
 
     A field starts only at a known key at the start of a line that was not there before; every other line belongs
-    to the field above, so that `user: …` in the examples of a description stays in the description.
+    to the field above, so that `user: …` in the examples of a description stays in the description. A little white
+    space before a key is a slip, unless the line above opened a block or the key stands elsewhere without it.
     """
     blocks: list[tuple[str, int, list[str]]] = []
+    rows = front.split("\n")
+    flush = {match["key"] for row in rows if (match := _KEY.match(row)) and not match["indent"]}
     seen: set[str] = set()
-    for number, line in enumerate(front.split("\n"), start=first_line):
+    for number, line in enumerate(rows, start=first_line):
         match = _KEY.match(line)
-        if match and match[1] in KNOWN_KEYS and match[1] not in seen:
-            seen.add(match[1])
-            blocks.append((match[1], number, [line]))
+        key = match["key"] if match else ""
+        slipped = match is not None and bool(match["indent"])
+        if slipped and (key in flush or not blocks or _opens_block(blocks[-1][2][0])):
+            key = ""
+        if key in KNOWN_KEYS and key not in seen:
+            seen.add(key)
+            blocks.append((key, number, [line.lstrip() if slipped else line]))
         elif blocks:
             blocks[-1][2].append(line)
     if not blocks:
@@ -90,6 +97,12 @@ def scan_front_matter(front: str, first_line: int) -> Fields | None:
             if values.setdefault(found, value) is value:
                 lines.setdefault(found, number)
     return Fields(values=values, lines=lines)
+
+
+def _opens_block(line: str) -> bool:
+    """Whether what is indented below a line is its value: `chargehand:`, `description: |`."""
+    value = line.partition(":")[2].strip()
+    return not value or value[0] in "|>[{"
 
 
 def _block_values(key: str, block: list[str]) -> Mapping[str, object]:

@@ -7,6 +7,7 @@ refused, because running it with all tools or with none is both not what was wri
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from typing import cast
 
 from chargehand.errors import Finding
@@ -15,6 +16,9 @@ TOOL_NAMES = (
     "Read", "Write", "Edit", "MultiEdit", "Glob", "Grep", "Bash", "BashOutput", "KillShell", "TodoWrite", "Delegate",
 )  # fmt: skip
 """The tools that a definition may name; `Task` and `Agent` are what other products call `Delegate`."""
+
+SHOWN_NAMES: Mapping[str, str] = {"Delegate": "Agent"}
+"""What people are told of a tool whose name here is not the one that they write."""
 
 ONLY_WHEN_NAMED = ("AskUserQuestion",)
 """Tools that an absent list and `*` leave out: an agent is not to begin waiting for a person by an omission."""
@@ -222,11 +226,15 @@ def _resolve(names: list[str], where: str, unknown: list[Finding], offer: Offer)
         if not spelt:
             known = name.lower() in _ELSEWHERE or name.lower() in _OPTIONAL
             message = f"the tool {name!r} is not offered here" if known else f"there is no tool {name!r}"
-            wanted = _HINTS.get(_OPTIONAL.get(name.lower(), ""), "")
-            hint = (
-                wanted
-                if known
-                else "one of: " + ", ".join([*TOOL_NAMES, *offer.optional, *sorted(offer.own)])
-            )
+            hint = _HINTS.get(_OPTIONAL.get(name.lower(), ""), "") if known else _hint(name, offer)
             unknown.append(Finding(where=where, message=message, hint=hint))
     return ToolList(tools=tuple(tools), rules=tuple(rules), mcp=tuple(mcp))
+
+
+def _hint(name: str, offer: Offer) -> str:
+    """What somebody who wrote a name that nobody knows may have meant."""
+    known = [*(SHOWN_NAMES.get(tool, tool) for tool in (*TOOL_NAMES, *ONLY_WHEN_NAMED)), "Skill", "WebFetch"]
+    own = sorted(offer.own)
+    by_spelling = {tool.lower(): tool for tool in [*known, *own]}
+    close = get_close_matches(name.lower(), by_spelling, 1, 0.7)
+    return f"did you mean {by_spelling[close[0]]}?" if close else "one of: " + ", ".join([*known, *own])

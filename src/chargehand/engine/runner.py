@@ -52,7 +52,7 @@ from chargehand.service.agents import Agents
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.journal import Journal
-from chargehand.service.lineage import agents_above
+from chargehand.service.lineage import agents_above, agents_below
 from chargehand.service.upkeep import timed_out
 from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.background import Background
@@ -220,6 +220,7 @@ class Runner:
             raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
         recorded = await self.journal.load(task)
         above = await agents_above(self.agents, task)
+        below = await agents_below(self.agents, task.tenant, definition)
         mcp_tools, notes = await self.mcp.of(definition) if self.mcp else ({}, [])
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
         with Workspace(folder, quota=self.quota) as workspace:
@@ -234,6 +235,7 @@ class Runner:
                     clock=self.clock,
                     policy=self.policy,
                     above=above,
+                    below=below,
                     telemetry=self.telemetry,
                     catalogue={**tools_of(self.catalogue, definition), **mcp_tools},
                     tools=ToolContext(

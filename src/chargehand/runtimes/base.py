@@ -69,6 +69,8 @@ class Hands:
     """The operator's rules on what is asked and denied."""
     above: Sequence[AgentDefinition] = ()
     """The agents that handed the task down. What they may not do by rule is not done for them either."""
+    below: Mapping[str, AgentDefinition] = field(default_factory=dict[str, AgentDefinition])
+    """The delegates that are registered, by id, as they were when the attempt began."""
     telemetry: Telemetry = field(default_factory=Telemetry)
     failures: Sequence[Evidence] = ()
     """In a repair round: what the checks of the round before found wrong."""

@@ -11,11 +11,10 @@ from pydantic_ai.messages import ToolCallPart, ToolReturnPart
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent_rules import rule_refusal
-from chargehand.domain.policy import DELEGATION
 from chargehand.domain.values import JsonObject, check_json
 from chargehand.errors import InvalidInput, PayloadTooLarge
 from chargehand.runtimes.base import Hands, all_or_wait, settled
-from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegate, delegation_tool, refused_order
+from chargehand.runtimes.model_delegation import DELEGATION_NAMES, delegation_tool, hand_out
 from chargehand.runtimes.model_prompts import plain_json
 from chargehand.runtimes.model_questions import QUESTION_TOOL, ask_person, question_tool
 from chargehand.runtimes.permission import APPROVAL_SUFFIX, permission
@@ -47,7 +46,7 @@ class ToolCalls:
             )
             for tool in self.hands.catalogue.values()
         ]
-        own = delegation_tool(self.hands.definition)
+        own = delegation_tool(self.hands.definition, self.hands.below)
         asking = question_tool(self.hands.definition)
         return [*shown, *(one for one in (own, asking) if one is not None)]
 
@@ -87,17 +86,13 @@ class ToolCalls:
             return (
                 f"The arguments of {call.tool_name} are no JSON object; nothing was done: {str(error)[:300]}"
             )
-        own = self.hands.definition
-        called = "Delegate" if call.tool_name in DELEGATION_NAMES else call.tool_name
+        if call.tool_name in DELEGATION_NAMES:
+            return await hand_out(self.hands, path, call.tool_name, arguments)
+        own, called = self.hands.definition, call.tool_name
         refusal = rule_refusal(called, arguments, own.tool_rules, own.denied_rules)
         if refusal is not None:
             name = call.tool_name[:128]
             return await refuse(self.hands, path, name, arguments, refusal, code="refused_by_definition")
-        if called == "Delegate":
-            allowed = await permission(self.hands, path, DELEGATION, arguments)
-            if allowed.refusal is not None:
-                return await refused_order(self.hands, path, allowed.arguments, allowed.refusal)
-            return allowed.note + await delegate(self.hands, path, allowed.arguments)
         if called == QUESTION_TOOL and called in own.tools:
             return await self._asked(path, arguments)
         name = call.tool_name[:128]

@@ -1,21 +1,33 @@
 """Delegation by a model: the tool `Agent` (alias `Task`), and a child task for each call of it."""
 
+from collections.abc import Mapping, Sequence
+
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.agent_names import id_called, rules_by_id, short_names
+from chargehand.domain.agent_rules import rule_refusal
 from chargehand.domain.agent_wishes import ISOLATIONS
 from chargehand.domain.history import StepKind
+from chargehand.domain.policy import DELEGATION
 from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject, JsonValue, canonical
 from chargehand.errors import AgentNotFound, Forbidden, InvalidInput, RuntimeMissing
 from chargehand.runtimes.base import Hands, Suspension
+from chargehand.runtimes.permission import APPROVAL_SUFFIX, permission
 from chargehand.runtimes.tool_steps import refuse
 from chargehand.service.journal import Delegation
 
 DELEGATION_NAMES = frozenset({"Agent", "Task", "Delegate"})
 
 
-def delegation_tool(definition: AgentDefinition) -> ToolDefinition | None:
+MAX_TOLD, MAX_DESCRIPTION = 100, 240
+"""How many delegates a model is told of, and how much of each."""
+
+
+def delegation_tool(
+    definition: AgentDefinition, registered: Mapping[str, AgentDefinition]
+) -> ToolDefinition | None:
     """The tool as the model is shown it; None for an agent that may hand work to nobody."""
     delegates = definition.block.delegates
     if "Delegate" not in definition.tools or not delegates:
@@ -24,7 +36,8 @@ def delegation_tool(definition: AgentDefinition) -> ToolDefinition | None:
         name="Agent",
         description=(
             "Hand a piece of work to another agent and get what it came to. It sees the workspace and your"
-            " prompt, and nothing else of this conversation. Several calls in one answer run at once."
+            " prompt, and nothing else of this conversation. Several calls in one answer run at once.\n\n"
+            + _delegates_told(delegates, registered)
         ),
         parameters_json_schema={
             "type": "object",
@@ -37,7 +50,11 @@ def delegation_tool(definition: AgentDefinition) -> ToolDefinition | None:
                     "type": "string",
                     "description": "The whole task, with all that the agent must know.",
                 },
-                "subagent_type": {"type": "string", "enum": list(delegates), "description": "Which agent."},
+                "subagent_type": {
+                    "type": "string",
+                    "enum": [*delegates, *_shorts(delegates, registered).values()],
+                    "description": "Which agent.",
+                },
                 "isolation": {
                     "type": "string",
                     "enum": list(ISOLATIONS),
@@ -49,6 +66,76 @@ def delegation_tool(definition: AgentDefinition) -> ToolDefinition | None:
         },
         strict=False,
     )
+
+
+def _shorts(delegates: Sequence[str], registered: Mapping[str, AgentDefinition]) -> dict[str, str]:
+    """Each delegate's short name that is no other's id either, by id."""
+    return short_names(delegates, _names(registered))
+
+
+def _names(registered: Mapping[str, AgentDefinition]) -> dict[str, str]:
+    return {agent_id: one.name for agent_id, one in registered.items()}
+
+
+def _delegates_told(delegates: Sequence[str], registered: Mapping[str, AgentDefinition]) -> str:
+    shorts = _shorts(delegates, registered)
+    lines = ["The agents, by what `subagent_type` calls them:"]
+    for one in delegates[:MAX_TOLD]:
+        known = registered.get(one)
+        about = " ".join(known.description.split()) if known else "(is not registered)"
+        about = about if len(about) <= MAX_DESCRIPTION else f"{about[: MAX_DESCRIPTION - 1]}…"
+        short = f" (or {shorts[one]})" if one in shorts else ""
+        lines.append(f"- {one}{short}: {about}")
+    if len(delegates) > MAX_TOLD:
+        lines.append(f"- and {len(delegates) - MAX_TOLD} more")
+    return "\n".join(lines)
+
+
+async def hand_out(hands: Hands, path: str, tool: str, arguments: JsonObject) -> str:
+    """Hand work out as far as the definition, the policy and a person allow; what the model is told.
+
+    The short name of a delegate is its id from here on, so that all rules speak of the same agent.
+    """
+    own, names = hands.definition, _names(hands.below)
+    delegates = own.block.delegates
+    try:
+        arguments = _by_id(hands, path, arguments, names)
+    except InvalidInput as error:
+        return await refused_order(hands, path, arguments, error.message)
+    allowed_rules = rules_by_id(own.tool_rules, delegates, names)
+    denied_rules = rules_by_id(own.denied_rules, delegates, names)
+    refusal = rule_refusal("Delegate", arguments, allowed_rules, denied_rules)
+    if refusal is not None:
+        return await refuse(hands, path, tool[:128], arguments, refusal, code="refused_by_definition")
+    allowed = await permission(hands, path, DELEGATION, arguments)
+    if allowed.refusal is not None:
+        return await refused_order(hands, path, allowed.arguments, allowed.refusal)
+    return allowed.note + await delegate(hands, path, allowed.arguments)
+
+
+def _by_id(hands: Hands, path: str, arguments: JsonObject, names: Mapping[str, str]) -> JsonObject:
+    """The arguments with the delegate's id. What a name meant before a crash or a wait, it means afterwards."""
+    wanted, found = arguments.get("subagent_type"), _settled(hands, path)
+    if not isinstance(wanted, str):
+        return arguments
+    if found is None or found == wanted:
+        found = id_called(wanted, hands.definition.block.delegates, names)
+    return arguments if found == wanted else {**arguments, "subagent_type": found}
+
+
+def _settled(hands: Hands, path: str) -> JsonValue:
+    """Whom this call meant when it was asked about, carried out or refused; None for a new one."""
+    recorded = hands.steps.recorded
+    asked, step = recorded.get(path + APPROVAL_SUFFIX), recorded.get(path)
+    if asked is not None:
+        arguments = asked.arguments.get("arguments")
+        return arguments.get("subagent_type") if isinstance(arguments, dict) else None
+    if step is None:
+        return None
+    orders = step.arguments.get("orders")
+    if step.kind is StepKind.DELEGATION and isinstance(orders, list) and orders:
+        return orders[0].get("agent_id") if isinstance(orders[0], dict) else None
+    return step.arguments.get("subagent_type")
 
 
 async def delegate(hands: Hands, path: str, arguments: JsonObject) -> str:

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
 
@@ -36,7 +36,8 @@ class Agents:
         """Register a definition as its agent's current version; also whether that changed anything.
 
         InvalidDefinition tells everything that is wrong with the text. A definition whose runtime is not
-        available yet is registered all the same; tasks for it are refused.
+        available yet is registered all the same; tasks for it are refused. Delegates that are not registered are told
+        in the answer only, because they may be in a moment.
         """
         who.require(Scope.AGENTS_WRITE)
         definition = parse_definition(
@@ -51,8 +52,14 @@ class Agents:
             changed = await agents.publish(
                 tx, who.tenant, definition.id, version=definition.version, source=definition.source
             )
+            known = await agents.current_versions(tx, who.tenant) if definition.block.delegates else {}
             tx.after_commit(lambda: self._current.update({(who.tenant, definition.id): definition}))
-        return definition, changed
+        absent = [
+            Finding(where="chargehand.delegates", message=f"there is no agent {one[:128]!r} (yet)")
+            for one in definition.block.delegates
+            if one not in known
+        ]
+        return replace(definition, findings=(*definition.findings, *absent)), changed
 
     async def publish_all(self, who: Principal, texts: Mapping[str, str], *, only_new: bool = False) -> None:
         """Publish texts by origin (a file name, say); the first bad one is told with its origin.

@@ -1,10 +1,13 @@
-"""Through whose hands a delegated task came: the agents above it.
+"""Through whose hands a delegated task came, and to whose it may go: the agents above and below.
 
 Rule: what binds an agent binds whoever it hands work to; else a denial would last until the next delegation.
 """
 
+from contextlib import suppress
+
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.task import Task
+from chargehand.errors import AgentNotFound
 from chargehand.service.agents import Agents
 from chargehand.store import tasks
 
@@ -21,3 +24,14 @@ async def agents_above(agents: Agents, task: Task) -> tuple[AgentDefinition, ...
             above.append(parent)
             parent_id = parent.parent_id
     return tuple([await agents.version(one.tenant, one.agent_id, one.agent_version) for one in above])
+
+
+async def agents_below(
+    agents: Agents, tenant: str, definition: AgentDefinition
+) -> dict[str, AgentDefinition]:
+    """The definitions of those whom an agent may hand work to, by id, as far as they are registered."""
+    found: dict[str, AgentDefinition] = {}
+    for agent_id in definition.block.delegates if "Delegate" in definition.tools else ():
+        with suppress(AgentNotFound):
+            found[agent_id] = await agents.version_for(tenant, agent_id)
+    return found

@@ -46,6 +46,8 @@ class AgentList(_Answer):
 class AgentBody(AgentSummary):
     """An agent."""
 
+    mcp_tools: list[str]
+    """The tools of MCP servers that its definition lists, as it lists them."""
     chargehand: dict[str, Any]
     """The `chargehand:` block with its defaults: deliverables, delegates, budget, …"""
     format: str

@@ -167,6 +167,7 @@ def agent_body(agent: AgentDefinition) -> Body:
     """AgentBody."""
     return {
         **agent_summary(agent),
+        "mcp_tools": list(agent.mcp_tools),
         "chargehand": block_as_data(agent.block),
         "format": agent.format.value,
         "wishes": {name: value for name, value in asdict(agent.wishes).items() if value},
