@@ -1,7 +1,7 @@
 """What is said when a watched task has ended: its outcome, what failed, what was delivered, and the exit code."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -15,6 +15,7 @@ from chargehand.wire.rest import DeliverableBody, EventBody, TaskBody
 CODES = {Status.COMPLETED: ExitCode.OK, Status.FAILED: ExitCode.FAILED, Status.CANCELED: ExitCode.CANCELED}
 OUTPUT_LINES = 25
 """Of a failed check's output, the last."""
+STDERR_LINES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,6 +72,7 @@ async def _tell_failed(client: AsyncClient, task: TaskBody, advice: Advice) -> N
     first, *more = (task.error.message if task.error else "").splitlines() or [""]
     say(f"{task.status} ({task.reason})" + (f": {one_line(first)}" if first else ""))
     _say_last(more)
+    say_stderr(task, say)
     for event in await _last_failed_checks(client, task):
         data = event.data
         say(f"\ncheck failed: {data.get('deliverable')}: {one_line(str(data.get('check')))}")
@@ -84,8 +86,22 @@ async def _tell_failed(client: AsyncClient, task: TaskBody, advice: Advice) -> N
 def _say_last(lines: Sequence[str]) -> None:
     """The end of what a program printed; its indentation stays, whatever would steer the terminal goes."""
     for line in lines[-OUTPUT_LINES:]:
-        indent = len(line) - len(line.lstrip(" "))
-        say("  " + " " * min(indent, 40) + one_line(line))
+        say(_indented(line))
+
+
+def say_stderr(task: TaskBody, tell: Callable[[str], object]) -> None:
+    """Of a program that ended badly, the last that it printed on standard error."""
+    printed = (task.error.details if task.error else {}).get("stderr")
+    lines = [line for line in str(printed or "").splitlines() if line.strip()]
+    if lines:
+        tell("it printed last on standard error:")
+    for line in lines[-STDERR_LINES:]:
+        tell(_indented(line))
+
+
+def _indented(line: str) -> str:
+    indent = len(line) - len(line.lstrip(" "))
+    return "  " + " " * min(indent, 40) + shortened(one_line(line))
 
 
 async def _last_failed_checks(client: AsyncClient, task: TaskBody) -> list[EventBody]:
