@@ -52,3 +52,10 @@ async def stumble(ctx: PlaybookContext) -> JsonValue:
     await ctx.tool("Read", file_path="nowhere.txt")
     await ctx.tool("Write", file_path="note.txt", content="a note\n")
     return None
+
+
+async def jot(ctx: PlaybookContext) -> JsonValue:
+    """Two calls that go well."""
+    for number in range(2):
+        await ctx.must("Glob", pattern=f"{number}.txt")
+    return None

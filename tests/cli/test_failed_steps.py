@@ -28,9 +28,12 @@ def stumbling(tmp_path: Path) -> Cli:
     cli = cli_in(tmp_path)
     agents = tmp_path / "agents"
     (agents / "stumbler.md").write_text(definition("stumbler", "  playbook: stumble\n"), encoding="utf-8")
+    (agents / "jotter.md").write_text(definition("jotter", "  playbook: jot\n"), encoding="utf-8")
     (agents / "breaker.md").write_text(COMMAND, encoding="utf-8")
     (tmp_path / "policy.yaml").write_text("- {tool: Write, action: deny, reason: paper is dear}\n", "utf-8")
-    playbooks = cli.environment["CHARGEHAND_PLAYBOOKS"].replace("[", '["stumble=cli_crew:stumble",')
+    playbooks = cli.environment["CHARGEHAND_PLAYBOOKS"].replace(
+        "[", '["jot=cli_crew:jot","stumble=cli_crew:stumble",'
+    )
     return cli.with_environment(
         CHARGEHAND_PLAYBOOKS=playbooks, CHARGEHAND_POLICY_FILE=str(tmp_path / "policy.yaml")
     )
@@ -65,6 +68,19 @@ def test_a_program_that_failed_shows_the_last_of_its_standard_error(stumbling: C
         assert "\n  line 39\n" in text
         assert "line 29\n" not in text
     assert next(line for line in shown.splitlines() if line.startswith("0/0")).split()[2:4] == ["cut", "off"]
+
+
+def test_the_way_out_of_a_used_up_budget_names_one_that_suffices(stumbling: Cli) -> None:
+    ran = stumbling.run("run", "jotter", "--budget", "tool_calls=1")
+    again = ran.stderr.split("try again from its journal: chargehand ")[1].split()
+    less = stumbling.run(*again[:-1], "tool_calls=1")
+    enough = stumbling.run(*again)
+
+    assert ran.returncode == 1
+    assert again[-2:] == ["--budget", "tool_calls=2"]
+    assert less.returncode == 2
+    assert "1 are spent already; 1 leaves nothing: write more than 1" in less.stderr
+    assert enough.returncode == 0, enough.stderr
 
 
 def a_step(status: StepStatus, result: Any) -> StepBody:

@@ -32,6 +32,7 @@ from chargehand.models.limits import ModelLimits
 from chargehand.models.prices import Prices, own_prices
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
+from chargehand.runtimes.edited_calls import JudgedEdits
 from chargehand.runtimes.function import FunctionRuntime
 from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
@@ -229,7 +230,12 @@ async def _build(
         db=db,
         agents=agents,
         tasks=orders,
-        approvals=Approvals(db, clock, hints),
+        approvals=Approvals(
+            db,
+            clock,
+            hints,
+            JudgedEdits(agents=agents, policy=policy_of(settings), catalogue=toolbox.catalogue),
+        ),
         messages=Messages(db, agents, hints, orders),
         watch=Watch(db, blobs, signals),
         usage=UsageReports(db),

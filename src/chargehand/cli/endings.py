@@ -3,6 +3,7 @@
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from chargehand.cli.exits import ExitCode, say
@@ -79,8 +80,25 @@ async def _tell_failed(client: AsyncClient, task: TaskBody, advice: Advice) -> N
         _say_last(str(data.get("output") or "").strip().splitlines())
     say(f"look into it{advice.where}: chargehand tasks show {task.id} --steps")
     if task.parent_id is None:
-        again = advice.go_on or f"chargehand tasks retry {task.id} --watch"
+        again = advice.go_on or f"chargehand tasks retry {task.id} --watch{_more_budget(task)}"
         say(f"try again from its journal: {again}")
+
+
+def _more_budget(task: TaskBody) -> str:
+    """The option without which a task whose budget is used up would fail again at once."""
+    details = task.error.details if task.error else {}
+    limit = str(details.get("limit"))
+    message = task.error.message if task.error else ""
+    # A day's limit, or that of a delegated agent's definition, is not the retry's to raise.
+    if task.reason != "budget_exhausted" or "--budget " not in message:
+        return ""
+    if f"--budget {limit}=" not in message:
+        return " --budget LIMIT=AMOUNT"
+    try:
+        budget, used, needed = (Decimal(str(details.get(name, 0))) for name in ("budget", "used", "needed"))
+    except InvalidOperation:
+        return f" --budget {limit}=AMOUNT"
+    return f" --budget {limit}={max(2 * budget, used + needed):f}"
 
 
 def _say_last(lines: Sequence[str]) -> None:
