@@ -89,7 +89,9 @@ def test_a_policy_that_cannot_be_read_stops_the_start_and_names_the_fault(tmp_pa
     garbled = cli.run("serve", "--port", "0")
 
     assert (misspelt.returncode, absent.returncode, garbled.returncode) == (2, 2, 2)
-    assert "did you mean 'Bash'?" in misspelt.stderr
+    assert (
+        misspelt.stderr.count("line 1: policy[0].tool: there is no tool 'Bsah' (did you mean 'Bash'?)") == 1
+    )
     assert "none.yaml cannot be read" in absent.stderr
     assert "no UTF-8" in garbled.stderr
 

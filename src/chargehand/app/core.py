@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chargehand.app.policy import policy_of
+from chargehand.app.preflight import check_models
 from chargehand.app.toolbox import open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
@@ -129,7 +130,9 @@ async def open_core(
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
     clock = clock or SystemClock()
-    policy_of(settings)  # Refused before anything is touched.
+    # Refused before anything is touched.
+    check_models(settings)
+    policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
