@@ -80,6 +80,7 @@ class Approvals:
         await self._check_edit(who, approval_id, decision)
         async with self._db.write() as tx:
             found = _mine(await approvals.get(tx, approval_id), who, approval_id)
+            _check(decision)
             await tasks.hold(tx, [found.task_id])
             approval = await approvals.get(tx, approval_id) or found
             if decision.arguments_hash not in (None, approval.arguments_hash):
@@ -105,12 +106,12 @@ class Approvals:
 
     async def _check_edit(self, who: Principal, approval_id: str, decision: Decision) -> None:
         """Before the transaction, since definitions are read for it; what a call is judged by does not change."""
-        _check(decision)
-        if decision.arguments is None:
+        if decision.arguments is None or not decision.approve:
             return
         async with self._db.read() as tx:
             found = _mine(await approvals.get(tx, approval_id), who, approval_id)
             task = (await tasks.get(tx, [found.task_id])).get(found.task_id)
+        _check(decision)
         is_edit = canonical(decision.arguments) != canonical(found.arguments)
         is_meant = decision.arguments_hash in (None, found.arguments_hash)
         if is_edit and is_meant and task is not None and found.status is ApprovalStatus.OPEN:
