@@ -36,7 +36,7 @@ from chargehand.service.journal import Delegation, Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
-from chargehand.service.ports import NoEngine
+from chargehand.service.ports import NoEngine, UnjudgedEdits
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
@@ -240,7 +240,7 @@ async def open_service(
         agents=agents,
         tasks=orders,
         messages=Messages(db, agents, hints, orders),
-        approvals=Approvals(db, clock, hints),
+        approvals=Approvals(db, clock, hints, UnjudgedEdits()),
         watch=Watch(db, blobs, signals),
         usage=UsageReports(db),
         access=access,

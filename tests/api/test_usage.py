@@ -124,13 +124,24 @@ async def test_a_query_that_is_none_is_told(
 
 
 @pytest.mark.parametrize(
-    "budget", [{"usd": "-1"}, {"usd": "much"}, {"tokens": 0}, {"usdd": 1}, {"tool_calls": 1.5}, [], "1.00"]
+    "budget",
+    [
+        {"usd": "-1"},
+        {"usd": "1e3"},
+        {"usd": "much"},
+        {"tokens": 0},
+        {"usdd": 1},
+        {"tool_calls": 1.5},
+        [],
+        "1.00",
+    ],
 )
 async def test_a_budget_that_is_none_is_refused(client: httpx2.AsyncClient, budget: object) -> None:
     answer = await client.post("/agents/echo/tasks", json={"task_data": {}, "budget": budget})
 
     assert answer.status_code == 422
     assert answer.json()["findings"][0]["where"].startswith("budget")
+    assert "constrained" not in answer.text
 
 
 async def test_a_retry_may_bring_a_budget_or_no_body_at_all(

@@ -45,3 +45,17 @@ async def write(ctx: PlaybookContext) -> JsonValue:
     """A call that the policy of a test may ask about."""
     done = await ctx.tool("Write", file_path="note.txt", content="a note\n")
     return {"written": not done.is_error, "told": done.content}
+
+
+async def stumble(ctx: PlaybookContext) -> JsonValue:
+    """A call that fails, and one that a policy denies; neither is the end of it."""
+    await ctx.tool("Read", file_path="nowhere.txt")
+    await ctx.tool("Write", file_path="note.txt", content="a note\n")
+    return None
+
+
+async def jot(ctx: PlaybookContext) -> JsonValue:
+    """Two calls that go well."""
+    for number in range(2):
+        await ctx.must("Glob", pattern=f"{number}.txt")
+    return None

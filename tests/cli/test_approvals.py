@@ -31,7 +31,8 @@ def test_a_watched_task_tells_what_waits_and_goes_on_when_it_is_decided(tmp_path
         listed = cli.run("approvals", "list")
         shown = cli.run("approvals", "show", approval_id)
         wrong = cli.run("approvals", "approve", approval_id, "--arguments", "[1]")
-        edited = '{"file_path": "note.txt", "content": "another"}'
+        misshapen = cli.run("approvals", "approve", approval_id, "--arguments", '{"cmd": "ls"}')
+        edited = '{"file_path": "other.txt", "content": "another"}'
         decided = cli.run("approvals", "approve", approval_id, "--arguments", edited, "--reason", "better")
         again = cli.run("approvals", "deny", approval_id)
         said, _ = watching.communicate(timeout=30)
@@ -44,7 +45,10 @@ def test_a_watched_task_tells_what_waits_and_goes_on_when_it_is_decided(tmp_path
     assert (wrong.returncode, again.returncode) == (2, 2)
     assert "is a JSON object" in wrong.stderr
     assert "edited; only an open one is decided" in again.stderr
-    assert decided.stdout.startswith("edited: Write note.txt")
+    assert misshapen.returncode == 2
+    assert "It takes: file_path (required)" in misshapen.stderr
+    assert decided.stdout.startswith("edited: Write other.txt")
+    assert '"content": "another"' in decided.stdout
     assert watching.returncode == 0
     assert "completed" in said
     assert [(one["id"], one["status"], one["comment"]) for one in every] == [
@@ -85,7 +89,9 @@ def test_a_policy_that_cannot_be_read_stops_the_start_and_names_the_fault(tmp_pa
     garbled = cli.run("serve", "--port", "0")
 
     assert (misspelt.returncode, absent.returncode, garbled.returncode) == (2, 2, 2)
-    assert "did you mean 'Bash'?" in misspelt.stderr
+    assert (
+        misspelt.stderr.count("line 1: policy[0].tool: there is no tool 'Bsah' (did you mean 'Bash'?)") == 1
+    )
     assert "none.yaml cannot be read" in absent.stderr
     assert "no UTF-8" in garbled.stderr
 

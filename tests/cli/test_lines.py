@@ -16,6 +16,21 @@ def test_a_line_has_time_agent_and_what_happened() -> None:
     assert line_of(event, "lead") == "2026-07-01T12:00:00Z  lead                   Bash make (3.2 s)"
 
 
+def test_a_failed_call_shows_why_however_long_its_command_is() -> None:
+    event = Teller().event(
+        "root",
+        "step.finished",
+        kind="tool",
+        name="Bash",
+        summary="x" * 120,
+        is_error=True,
+        error="Bash was not run: a rule denies it.",
+        duration_seconds=0.04,
+    )
+
+    assert str(line_of(event, "lead")).endswith("... (0.0 s): Bash was not run: a rule denies it.")
+
+
 def test_a_failed_check_shows_the_last_line_of_its_output() -> None:
     event = Teller().event(
         "root",

@@ -34,6 +34,9 @@ def test_a_task_and_a_retry_take_a_budget(cli: Cli, service: Running) -> None:
     shown: dict[str, Any] = json.loads(told(cli, "tasks", "show", task_id, "--json"))["task"]
 
     assert (shown["budget"]["usd"], shown["budget"]["tool_calls"]) == ("1.50", 3)
+    large = told(cli, "run", "greeter", "--no-wait", "--budget", "usd=1e3").strip()
+    assert json.loads(told(cli, "tasks", "show", large, "--json"))["task"]["budget"]["usd"] == "1000.00"
+    assert "text: must not be empty" in told(cli, "tasks", "send", task_id, "", code=2)
     assert told(cli, "usage", "--task", task_id).splitlines()[0].startswith("TASK")
 
 

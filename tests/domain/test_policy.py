@@ -124,3 +124,16 @@ def test_a_definitions_policy_is_read_and_refused_with_its_line() -> None:
 
     with pytest.raises(InvalidDefinition, match="agent: is not a known key"):
         parse_definition(a_definition("writer", policy=[{**rules[0], "agent": "other"}]))
+
+
+def test_each_fault_of_a_policy_has_its_line_and_a_key_that_stands_twice_is_one() -> None:
+    text = "- tool: Read\n  action: perhaps\n\n- tool: Bash\n  action: deny\n  action: allow\n"
+
+    with pytest.raises(InvalidInput) as refused:
+        read_policy(text, origin="policy.yaml")
+
+    assert {(one.line, one.where) for one in refused.value.findings} == {
+        (2, "policy[0].action"),
+        (6, "policy[1].action"),
+    }
+    assert "stands twice in one rule" in str(refused.value.findings)

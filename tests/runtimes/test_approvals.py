@@ -14,6 +14,7 @@ from chargehand.domain.access import Principal, Scope
 from chargehand.domain.approval import Approval, ApprovalStatus, Decision
 from chargehand.domain.history import EventKind, StepStatus
 from chargehand.domain.task import Status, Task
+from chargehand.domain.values import JsonObject
 from chargehand.errors import ApprovalNotFound, ApprovalStale, Forbidden, IllegalMove, InvalidInput
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service import endings
@@ -185,14 +186,41 @@ async def test_an_edit_that_python_takes_for_equal_is_an_edit(tmp_path: Path) ->
             await core.approvals.decide(ME, approval.id, YES)
 
 
-async def test_an_edited_call_is_held_against_what_denies(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"file_path": "deploy/run.sh"}, r"would not be run.*deny Write\(deploy/\*\*\).*Nothing was decided"),
+        ({"file_path": "private/a"}, r"the definition denies Edit\(private/\*\*\)"),
+        ({"cmd": "ls"}, r"does not take these arguments: cmd: .*It takes: .*file_path \(required\)"),
+        ({"new_string": 7}, "new_string: Input should be a valid string"),
+    ],
+)
+async def test_an_edit_that_would_not_run_is_refused_and_the_approval_stays_open(
+    tmp_path: Path, changes: JsonObject, told: str
+) -> None:
     policy = ASK_EDIT + "- tool: Write(deploy/**)\n  action: deny\n"
     async with asking(tmp_path, policy=policy) as core:
+        denying = "disallowedTools: Edit(private/**)\ntools:"
+        await core.agents.publish(ME, DEFINITION.replace("tools:", denying, 1))
+        task, approval = await asked(core)
+        edited = {**approval.arguments, **changes}
+
+        with pytest.raises(InvalidInput, match=told):
+            await core.approvals.decide(ME, approval.id, Decision(approve=True, arguments=edited))
+
+        assert (await core.approvals.get(ME, approval.id)).status is ApprovalStatus.OPEN
+        await core.approvals.decide(ME, approval.id, YES)
+        await given.ended(core, task)
+        assert notes(core, task) == "xx"
+
+
+async def test_an_edited_call_is_held_against_a_policy_that_came_later(tmp_path: Path) -> None:
+    async with asking(tmp_path) as core:
         task, approval = await asked(core)
         edited = {**approval.arguments, "file_path": "deploy/run.sh"}
-
+    async with asking(tmp_path, with_engine=False) as core:
         await core.approvals.decide(ME, approval.id, Decision(approve=True, arguments=edited))
-
+    async with asking(tmp_path, policy=ASK_EDIT + "- tool: Write(deploy/**)\n  action: deny\n") as core:
         await given.ended(core, task)
         assert "deny Write(deploy/**)" in await told(core, task, "0/1.0")
         assert notes(core, task) == "x"

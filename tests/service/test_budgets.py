@@ -128,7 +128,12 @@ async def test_an_answer_dearer_than_what_was_reserved_is_the_last(tmp_path: Pat
 
         assert (ended.status, ended.reason) == (Status.FAILED, "budget_exhausted")
         assert pool(core, ended) == ledger(core, ended) > 10 * NANOS_PER_USD
-        await core.tasks.retry(ME, ended.id, {"usd": 1})
+        with pytest.raises(
+            InvalidInput, match=r"budget\.usd .* 10\.\d+ are spent already; 1\.00 leaves nothing: write"
+        ):
+            await core.tasks.retry(ME, ended.id, {"usd": 1})
+        assert (await core.watch.get(ME, ended.id)).status is Status.FAILED
+        await core.tasks.retry(ME, ended.id)
         again = await given.ended(core, ended)
         assert (again.status, again.reason) == (Status.FAILED, "budget_exhausted")
         assert len(models.log) == 1

@@ -298,6 +298,17 @@ async def test_a_worker_that_lost_its_lease_neither_ends_a_step_nor_begins_the_n
     ]
 
 
+async def test_the_event_of_a_failed_call_tells_the_first_line_of_why(core: Core) -> None:
+    task = await given.a_running_task(core, "one")
+    step = core.journal.new_step(task, "0/0", StepKind.TOOL, "Bash", {}, StepStatus.RUNNING)
+    await core.journal.begin(task, step)
+
+    await core.journal.end(task, step, {"content": f"\n{'x' * 200}\nmore", "details": {}, "is_error": True})
+
+    finished = (await core.watch.events(ME, task.id))[-1]
+    assert finished.data["error"] == "x" * 117 + "..."
+
+
 async def test_what_a_check_found_is_told_in_the_commit_that_records_it(core: Core) -> None:
     task = await given.a_running_task(core, "one")
     step = core.journal.new_step(task, "0/check.0.0", StepKind.CHECK, "check:r", {}, StepStatus.RUNNING)

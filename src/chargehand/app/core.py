@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from chargehand.app.policy import policy_of
+from chargehand.app.preflight import check_models
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
@@ -32,6 +33,7 @@ from chargehand.models.limits import ModelLimits
 from chargehand.models.prices import Prices, own_prices
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
+from chargehand.runtimes.edited_calls import JudgedEdits
 from chargehand.runtimes.function import FunctionRuntime
 from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
@@ -128,7 +130,9 @@ async def open_core(
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
     clock = clock or SystemClock()
-    policy_of(settings)  # Refused before anything is touched.
+    # Refused before anything is touched.
+    check_models(settings)
+    policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
@@ -229,7 +233,12 @@ async def _build(
         db=db,
         agents=agents,
         tasks=orders,
-        approvals=Approvals(db, clock, hints),
+        approvals=Approvals(
+            db,
+            clock,
+            hints,
+            JudgedEdits(agents=agents, policy=policy_of(settings), catalogue=toolbox.catalogue),
+        ),
         messages=Messages(db, agents, hints, orders),
         watch=Watch(db, blobs, signals),
         usage=UsageReports(db),

@@ -36,11 +36,10 @@ async def list_approvals(
 
 
 def what_text(one: ApprovalBody) -> str:
-    """The call in one line."""
-    subject = next(
-        (one.arguments[key] for key in ("command", "file_path", "url") if key in one.arguments), None
-    )
-    shown = subject if isinstance(subject, str) else json.dumps(one.arguments, ensure_ascii=False)
+    """The call in one line, with the arguments that a person has put in where one did."""
+    arguments = one.arguments if one.edited_arguments is None else one.edited_arguments
+    subject = next((arguments[key] for key in ("command", "file_path", "url") if key in arguments), None)
+    shown = subject if isinstance(subject, str) else json.dumps(arguments, ensure_ascii=False)
     return f"{one.tool} {shortened(one_line(shown), 120)}"
 
 
@@ -102,9 +101,15 @@ async def decide(
         write_json(decided)
     else:
         write(f"{decided.status}: {what_text(decided)}")
+        if decided.edited_arguments is not None:
+            write(f"it is run with: {_json(decided.edited_arguments)}")
         if connection.is_own:
             say(f"no service runs; go on with: chargehand tasks watch {decided.task_id}")
     return ExitCode.OK
+
+
+def _json(value: JsonObject) -> str:
+    return shortened(one_line(json.dumps(value, ensure_ascii=False)), 2000)
 
 
 def _arguments(text: str) -> JsonObject:

@@ -6,10 +6,12 @@ data folder is sent to this machine only.
 
 import asyncio
 import os
+import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import get_origin
 
 import psutil
 from pydantic import ValidationError
@@ -48,7 +50,17 @@ def load_settings(**changes: object) -> Settings:
         name = "CHARGEHAND_" + "_".join(str(part).upper() for part in first["loc"][:1])
         raise InvalidInput(f"{name}={first['input']}: {first['msg']}; correct or unset it") from None
     except SettingsError as error:
-        raise InvalidInput(f'{error}: write a JSON list, such as ["one"]') from None
+        raise InvalidInput(_no_json(error)) from None
+
+
+def _no_json(error: SettingsError) -> str:
+    """Which setting is no JSON, and what it takes; the value is not shown, since addresses may hold secrets."""
+    found = re.search(r'field "(\w+)"', str(error))
+    name = found[1] if found else ""
+    field = Settings.model_fields.get(name)
+    takes_object = field is not None and get_origin(field.annotation) is dict
+    wanted = 'object, such as {"name": "value"}' if takes_object else 'list, such as ["one"]'
+    return f"CHARGEHAND_{name.upper()} is no JSON: write a JSON {wanted}" if name else str(error)
 
 
 @asynccontextmanager

@@ -37,8 +37,8 @@ def _looked(name: str, look: Callable[[Settings], Found], settings: Settings) ->
     try:
         return look(settings)
     except ChargehandError as error:
-        # The message of a file's error names its first finding only.
-        more = [str(finding) for finding in error.findings[1:]]
+        # The message of a file's error may name the first of its findings.
+        more = [told for finding in error.findings if (told := str(finding)) not in error.message]
         return Found(name=name, state="fail", message="; ".join([error.message, *more]))
     except OSError as error:
         return Found(name=name, state="fail", message=str(error))
@@ -118,7 +118,8 @@ def _policy_file(settings: Settings) -> Found:
     message = "no rules (CHARGEHAND_POLICY_FILE is not set)"
     if settings.policy_file is not None:
         message = f"{settings.policy_file}: {len(rules)} rule(s)"
-    return Found(name="policy file", state="ok", message=message)
+    is_empty = settings.policy_file is not None and not rules
+    return Found(name="policy file", state="warn" if is_empty else "ok", message=message)
 
 
 def _skills(settings: Settings) -> Found:

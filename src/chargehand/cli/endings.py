@@ -1,8 +1,9 @@
 """What is said when a watched task has ended: its outcome, what failed, what was delivered, and the exit code."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from decimal import Decimal, InvalidOperation
 from pathlib import Path
 
 from chargehand.cli.exits import ExitCode, say
@@ -15,6 +16,7 @@ from chargehand.wire.rest import DeliverableBody, EventBody, TaskBody
 CODES = {Status.COMPLETED: ExitCode.OK, Status.FAILED: ExitCode.FAILED, Status.CANCELED: ExitCode.CANCELED}
 OUTPUT_LINES = 25
 """Of a failed check's output, the last."""
+STDERR_LINES = 10
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -71,21 +73,53 @@ async def _tell_failed(client: AsyncClient, task: TaskBody, advice: Advice) -> N
     first, *more = (task.error.message if task.error else "").splitlines() or [""]
     say(f"{task.status} ({task.reason})" + (f": {one_line(first)}" if first else ""))
     _say_last(more)
+    say_stderr(task, say)
     for event in await _last_failed_checks(client, task):
         data = event.data
         say(f"\ncheck failed: {data.get('deliverable')}: {one_line(str(data.get('check')))}")
         _say_last(str(data.get("output") or "").strip().splitlines())
     say(f"look into it{advice.where}: chargehand tasks show {task.id} --steps")
     if task.parent_id is None:
-        again = advice.go_on or f"chargehand tasks retry {task.id} --watch"
+        again = advice.go_on or f"chargehand tasks retry {task.id} --watch{_more_budget(task)}"
         say(f"try again from its journal: {again}")
+
+
+def _more_budget(task: TaskBody) -> str:
+    """The option without which a task whose budget is used up would fail again at once."""
+    details = task.error.details if task.error else {}
+    limit = str(details.get("limit"))
+    message = task.error.message if task.error else ""
+    # A day's limit, or that of a delegated agent's definition, is not the retry's to raise.
+    if task.reason != "budget_exhausted" or "--budget " not in message:
+        return ""
+    if f"--budget {limit}=" not in message:
+        return " --budget LIMIT=AMOUNT"
+    try:
+        budget, used, needed = (Decimal(str(details.get(name, 0))) for name in ("budget", "used", "needed"))
+    except InvalidOperation:
+        return f" --budget {limit}=AMOUNT"
+    return f" --budget {limit}={max(2 * budget, used + needed):f}"
 
 
 def _say_last(lines: Sequence[str]) -> None:
     """The end of what a program printed; its indentation stays, whatever would steer the terminal goes."""
     for line in lines[-OUTPUT_LINES:]:
-        indent = len(line) - len(line.lstrip(" "))
-        say("  " + " " * min(indent, 40) + one_line(line))
+        say(_indented(line))
+
+
+def say_stderr(task: TaskBody, tell: Callable[[str], object]) -> None:
+    """Of a program that ended badly, the last that it printed on standard error."""
+    printed = (task.error.details if task.error else {}).get("stderr")
+    lines = [line for line in str(printed or "").splitlines() if line.strip()]
+    if lines:
+        tell("it printed last on standard error:")
+    for line in lines[-STDERR_LINES:]:
+        tell(_indented(line))
+
+
+def _indented(line: str) -> str:
+    indent = len(line) - len(line.lstrip(" "))
+    return "  " + " " * min(indent, 40) + shortened(one_line(line))
 
 
 async def _last_failed_checks(client: AsyncClient, task: TaskBody) -> list[EventBody]:

@@ -82,10 +82,15 @@ def lines_of(error: Exception, *, file: str | None = None) -> list[str]:
         return [f"chargehand: {error.message}"]
     lines = [f"chargehand: {error.message}"] if file is None else []
     for one in error.findings[:MAX_FINDINGS]:
+        if file is None and str(one) in error.message:
+            continue
+        if file is None:
+            lines.append(f"  {one}" if one.where else f"  {one.message}")
+            continue
         place = ":".join(part for part in (file, str(one.line) if one.line else "") if part)
         hint = f" ({one.hint})" if one.hint else ""
         said = f"{one.where}: {one.message}{hint}" if one.where else f"{one.message}{hint}"
-        lines.append(f"{place}: {said}" if place else f"  {said}")
+        lines.append(f"{place}: {said}")
     if len(error.findings) > MAX_FINDINGS:
         lines.append(f"and {len(error.findings) - MAX_FINDINGS} more")
     return lines

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any, NoReturn, cast
 
 from chargehand.domain.budget import Budget
+from chargehand.domain.money import nanos_of, usd_text
 from chargehand.domain.values import JsonObject
 from chargehand.errors import InvalidInput
 
@@ -44,7 +45,10 @@ def budget_of(texts: Sequence[str]) -> JsonObject:
             raise InvalidInput(f"--budget {text!r} is not of the form LIMIT=AMOUNT; write --budget usd=1.00")
         if name in budget:
             raise InvalidInput(f"--budget {name} is given more than once")
-        budget[name] = amount if name == "usd" else _number_of(name, amount)
+        # However it is written (1e3), it is sent as plain digits.
+        budget[name] = (
+            usd_text(nanos_of(amount, "--budget usd")) if name == "usd" else _number_of(name, amount)
+        )
     Budget.from_data(budget)
     return budget
 

@@ -10,6 +10,8 @@ from chargehand.domain.history import EventKind
 from chargehand.wire.rest import EventBody
 
 MAX_LINE = 240
+MAX_ABOUT = 100
+"""Of a step that went wrong, so that why it did has room behind."""
 
 
 def line_of(event: EventBody, agent_id: str) -> str | None:
@@ -102,7 +104,10 @@ def _step(data: dict[str, Any]) -> str | None:
         return None
     mark = "ERROR " if data.get("is_error") else ""
     lasted = seconds_text(number(data, "duration_seconds"))
-    return f"{mark}{text(data, 'name')} {text(data, 'summary')} ({lasted})"
+    why = f": {text(data, 'error')}" if mark and text(data, "error") else ""
+    about = f"{text(data, 'name')} {text(data, 'summary')}".strip()
+    about = shortened(about, MAX_ABOUT) if why else about
+    return f"{mark}{about} ({lasted}){why}"
 
 
 def _approval_decided(data: dict[str, Any]) -> str:

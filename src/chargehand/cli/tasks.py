@@ -6,16 +6,18 @@ from pathlib import Path
 
 from chargehand.cli.agents import time_text
 from chargehand.cli.connection import connect
+from chargehand.cli.endings import say_stderr
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.inputs import budget_of, labels_of
 from chargehand.cli.lines import one_line, seconds_text, shortened, size_text
 from chargehand.cli.output import write, write_fields, write_json, write_rows
 from chargehand.cli.running import see_through
+from chargehand.cli.steps import write_steps
 from chargehand.cli.unpacking import check_target
 from chargehand.cli.watching import chosen
 from chargehand.client import AsyncClient, listing
 from chargehand.errors import InvalidInput, NotFound
-from chargehand.wire.rest import DeliverableBody, QuestionBody, StepBody, TaskBody
+from chargehand.wire.rest import DeliverableBody, QuestionBody, TaskBody
 
 PAGE = 200
 
@@ -78,10 +80,11 @@ async def show_task(task_id: str, server: str | None, *, steps: bool, as_json: b
         write_json(shown)
         return ExitCode.OK
     _write_task(task)
+    say_stderr(task, write)
     _write_children(children)
     _write_questions(task, questions)
     _write_deliverables(delivered)
-    _write_steps(journal)
+    write_steps(task, journal)
     return ExitCode.OK
 
 
@@ -136,19 +139,6 @@ def _write_deliverables(delivered: Sequence[DeliverableBody]) -> None:
         for found in one.evidence:
             verdict = "passed" if found.passed else "FAILED"
             write(f"  {verdict}: {one_line(found.check)} ({seconds_text(found.duration_seconds)})")
-
-
-def _write_steps(journal: Sequence[StepBody]) -> None:
-    if not journal:
-        return
-    write("\nsteps")
-    rows: list[tuple[str, ...]] = []
-    for one in journal:
-        took = (one.finished_at - one.started_at).total_seconds() if one.finished_at else None
-        lasted = seconds_text(took) if took is not None else ""
-        about = shortened(one_line(json.dumps(one.arguments, ensure_ascii=False)), 120)
-        rows.append((one.path, one.kind, one.status, lasted, f"{one.name} {about}"))
-    write_rows(("STEP", "KIND", "STATUS", "TOOK", "WHAT"), rows)
 
 
 async def cancel_task(task_id: str, server: str | None, *, as_json: bool) -> ExitCode:

@@ -5,10 +5,11 @@ wall clock is the tree's deadline.
 """
 
 from dataclasses import dataclass, fields
+from decimal import Decimal
 from difflib import get_close_matches
 from typing import Self
 
-from chargehand.domain.money import nanos_of, usd_text
+from chargehand.domain.money import NANOS_PER_USD, nanos_of, usd_text
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import InvalidInput
 
@@ -53,6 +54,27 @@ class Budget:
             if value is not None:
                 values[name] = value if values[name] is None else min(values[name], value)
         return type(self)(**values)
+
+    def refuse_spent(self, named: JsonObject, spent: JsonObject, needed: JsonObject) -> None:
+        """InvalidInput when a limit that is named leaves nothing: what was spent stays spent.
+
+        `needed`: what the next step takes of a limit, where that is known.
+        """
+        for name in named:
+            limit, used = self.as_data().get(name), spent.get(name)
+            if limit is None or used is None or _amount(limit) > _amount(used):
+                continue
+            least = _amount(used) + _amount(needed.get(name) or 0)
+            told = usd_text(int(least * NANOS_PER_USD)) if name == "usd" else str(int(least))
+            at_least = f"at least {told}" if needed.get(name) else f"more than {told}"
+            raise InvalidInput(
+                f"budget.{name} is what the task may use in all, and {used} are spent already; {limit} leaves"
+                f" nothing: write {at_least}, and see that the agent's definition allows it"
+            )
+
+
+def _amount(value: JsonValue) -> Decimal:
+    return Decimal(str(value))
 
 
 _DEFAULTS = Budget().as_data()

@@ -56,7 +56,7 @@ def load_front_matter(front: str, origin: str, first_line: int) -> Fields | Find
     values = cast("dict[object, object]", loaded)
     _limit(values, origin, first_line)
     lines: dict[str, int] = {}
-    _note_lines(tree, "", first_line, lines)
+    note_lines(tree, "", first_line, lines)
     written = {
         str(key.value): str(value.value)
         for key, value in cast("list[tuple[yaml.Node, yaml.Node]]", tree.value)
@@ -97,7 +97,7 @@ def _limit(loaded: object, origin: str, first_line: int) -> None:
             stack.extend(cast("list[object]", node))
 
 
-def _note_lines(node: yaml.Node, path: str, first_line: int, lines: dict[str, int]) -> None:
+def note_lines(node: yaml.Node, path: str, first_line: int, lines: dict[str, int]) -> None:
     """Only as deep as findings reach, so that neither depth nor aliases cost anything."""
     if path.count(".") + path.count("[") > 6:
         return
@@ -105,9 +105,9 @@ def _note_lines(node: yaml.Node, path: str, first_line: int, lines: dict[str, in
         for key, value in cast("list[tuple[yaml.Node, yaml.Node]]", node.value):
             name = f"{path}.{key.value}" if path else str(key.value)
             lines[name] = first_line + key.start_mark.line
-            _note_lines(value, name, first_line, lines)
+            note_lines(value, name, first_line, lines)
     elif isinstance(node, yaml.SequenceNode):
         for index, value in enumerate(cast("list[yaml.Node]", node.value)):
             name = f"{path}[{index}]"
             lines[name] = first_line + value.start_mark.line
-            _note_lines(value, name, first_line, lines)
+            note_lines(value, name, first_line, lines)

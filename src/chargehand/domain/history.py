@@ -56,6 +56,17 @@ class Event:
     data: JsonObject
 
 
+MAX_ERROR_LINE = 120
+
+
+def error_line(result: JsonValue) -> str:
+    """The first line of what a failed tool call told; empty where it told nothing."""
+    content = result.get("content") if isinstance(result, dict) else None
+    lines = content.strip().splitlines() if isinstance(content, str) else []
+    line = lines[0] if lines else ""
+    return line if len(line) <= MAX_ERROR_LINE else line[: MAX_ERROR_LINE - 3] + "..."
+
+
 class StepKind(StrEnum):
     """What a journaled unit is."""
 

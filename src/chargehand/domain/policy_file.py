@@ -4,12 +4,14 @@ Rule: whatever cannot be read is refused with its place. A rule that is misspelt
 """
 
 import re
+from dataclasses import replace
 from difflib import get_close_matches
 from typing import cast
 
 import yaml
 
 from chargehand.domain.agent_tools import TOOL_NAMES
+from chargehand.domain.front_matter import line_of, note_lines
 from chargehand.domain.policy import RISKS, Action, PolicyRule, canonical_tool
 from chargehand.domain.values import JsonObject
 from chargehand.errors import Finding, InvalidInput
@@ -29,18 +31,44 @@ _RULE = re.compile(r"(?P<tool>[A-Za-z_*][\w.:*-]{0,127})(?:\((?P<pattern>.*)\))?
 
 def read_policy(text: str, *, origin: str) -> tuple[PolicyRule, ...]:
     """The operator's rules out of a YAML text. InvalidInput tells every fault at once."""
+    findings: list[Finding] = []
+    lines: dict[str, int] = {}
     try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)  # pyright: ignore[reportUnknownMemberType] - no stub
         data: object = yaml.safe_load(text)
     except yaml.YAMLError as error:
         mark = error.problem_mark if isinstance(error, yaml.MarkedYAMLError) else None
         place = f" in line {mark.line + 1}" if mark else ""
         raise InvalidInput(f"the policy {origin} is no YAML{place}: write a list of rules") from None
-    findings: list[Finding] = []
+    if tree is not None:
+        note_lines(tree, "policy", 1, lines)
+        _find_repeated(tree, findings)
     rules = read_rules(data, "policy", findings, by="the operator's policy", may_name_agent=True)
     if findings:
-        told = "; ".join(str(finding) for finding in findings[:3])
-        raise InvalidInput(f"the policy {origin} cannot be read: {told}", findings=findings)
+        placed = [replace(one, line=one.line or line_of(one.where, lines)) for one in findings]
+        raise InvalidInput(f"the policy {origin} cannot be read: {placed[0]}", findings=placed)
     return rules
+
+
+def _find_repeated(tree: yaml.Node, findings: list[Finding]) -> None:
+    """A key that stands twice in one rule: YAML takes the last in silence, and the first would protect nothing."""
+    rules = cast("list[yaml.Node]", tree.value) if isinstance(tree, yaml.SequenceNode) else []
+    for index, rule in enumerate(rules):
+        seen: set[str] = set()
+        if not isinstance(rule, yaml.MappingNode):
+            continue
+        for key, _ in cast("list[tuple[yaml.Node, yaml.Node]]", rule.value):
+            name = str(key.value)
+            if name in seen:
+                findings.append(
+                    Finding(
+                        where=f"policy[{index}].{name}",
+                        message="stands twice in one rule",
+                        hint="write two rules, or take one out",
+                        line=key.start_mark.line + 1,
+                    )
+                )
+            seen.add(name)
 
 
 def read_rules(

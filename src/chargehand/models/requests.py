@@ -178,9 +178,18 @@ class ModelRequests:
             case httpx2.ReadTimeout():
                 return f"no answer began within {self._limits.first_byte_seconds:g} s"
             case httpx2.ConnectError():
-                return f"cannot be reached ({cause})"
+                return f"{_place(cause)}cannot be reached ({cause})"
             case _:
                 return _told(cause)
+
+
+def _place(cause: httpx2.TransportError) -> str:
+    """The host and port that were tried; never the rest of an address, which may hold a secret."""
+    try:
+        url = cause.request.url
+    except RuntimeError:
+        return ""  # The client was not told of any request.
+    return f"{url.host}:{url.port or (443 if url.scheme == 'https' else 80)} "
 
 
 async def _streamed(

@@ -4,9 +4,10 @@ Rule: what was decided is in the journal, so a replay under another policy takes
 was approved, compared by its hash.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import Protocol
 
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_rules import rule_refusal
@@ -17,6 +18,7 @@ from chargehand.domain.policy import (
     WRITERS,
     Action,
     Call,
+    Policy,
     PolicyRule,
     Verdict,
     canonical_tool,
@@ -30,7 +32,7 @@ from chargehand.domain.task import Reason
 from chargehand.domain.values import JsonObject, canonical
 from chargehand.errors import JournalMismatch
 from chargehand.runtimes.base import Hands, Suspension
-from chargehand.tools.base import Risk
+from chargehand.tools.base import Risk, Tool
 from chargehand.tools.shell_commands import CommandLine, take_apart
 
 APPROVAL_SUFFIX = ".approval"
@@ -62,7 +64,31 @@ async def permission(hands: Hands, path: str, tool: str, arguments: JsonObject) 
     return Permission(arguments=arguments)
 
 
-def verdict_on(hands: Hands, tool: str, arguments: JsonObject) -> Verdict:
+class Standing(Protocol):
+    """By what a call is judged; an attempt's hands have it."""
+
+    @property
+    def definition(self) -> AgentDefinition: ...
+    @property
+    def above(self) -> Sequence[AgentDefinition]: ...
+    @property
+    def policy(self) -> Policy: ...
+    @property
+    def catalogue(self) -> Mapping[str, Tool]: ...
+
+
+def edit_refusal(hands: Standing, tool: str, arguments: JsonObject) -> str | None:
+    """Why a call is denied with the arguments that a person has put in; whether to ask is settled by then."""
+    definition = hands.definition
+    called = "Delegate" if canonical_tool(tool) == DELEGATION else tool
+    refusal = rule_refusal(called, arguments, definition.tool_rules, definition.denied_rules)
+    if refusal is not None:
+        return refusal
+    verdict = verdict_on(hands, tool, arguments)
+    return f"{tool} was not run: {verdict.why}." if verdict.action is Action.DENY else None
+
+
+def verdict_on(hands: Standing, tool: str, arguments: JsonObject) -> Verdict:
     """The strictest answer of the operator's policy, the definition's and its permission mode.
 
     A task that was handed down is judged as each agent above it would be, besides.
@@ -106,7 +132,7 @@ def _denials(definition: AgentDefinition) -> list[PolicyRule]:
     ]
 
 
-def _refused_above(hands: Hands, tool: str, arguments: JsonObject) -> str | None:
+def _refused_above(hands: Standing, tool: str, arguments: JsonObject) -> str | None:
     called = "Delegate" if canonical_tool(tool) == DELEGATION else tool
     for one in hands.above:
         refusal = rule_refusal(called, arguments, (), one.denied_rules)
@@ -209,13 +235,8 @@ def _decided(hands: Hands, tool: str, arguments: JsonObject, step: Step) -> Perm
         )
     if run is arguments:
         return Permission(arguments=arguments)
-    # A person's arguments are held against what denies as the model's are; whether to ask is settled.
-    definition = hands.definition
-    called = "Delegate" if canonical_tool(tool) == DELEGATION else tool
-    refusal = rule_refusal(called, run, definition.tool_rules, definition.denied_rules)
-    verdict = verdict_on(hands, tool, run)
-    if refusal is None and verdict.action is Action.DENY:
-        refusal = f"{tool} was not run: {verdict.why}."
+    # They were held against what denies when they were put in; the policy may be another by now.
+    refusal = edit_refusal(hands, tool, run)
     note = "A person changed the arguments before this was run"
     said = f" ({comment})" if comment else ""
     return Permission(

@@ -100,7 +100,7 @@ def invalid_body(error: ValidationError) -> InvalidInput:
     findings = [
         Finding(
             where=".".join(_part(part) for part in one["loc"]) or "body",
-            message=one["msg"].removeprefix("Value error, "),
+            message=_MESSAGES.get(one["msg"], one["msg"].removeprefix("Value error, ")),
             hint=_HINTS.get(one["type"], ""),
         )
         for one in error.errors(include_url=False, include_input=False, include_context=False)
@@ -108,6 +108,7 @@ def invalid_body(error: ValidationError) -> InvalidInput:
     return InvalidInput(f"the body cannot be accepted: {findings[0]}", findings=findings)
 
 
+_MESSAGES = {"String should have at least 1 character": "must not be empty"}
 _HINTS = {
     "extra_forbidden": "remove it, or correct its spelling",
     "missing": "add it",

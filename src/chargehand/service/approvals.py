@@ -17,6 +17,7 @@ from chargehand.errors import ApprovalNotFound, ApprovalStale, IllegalMove, Inva
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.endings import Hints
+from chargehand.service.ports import EditedCalls
 from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Database, Tx
 
@@ -35,8 +36,9 @@ class ApprovalPage:
 class Approvals:
     """The use cases of people who decide."""
 
-    def __init__(self, db: Database, clock: Clock, hints: Hints) -> None:
+    def __init__(self, db: Database, clock: Clock, hints: Hints, edits: EditedCalls) -> None:
         self._db = db
+        self._edits = edits
         self._clock = clock
         self._hints = hints
 
@@ -71,9 +73,11 @@ class Approvals:
     async def decide(self, who: Principal, approval_id: str, decision: Decision) -> Approval:
         """Decide an open approval; the same decision again is answered with the first.
 
-        ApprovalNotFound, ApprovalStale (another hash), IllegalMove (decided otherwise, or its task has ended).
+        ApprovalNotFound, ApprovalStale (another hash), IllegalMove (decided otherwise, or its task has ended),
+        InvalidInput (the call would not run with these arguments; the approval stays open).
         """
         who.require(Scope.APPROVALS_DECIDE)
+        await self._check_edit(who, approval_id, decision)
         async with self._db.write() as tx:
             found = _mine(await approvals.get(tx, approval_id), who, approval_id)
             _check(decision)
@@ -99,6 +103,19 @@ class Approvals:
         if decided.status is ApprovalStatus.EXPIRED:
             raise IllegalMove(f"approval {approval_id} expired at {decided.expires_at.isoformat()}")
         return decided
+
+    async def _check_edit(self, who: Principal, approval_id: str, decision: Decision) -> None:
+        """Before the transaction, since definitions are read for it; what a call is judged by does not change."""
+        if decision.arguments is None or not decision.approve:
+            return
+        async with self._db.read() as tx:
+            found = _mine(await approvals.get(tx, approval_id), who, approval_id)
+            task = (await tasks.get(tx, [found.task_id])).get(found.task_id)
+        _check(decision)
+        is_edit = canonical(decision.arguments) != canonical(found.arguments)
+        is_meant = decision.arguments_hash in (None, found.arguments_hash)
+        if is_edit and is_meant and task is not None and found.status is ApprovalStatus.OPEN:
+            await self._edits.check(task, found.tool, decision.arguments)
 
 
 async def take_default(tx: Tx, hints: Hints, approval: Approval) -> Approval:

@@ -11,7 +11,7 @@ from datetime import datetime, timedelta
 from chargehand.clock import Clock
 from chargehand.domain.approval import Approval, ApprovalStatus
 from chargehand.domain.charge import DayLimits, Estimate, Grant, Settlement
-from chargehand.domain.history import EventKind, Step, StepKind, StepStatus, changes_path
+from chargehand.domain.history import EventKind, Step, StepKind, StepStatus, changes_path, error_line
 from chargehand.domain.money import usd_text
 from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
@@ -411,6 +411,8 @@ def _events_of(one: Ended, now: datetime) -> list[tuple[str, EventKind, JsonObje
 def _found(one: Ended, now: datetime) -> JsonObject:
     data = _told(one.step)
     data["is_error"] = history.went_wrong(replace(one.step, status=StepStatus.DONE, result=one.result))
+    if data["is_error"] and (line := error_line(one.result)):
+        data["error"] = line
     data["duration_seconds"] = round((now - one.step.started_at).total_seconds(), 3)
     if one.used is not None:
         data["model"] = one.used.model

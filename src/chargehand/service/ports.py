@@ -7,6 +7,7 @@ from typing import Protocol
 
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.charge import Estimate, Settlement
+from chargehand.domain.task import Task
 from chargehand.domain.values import JsonObject
 
 
@@ -92,6 +93,21 @@ class NoMcpServers:
     async def look(self) -> Mapping[str, str]:
         """Nothing to ask."""
         return {}
+
+
+class EditedCalls(Protocol):
+    """Whether a call would run with the arguments that a person has put in."""
+
+    async def check(self, task: Task, tool: str, arguments: JsonObject) -> None:
+        """InvalidInput says which rule denies it, or what the tool does not take."""
+        ...
+
+
+class UnjudgedEdits:
+    """Nobody who could tell beforehand: whoever runs the call judges it."""
+
+    async def check(self, task: Task, tool: str, arguments: JsonObject) -> None:
+        """Nothing to say."""
 
 
 class NoEngine:

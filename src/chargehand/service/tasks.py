@@ -13,6 +13,7 @@ from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.budget import Budget
 from chargehand.domain.charge import DayLimits
 from chargehand.domain.history import EventKind, StepKind, StepStatus
+from chargehand.domain.money import usd_text
 from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
 from chargehand.errors import ChargehandError, IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
@@ -239,6 +240,8 @@ class Tasks:
                 raise IllegalMove(
                     f"{len(still)} task(s) below {task_id} are still being stopped; retry it in a moment"
                 )
+            if raised is not None:
+                raised.refuse_spent(budget or {}, _spent(task), _needed(task))
             moved = await tasks.move(tx, Move.REOPEN, [(task, self._reopened(task, raised))])
             told: JsonObject = {"by": who.id}
             if raised is not None:
@@ -423,6 +426,25 @@ def _payload_hash(order: TaskOrder) -> str:
 
 def _mismatch(key: str | None) -> IdempotencyMismatch:
     return IdempotencyMismatch(f"Idempotency-Key {key!r} was used with another payload; use a new key")
+
+
+def _spent(task: Task) -> JsonObject:
+    """What a tree has used, by the names of the limits."""
+    return {
+        "usd": usd_text(task.usd_nanos_spent),
+        "tokens": task.tokens_spent,
+        "tool_calls": task.tool_calls_spent,
+        "steps": task.steps_spent,
+        "children": task.children_spent,
+    }
+
+
+def _needed(task: Task) -> JsonObject:
+    """What the step that was not paid for any more would have taken."""
+    details = (task.error or {}).get("details")
+    if task.reason != Reason.BUDGET_EXHAUSTED or not isinstance(details, dict) or "needed" not in details:
+        return {}
+    return {str(details.get("limit")): details["needed"]}
 
 
 def _not_found(task_id: str) -> TaskNotFound:

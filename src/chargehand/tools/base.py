@@ -12,7 +12,7 @@ from typing import Generic, Protocol, TypeVar
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from chargehand.domain.values import JsonObject, JsonValue, check_json
-from chargehand.errors import InvalidInput, PayloadTooLarge, SandboxUnavailable, ToolError
+from chargehand.errors import Finding, InvalidInput, PayloadTooLarge, SandboxUnavailable, ToolError
 from chargehand.tools.background import Background
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
@@ -158,11 +158,29 @@ def _wrong_arguments(tool: Tool, error: ValidationError) -> str:
         lines.append(f"- {place}: {problem['msg']}")
     if len(problems) > MAX_NAMED_PROBLEMS:
         lines.append(f"- and {len(problems) - MAX_NAMED_PROBLEMS} more")
+    lines.append(f"{tool.name} takes: {takes(tool)}.")
+    return "\n".join(lines)
+
+
+def takes(tool: Tool) -> str:
+    """The names of what a tool takes."""
     schema = tool.arguments.model_json_schema(by_alias=True)
     required, properties = schema.get("required", ()), schema.get("properties", {})
     names = [f"{name}{' (required)' if name in required else ''}" for name in properties]
-    lines.append(f"{tool.name} takes: {', '.join(names) or 'nothing'}.")
-    return "\n".join(lines)
+    return ", ".join(names) or "nothing"
+
+
+def argument_findings(tool: Tool, arguments: JsonObject) -> list[Finding]:
+    """What of these arguments a tool would not take."""
+    try:
+        tool.arguments.model_validate(arguments)
+    except ValidationError as error:
+        problems = error.errors(include_url=False, include_context=False, include_input=False)
+        return [
+            Finding(where=".".join(map(str, one["loc"])) or "arguments", message=one["msg"])
+            for one in problems[:MAX_NAMED_PROBLEMS]
+        ]
+    return []
 
 
 def _capped(text: str) -> str:

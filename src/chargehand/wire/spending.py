@@ -1,5 +1,6 @@
 """The bodies about money: budgets, what was spent, and usage."""
 
+import re
 from typing import Annotated
 
 from pydantic import BeforeValidator, Field
@@ -13,14 +14,23 @@ from chargehand.wire.bases import Answer, Sent, whole
 _Count = Annotated[int, Field(ge=1, le=MAX_COUNT), BeforeValidator(whole)]
 
 
+_AMOUNT = r"^[0-9]{1,6}(\.[0-9]{1,9})?$"
+
+
+def _plain_amount(value: object) -> object:
+    """Refused in our words; of a union, pydantic would tell what its parts are called."""
+    if isinstance(value, str) and not re.fullmatch(_AMOUNT, value):
+        raise ValueError('is not an amount in USD: write plain digits, such as "1.50"')
+    return value
+
+
 class BudgetBody(Sent):
     """Limits of a task and all that it delegates; each holds where it is lower than the agent's own."""
 
-    usd: (
-        Annotated[str, Field(pattern=r"^[0-9]{1,6}(\.[0-9]{1,9})?$")]
-        | Annotated[float, Field(ge=0, lt=MAX_USD)]
-        | None
-    ) = None
+    usd: Annotated[
+        Annotated[str, Field(pattern=_AMOUNT)] | Annotated[float, Field(ge=0, lt=MAX_USD)] | None,
+        BeforeValidator(_plain_amount),
+    ] = None
     """Money for models, in USD: decimal text such as `"1.50"`, or a number."""
     tokens: _Count | None = None
     """What models read and write."""
