@@ -14,7 +14,8 @@ _BEGINNING = 8
 
 def redacted(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, and without a beginning of one that is long enough to tell."""
-    for secret in {form for one in secrets for form in _forms(one)}:
+    # The longest first: of `Bearer abc…` nothing is left then for `abc…` to find.
+    for secret in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
         start = secret[:_BEGINNING]
         place = text.find(start)
         while place >= 0:
