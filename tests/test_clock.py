@@ -19,6 +19,13 @@ def test_ids_are_uuids_of_version_7() -> None:
     assert len(set(ids)) == 200
 
 
+def test_ids_of_one_clock_sort_as_they_were_made_also_within_a_millisecond() -> None:
+    clock = SystemClock()
+    ids = [clock.new_id() for _ in range(20_000)]
+
+    assert ids == sorted(set(ids))
+
+
 def test_ids_made_later_sort_later_whatever_their_chance() -> None:
     ids = [
         uuid7(milliseconds, bytes([255 - number] * 10))

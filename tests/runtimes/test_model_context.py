@@ -108,7 +108,8 @@ async def test_a_restart_asks_what_an_undisturbed_run_asks_and_pays_no_summary_t
 
     async with scripted_models(SUMMED_UP_TWICE) as models:
         task: Task | None = None
-        for last in ("0/3", summed_up, "0/22.0", None):
+        # Never while a tool works: one that was cut is told as such, which an undisturbed run is not.
+        for last in ("0/3.0", summed_up, "0/22.0", None):
             async with a_small_model(tmp_path / "cut", models, shutdown_grace_seconds=0) as core:
                 task = task or await given.a_task(core, "writer", {"prompt": "Write on."})
                 if last is not None:

@@ -114,8 +114,11 @@ async def test_the_end_of_the_attempt_ends_it_and_a_later_attempt_is_told(
     context: ToolContext, workspace: Path
 ) -> None:
     shell_id = await begun(context, FOREVER)
-    await call(context, "BashOutput", bash_id=shell_id, wait=WAIT)
 
+    async def is_alive() -> bool:
+        return await asyncio.to_thread((workspace / "alive").exists)
+
+    await given.eventually(is_alive)
     await context.background.end_all()
 
     assert not await grows(workspace / "alive")
