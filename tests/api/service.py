@@ -36,7 +36,7 @@ from chargehand.service.journal import Delegation, Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
-from chargehand.service.ports import NoEngine, UnjudgedEdits
+from chargehand.service.ports import NoEngine
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
@@ -63,6 +63,13 @@ Say what you were told.
 BASE_URL = "http://127.0.0.1:8700"
 OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
+
+
+class UnjudgedEdits:
+    """No runtime is here that could judge a person's edit: whoever runs the call judges it."""
+
+    async def check(self, task: Task, tool: str, arguments: JsonObject) -> None:
+        pass
 
 
 class Directory:

@@ -1,10 +1,12 @@
 """Front matter from anywhere: lines for people, limits for everyone else."""
 
+from collections.abc import Mapping
+
 import pytest
 
 from chargehand.domain.agent import parse_definition
-from chargehand.domain.front_matter import line_of, read_front_matter
-from chargehand.errors import InvalidDefinition
+from chargehand.domain.front_matter import line_of, load_front_matter, refuse
+from chargehand.errors import Finding, InvalidDefinition
 
 BLOCK = """---
 name: a
@@ -25,6 +27,16 @@ chargehand:
 ---
 body
 """
+
+
+def read_front_matter(
+    front: str, origin: str, first_line: int
+) -> tuple[dict[str, object], Mapping[str, int]]:
+    """As the parser does where it has no way around what is wrong."""
+    fields = load_front_matter(front, origin, first_line)
+    if isinstance(fields, Finding):
+        refuse(fields, origin)
+    return fields.values, fields.lines
 
 
 def test_every_finding_tells_the_line_on_which_it_stands() -> None:

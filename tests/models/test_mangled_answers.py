@@ -16,7 +16,7 @@ from chargehand.models.choice import ModelChoice, parsed
 from chargehand.models.failure import ModelFailure
 from chargehand.models.limits import ModelLimits
 from chargehand.models.requests import ModelRequests
-from chargehand.runtimes.model_messages import as_step_result
+from chargehand.runtimes.model_messages import as_step_result, message_of
 from chargehand.testkit.anthropic_messages import ANTHROPIC_MESSAGES
 from chargehand.testkit.dialect import Answer, Call
 from chargehand.testkit.gemini import GEMINI
@@ -132,7 +132,8 @@ async def test_whatever_value_is_wrong_it_is_told_or_usable(provider: str, is_st
                     max_output_tokens=100,
                     on_text=(lambda kind, text: None) if is_streamed else None,
                 )
-                recorded, _ = as_step_result(answer, str(name))
+                recorded, _, read = as_step_result(answer, str(name))
+                assert read == message_of(recorded["message"], str(name))
                 assert canonical(recorded).encode()
                 answered += 1
             except ModelFailure:

@@ -24,16 +24,6 @@ class Fields:
     written: Mapping[str, str] = field(default_factory=dict[str, str])
 
 
-def read_front_matter(
-    front: str, origin: str, first_line: int
-) -> tuple[dict[str, object], Mapping[str, int]]:
-    """The fields, and the line of each key by its path (`chargehand.deliverables[0].path`)."""
-    fields = load_front_matter(front, origin, first_line)
-    if isinstance(fields, Finding):
-        refuse(fields, origin)
-    return fields.values, fields.lines
-
-
 def load_front_matter(front: str, origin: str, first_line: int) -> Fields | Finding:
     """The fields, or why the text is no YAML that holds any. What is too large is refused at once."""
     try:

@@ -5,7 +5,7 @@ definition says can make the operator's answer stricter and never milder.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -211,8 +211,3 @@ def _subject(call: Call) -> str | None:
 def needs_parsing(sources: Sequence[Sequence[PolicyRule]]) -> bool:
     """Whether any rule looks into a command line."""
     return any(rule.tool == "Bash" and rule.pattern is not None for rules in sources for rule in rules)
-
-
-def all_rules(sources: Sequence[Sequence[PolicyRule]]) -> Iterator[PolicyRule]:
-    """Every rule of every source."""
-    return (rule for rules in sources for rule in rules)

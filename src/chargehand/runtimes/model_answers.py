@@ -109,12 +109,16 @@ class ModelAnswers:
         def estimate() -> Estimate:
             return self._costs.estimate(model, most_input_tokens(place.conversation, place.tools))
 
+        fresh: ModelResponse | None = None
+
         async def work(grant: Grant) -> Paid:
+            nonlocal fresh
             answer, result, tokens = await self._measured(model, place, grant.max_output_tokens)
             result[CUT_BY_BUDGET] = grant.is_cut and answer.finish_reason == "length"
             used = self._costs.settlement(model, tokens)
             if used.usd_nanos is not None:
                 self.hands.telemetry.cost(model.provider.name, model.model, used.usd_nanos)
+            fresh = answer
             return Paid(result, used, goes_on=not grant.is_cut and self._begins_a_tool(answer))
 
         try:
@@ -128,7 +132,8 @@ class ModelAnswers:
                 f"what was left of the budget allowed {self.model} no answer that is long enough: it was cut short;"
                 f" go on with `chargehand tasks retry {self.hands.task.root_id} --budget LIMIT=AMOUNT`"
             )
-        return message_of(held.get("message"), str(self.model))
+        # What was answered just now has been read back already.
+        return fresh or message_of(held.get("message"), str(self.model))
 
     def _begins_a_tool(self, answer: ModelResponse) -> bool:
         """Whether one plain tool call follows at once, with whose beginning the answer can be written."""
@@ -143,12 +148,12 @@ class ModelAnswers:
     async def _measured(
         self, model: ModelName, place: "_Place", most: int
     ) -> tuple[ModelResponse, JsonObject, dict[str, int]]:
-        """The model's answer, as it is recorded, and its tokens; counted and traced."""
+        """The model's answer as a replay reads it, what is recorded, and its tokens; counted and traced."""
         telemetry = self.hands.telemetry
         with telemetry.model_request(model.provider.name, model.model) as request:
             try:
                 answer = await self._watched(model, place, most)
-                result, used = as_step_result(answer, str(model))
+                result, used, read = as_step_result(answer, str(model))
             except ModelFailure as failure:
                 request.refused(may_retry=failure.policy.tries > 1)
                 raise
@@ -156,7 +161,7 @@ class ModelAnswers:
                 model=answer.model_name, finish_reason=answer.finish_reason, text=answer.text, **used
             )
             request.answered(told)
-        return answer, result, used
+        return read, result, used
 
     async def _watched(self, model: ModelName, place: "_Place", most: int) -> ModelResponse:
         """The model's answer; told piece by piece when somebody watches the task."""

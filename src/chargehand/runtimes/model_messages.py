@@ -5,6 +5,7 @@ from typing import cast
 
 from pydantic import ValidationError
 from pydantic_ai.messages import ModelMessagesTypeAdapter, ModelResponse, ModelResponsePart, ToolCallPart
+from pydantic_ai.usage import RequestUsage
 
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import InvalidInput, PayloadTooLarge
@@ -14,8 +15,8 @@ from chargehand.runtimes.model_prompts import plain_json
 from chargehand.service.journal import MAX_STEP_NODES
 
 
-def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[str, int]]:
-    """What is recorded of an answer, and its four numbers of tokens.
+def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[str, int], ModelResponse]:
+    """What is recorded of an answer, its four numbers of tokens, and the answer as a replay reads it.
 
     ModelFailure when it could not be read again, which would stop every replay. Arguments that nest too deep to be
     written are replaced by a text that says so: no tool takes that, and the model is told.
@@ -25,9 +26,10 @@ def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[
         message: JsonValue = ModelMessagesTypeAdapter.dump_python([bounded], mode="json", warnings=False)[0]
         message = plain_json(message)
     except (ValueError, RecursionError):
-        told = f"{model} gave no usable answer: it nests too deep"
-        raise ModelFailure(told, FailureKind.FAULTY, may_be_paid=True) from None
-    usage = message_of(message, model).usage
+        why = f"{model} gave no usable answer: it nests too deep"
+        raise ModelFailure(why, FailureKind.FAULTY, may_be_paid=True) from None
+    read = message_of(message, model)
+    usage = read.usage
     tokens = believable(
         {
             "input_tokens": usage.input_tokens,
@@ -39,7 +41,14 @@ def as_step_result(answer: ModelResponse, model: str) -> tuple[JsonObject, dict[
     if isinstance(message, dict):
         # The next request's size is reckoned from it.
         message["usage"] = dict(tokens)
-    return {"model": model, "usage": {**tokens}, "message": message}, tokens
+    held: JsonObject = {"model": model, "usage": {**tokens}, "message": message}
+    told = RequestUsage(
+        input_tokens=tokens["input_tokens"],
+        output_tokens=tokens["output_tokens"],
+        cache_read_tokens=tokens["cache_read_tokens"],
+        cache_write_tokens=tokens["cache_write_tokens"],
+    )
+    return held, tokens, replace(read, usage=told)
 
 
 def _bounded(part: ModelResponsePart) -> ModelResponsePart:

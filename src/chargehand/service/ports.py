@@ -103,13 +103,6 @@ class EditedCalls(Protocol):
         ...
 
 
-class UnjudgedEdits:
-    """Nobody who could tell beforehand: whoever runs the call judges it."""
-
-    async def check(self, task: Task, tool: str, arguments: JsonObject) -> None:
-        """Nothing to say."""
-
-
 class NoEngine:
     """Nobody carries out tasks in this process: they wait in their rows."""
 
