@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     """How long a statement waits for rows that another transaction holds."""
     database_idle_seconds: float = Field(default=60.0, gt=0, le=3600)
     """After so long without a statement the server ends a transaction, such as one of a stopped process."""
+    redis_url: str | None = None
+    """A Redis server for signals and rates between processes: `redis://host:6379/0`; it may go at any time."""
+    tenant_submits_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """How many tasks a tenant may submit in a second, in the long run; unset: no limit."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)

@@ -8,7 +8,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
@@ -17,6 +17,7 @@ from typing import Any
 
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
+from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
@@ -51,9 +52,11 @@ from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store.blobs import Blobs
+from chargehand.store.bus import CANCEL, Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
+from chargehand.store.rates import Rate, Rates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
 from chargehand.telemetry.runs import Telemetry
@@ -69,7 +72,11 @@ from chargehand.tools.workspace import Quota
 class EngineDoor:
     """Hints to the engine, which is made after the services that hint; without one nothing is told."""
 
+    bus: Bus
     engine: EmbeddedEngine | None = None
+
+    def __post_init__(self) -> None:
+        self.bus.hear(CANCEL, self._cancel)
 
     def wake(self, due: datetime | None = None) -> None:
         """Tasks may be ready, or something is due at this time."""
@@ -77,9 +84,13 @@ class EngineDoor:
             self.engine.wake(due)
 
     def cancel(self, task_ids: Sequence[str]) -> None:
-        """These tasks are to be stopped."""
+        """These tasks are to be stopped, whichever process carries them."""
+        for task_id in task_ids:
+            self.bus.publish(CANCEL, task_id)
+
+    def _cancel(self, task_id: str) -> None:
         if self.engine is not None:
-            self.engine.cancel(task_ids)
+            self.engine.cancel([task_id])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,6 +101,7 @@ class Core:
     clock: Clock
     folder: DataFolder
     db: Database
+    bus: Bus
     agents: Agents
     tasks: Tasks
     approvals: Approvals
@@ -139,9 +151,15 @@ async def open_core(
     folder.open(shared=settings.database_url is not None)
     try:
         limits = _server_limits(settings)
-        async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
+        async with (
+            open_database(settings.database_path, settings.database_url, limits, clock) as opened,
+            bus_of(settings, telemetry.metrics).running() as bus,
+            aclosing(rates_of(settings, bus)) as rates,
+        ):
             registered = registered or Registered()
-            core = await _build(settings, opened, folder, registered, with_engine, sandbox, telemetry)
+            core = await _build(
+                settings, opened, bus, rates, folder, registered, with_engine, sandbox, telemetry
+            )
             if core.engine is not None:
                 await core.engine.start(is_alone=not opened.is_shared)
             try:
@@ -170,6 +188,8 @@ def _refuse_shown_folder(data_dir: Path) -> None:
 async def _build(
     settings: Settings,
     opened: Opened,
+    bus: Bus,
+    rates: Rates,
     folder: DataFolder,
     registered: Registered,
     with_engine: bool,
@@ -177,12 +197,12 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
+    signals, door, blobs = Signals(bus), EngineDoor(bus), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
-    agents = Agents(db, runtimes, offer=toolbox.offer)
+    agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
@@ -223,12 +243,15 @@ async def _build(
         lambda: folder.check_space(settings.disk_reserve_bytes),
         chooser,
         _day_limits(settings),
+        rates,
+        _submits(settings),
     )
     return Core(
         settings=settings,
         clock=clock,
         folder=folder,
         db=db,
+        bus=bus,
         agents=agents,
         tasks=orders,
         approvals=Approvals(
@@ -238,7 +261,7 @@ async def _build(
             JudgedEdits(agents=agents, policy=policy_of(settings), catalogue=toolbox.catalogue),
         ),
         messages=Messages(db, agents, hints, orders),
-        watch=Watch(db, blobs, signals),
+        watch=Watch(db, blobs, signals, has_others=opened.is_shared),
         usage=UsageReports(db),
         attempts=attempts,
         journal=journal,
@@ -303,6 +326,11 @@ def _day_limits(settings: Settings) -> DayLimits:
         usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
         tokens=settings.tenant_tokens_per_day,
     )
+
+
+def _submits(settings: Settings) -> Rate | None:
+    per_second = settings.tenant_submits_per_second
+    return None if per_second is None else Rate.of_seconds(per_second)
 
 
 def _model_limits(settings: Settings) -> ModelLimits:
