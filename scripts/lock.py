@@ -15,7 +15,7 @@ from scripts.environment import LOCKS, ROOT, SetupFailed, program, say
 # What the demo builds with (extras, and the backend that builds this package), then what only engineers need.
 _EXTRAS = ("crew", "mcp", "models", "sandbox", "telemetry")
 _RUN = [*(word for extra in _EXTRAS for word in ("--extra", extra)), "--group", "build"]
-CONTENTS = {"run": _RUN, "dev": [*_RUN, "--group", "dev"]}
+CONTENTS = {"run": _RUN, "dev": [*_RUN, "--extra", "s3", "--group", "dev"]}
 PLATFORMS = [
     "x86_64-manylinux_2_28",
     "aarch64-manylinux_2_28",

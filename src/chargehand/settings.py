@@ -31,6 +31,10 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=default_data_dir)
     """Database, blobs, workspaces, keys. One process at a time."""
+    storage_url: str | None = None
+    """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
+    workspace_snapshots: Literal["auto", "on", "off"] = "auto"
+    """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)

@@ -51,10 +51,10 @@ from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
-from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
+from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
@@ -180,7 +180,8 @@ async def _build(
     sandbox: Sandbox | None,
     telemetry: Telemetry,
 ) -> Core:
-    signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
+    signals, door = Signals(), EngineDoor()
+    blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
