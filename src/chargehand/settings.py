@@ -31,10 +31,16 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=default_data_dir)
     """Database, blobs, workspaces, keys. One process at a time."""
-    storage_url: str | None = None
-    """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
-    workspace_snapshots: Literal["auto", "on", "off"] = "auto"
-    """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
+    database_url: str | None = None
+    """A database server instead of SQLite in the data folder: `postgresql://user@host/name` or `mysql://…`."""
+    database_connections: int = Field(default=10, ge=2, le=1000)
+    """Connections of one process to the database server; never more."""
+    database_statement_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long the database server may take over one statement."""
+    database_lock_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How long a statement waits for rows that another transaction holds."""
+    database_idle_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """After so long without a statement the server ends a transaction, such as one of a stopped process."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)
@@ -117,6 +123,10 @@ class Settings(BaseSettings):
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Free space below which new tasks are refused (507); what is there is kept."""
+    storage_url: str | None = None
+    """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
+    workspace_snapshots: Literal["auto", "on", "off"] = "auto"
+    """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
     workspace_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)

@@ -54,6 +54,7 @@ from chargehand.store import migrate
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
+from chargehand.store.sqlite import SqliteDatabase
 from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
@@ -139,7 +140,7 @@ async def open_core(
     folder.open()
     try:
         migrate.upgrade(settings.database_path)
-        db = Database(settings.database_path, clock)
+        db = SqliteDatabase(settings.database_path, clock)
         try:
             registered = registered or Registered()
             core = await _build(settings, clock, folder, db, registered, with_engine, sandbox, telemetry)

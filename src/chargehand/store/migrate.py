@@ -14,7 +14,7 @@ from chargehand.failpoint import fail_point
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-HEAD = "0002"
+HEAD = "0003"
 """The newest revision in migrations/versions; a test holds the two together."""
 
 
