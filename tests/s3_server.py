@@ -34,7 +34,10 @@ class Keys:
 
     def signature(self, method: str, target: str, headers: Mapping[str, str], authorization: str) -> str:
         """The signature that this request must carry (AWS Signature Version 4)."""
-        said = dict(part.strip().partition("=")[::2] for part in authorization.partition(" ")[2].split(","))
+        said: dict[str, str] = {}
+        for part in authorization.partition(" ")[2].split(","):
+            name, _, value = part.strip().partition("=")
+            said[name] = value
         _, day, region, service, _ = said["Credential"].split("/")
         names = said["SignedHeaders"].split(";")
         url = urlsplit(target)

@@ -150,6 +150,11 @@ class Settings(BaseSettings):
         return self.data_dir / "blobs"
 
     @property
+    def takes_snapshots(self) -> bool:
+        """Whether each attempt works in a folder of its own and publishes what it changes."""
+        return self.workspace_snapshots == "on"
+
+    @property
     def workspaces_dir(self) -> Path:
         return self.data_dir / "workspaces"
 

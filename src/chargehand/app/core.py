@@ -25,6 +25,9 @@ from chargehand.domain.money import nanos_of
 from chargehand.engine.copies import Copies
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
+from chargehand.engine.snapshot_places import SnapshotPlaces
+from chargehand.engine.working_folders import WorkingFolders
+from chargehand.engine.workplaces import SharedPlaces, Workplaces
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
@@ -45,12 +48,14 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
+from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.signals import Signals
@@ -198,6 +203,7 @@ async def _build(
     if with_engine:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         mcp.sandbox = sandbox
+        copies = Copies(upkeep, settings.workspaces_dir)
         runner = Runner(
             agents=agents,
             attempts=attempts,
@@ -207,10 +213,9 @@ async def _build(
             catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
-            quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
-            workspaces=settings.workspaces_dir,
+            workplaces=_workplaces(settings, db, blobs, journal, copies),
             clock=clock,
-            copies=Copies(upkeep, settings.workspaces_dir),
+            copies=copies,
             mcp=mcp,
             policy=policy_of(settings),
             telemetry=telemetry,
@@ -255,6 +260,17 @@ async def _build(
         mcp_pins=mcp_pins,
         telemetry=telemetry,
     )
+
+
+def _workplaces(
+    settings: Settings, db: Database, blobs: Blobs, journal: Journal, copies: Copies
+) -> Workplaces:
+    """One folder a workspace; for a fleet, or where a setting asks for it, snapshots that every host can fetch."""
+    quota = Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files)
+    if settings.takes_snapshots:
+        folders = WorkingFolders(settings.workspaces_dir)
+        return SnapshotPlaces(Snapshots(db, blobs), journal, folders, quota)
+    return SharedPlaces(settings.workspaces_dir, journal, copies, quota)
 
 
 def _telemetry(settings: Settings) -> Telemetry:

@@ -97,6 +97,7 @@ class EmbeddedEngine:
         self._loops[1].cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self._runner.copies.close()
+        await self._runner.workplaces.close()
 
     def _running_tasks(self) -> list[asyncio.Task[None]]:
         return [one for _, one in self._carried.values()]

@@ -48,11 +48,7 @@ class S3Blobs:
         with self._told(None):
             # What else it needs it reads from the environment itself, so that no secret passes through here.
             self._store = S3Store(
-                bucket,
-                prefix=prefix or None,
-                client_options=client,
-                retry_config=retry,
-                **({"endpoint": endpoint} if endpoint else {}),
+                bucket, prefix=prefix or None, endpoint=endpoint, client_options=client, retry_config=retry
             )
 
     async def put(self, data: bytes) -> str:
@@ -73,7 +69,10 @@ class S3Blobs:
     async def listed(self) -> AsyncIterator[StoredBlob]:
         """See `Blobs`. What others keep below the same prefix is passed over."""
         with self._told(None):
-            async for some in obstore.list(self._store, chunk_size=1000):
+            listing = obstore.list(  # pyright: ignore[reportUnknownMemberType] - an overload speaks of arrow
+                self._store, chunk_size=1000
+            )
+            async for some in listing:
                 for one in some:
                     digest = one["path"].rpartition("/")[2]
                     if one["path"] == key_of(digest):
