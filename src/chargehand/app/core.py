@@ -18,16 +18,14 @@ from typing import Any
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
-from chargehand.clock import Clock, SystemClock
+from chargehand.app.workplaces import workplaces_of
+from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
 from chargehand.domain.money import nanos_of
 from chargehand.engine.copies import Copies
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.runner import Runner
-from chargehand.engine.snapshot_places import SnapshotPlaces
-from chargehand.engine.working_folders import WorkingFolders
-from chargehand.engine.workplaces import SharedPlaces, Workplaces
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
@@ -54,12 +52,11 @@ from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store import migrate
-from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
+from chargehand.store.opening import Opened, open_database
+from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
-from chargehand.store.sqlite import SqliteDatabase
 from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
@@ -67,7 +64,6 @@ from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
-from chargehand.tools.workspace import Quota
 
 
 @dataclass(slots=True)
@@ -135,22 +131,20 @@ async def open_core(
 
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
-    clock = clock or SystemClock()
     # Refused before anything is touched.
     check_models(settings)
     policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
-    folder.open()
+    folder.open(shared=settings.database_url is not None)
     try:
-        migrate.upgrade(settings.database_path)
-        db = SqliteDatabase(settings.database_path, clock)
-        try:
+        limits = _server_limits(settings)
+        async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
             registered = registered or Registered()
-            core = await _build(settings, clock, folder, db, registered, with_engine, sandbox, telemetry)
+            core = await _build(settings, opened, folder, registered, with_engine, sandbox, telemetry)
             if core.engine is not None:
-                await core.engine.start()
+                await core.engine.start(is_alone=not opened.is_shared)
             try:
                 yield core
             finally:
@@ -159,8 +153,6 @@ async def open_core(
                 await core.runtimes.model.close()
                 await core.chooser.close()
                 await telemetry.traces.close()
-        finally:
-            await db.stop()
     finally:
         folder.close()
 
@@ -178,14 +170,14 @@ def _refuse_shown_folder(data_dir: Path) -> None:
 
 async def _build(
     settings: Settings,
-    clock: Clock,
+    opened: Opened,
     folder: DataFolder,
-    db: Database,
     registered: Registered,
     with_engine: bool,
     sandbox: Sandbox | None,
     telemetry: Telemetry,
 ) -> Core:
+    db, clock = opened.db, opened.clock
     signals, door = Signals(), EngineDoor()
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
@@ -213,14 +205,15 @@ async def _build(
             catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
-            workplaces=_workplaces(settings, db, blobs, journal, copies),
+            workplaces=workplaces_of(settings, Snapshots(db, blobs), journal, copies),
             clock=clock,
             copies=copies,
             mcp=mcp,
             policy=policy_of(settings),
             telemetry=telemetry,
         )
-        worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        # Two processes in containers may have the same name and number; a lease must never pass for another's.
+        worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
         door.engine = EmbeddedEngine(
             attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
         )
@@ -262,15 +255,13 @@ async def _build(
     )
 
 
-def _workplaces(
-    settings: Settings, db: Database, blobs: Blobs, journal: Journal, copies: Copies
-) -> Workplaces:
-    """One folder a workspace; for a fleet, or where a setting asks for it, snapshots that every host can fetch."""
-    quota = Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files)
-    if settings.takes_snapshots:
-        folders = WorkingFolders(settings.workspaces_dir)
-        return SnapshotPlaces(Snapshots(db, blobs), journal, folders, quota)
-    return SharedPlaces(settings.workspaces_dir, journal, copies, quota)
+def _server_limits(settings: Settings) -> ServerLimits:
+    return ServerLimits(
+        connections=settings.database_connections,
+        statement_seconds=settings.database_statement_seconds,
+        lock_seconds=settings.database_lock_seconds,
+        idle_transaction_seconds=settings.database_idle_seconds,
+    )
 
 
 def _telemetry(settings: Settings) -> Telemetry:

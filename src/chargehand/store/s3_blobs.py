@@ -25,7 +25,7 @@ except ImportError as error:
     ) from error
 
 if TYPE_CHECKING:
-    from obstore.store import ClientConfig, RetryConfig
+    from obstore.store import ClientConfig, RetryConfig, S3Config
 
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5, 120
 _RETRIES = 4
@@ -47,8 +47,9 @@ class S3Blobs:
         retry: RetryConfig = {"max_retries": _RETRIES, "retry_timeout": timedelta(seconds=_REQUEST_SECONDS)}
         with self._told(None):
             # What else it needs it reads from the environment itself, so that no secret passes through here.
+            place: S3Config = {"endpoint": endpoint} if endpoint else {}
             self._store = S3Store(
-                bucket, prefix=prefix or None, endpoint=endpoint, client_options=client, retry_config=retry
+                bucket, prefix=prefix or None, config=place, client_options=client, retry_config=retry
             )
 
     async def put(self, data: bytes) -> str:
