@@ -54,6 +54,8 @@ class SnapshotPlace:
     base: Manifest
     """What this folder and the head had in common last."""
     head: Head | None
+    _not_taken: dict[Parts, FileEntry | None] = field(default_factory=dict[Parts, FileEntry | None])
+    """What others have changed and could not be changed here, as it stood here."""
     _told: set[Parts] = field(default_factory=set[Parts])
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
 
@@ -125,7 +127,12 @@ class SnapshotPlace:
                     index.learn(entry, found.known[entry.path.parts].sha256, found.at_ns)
         self._tell_unreadable(found)
         index.keep_only(found.known)
-        return found.manifest(self.base)
+        mine = found.manifest(self.base)
+        # What could not be taken in and stands as it stood then is no change of my agent's.
+        self._not_taken = {
+            parts: before for parts, before in self._not_taken.items() if mine.files.get(parts) == before
+        }
+        return snapshot.with_files(mine, {parts: self.base.files.get(parts) for parts in self._not_taken})
 
     async def _publish(self, mine: Manifest) -> bool:
         """Whether the head now has what I have; False when somebody else moved it meanwhile."""
@@ -147,33 +154,20 @@ class SnapshotPlace:
         theirs = changes(mine, wanted)
         written = {parts: entry for parts, entry in theirs.items() if entry is not None}
         for parts in theirs.keys() - written.keys():
-            await self._try(
-                parts, lambda parts=parts: snapshot.remove_changed(self.workspace, parts, mine.files[parts])
-            )
-        left = snapshot.folders_left_empty(mine, wanted)
-        for parts in sorted(left, key=len, reverse=True):
-            await self._try(parts, lambda parts=parts: snapshot.remove_folders(self.workspace, [parts]))
+            before = mine.files[parts]
+            if not await _done(lambda p=parts, b=before: snapshot.remove_changed(self.workspace, p, b)):
+                self._not_taken[parts] = before
+        for parts in sorted(snapshot.folders_left_empty(mine, wanted), key=len, reverse=True):
+            await _done(lambda p=parts: snapshot.remove_folders(self.workspace, [p]))
         for portion in snapshot.batches({parts: entry.size_bytes for parts, entry in written.items()}):
             contents = await self._contents(written[parts] for parts in portion)
             for parts in portion:
-                entry, before = written[parts], mine.files.get(parts)
-                data, mode = contents[entry.sha256], 0o755 if entry.is_executable else 0o644
-                await self._try(
-                    parts,
-                    lambda parts=parts, before=before, data=data, mode=mode: snapshot.write_changed(
-                        self.workspace, parts, before, data, mode=mode
-                    ),
-                )
+                before, entry = mine.files.get(parts), written[parts]
+                change = (parts, before, entry, contents[entry.sha256])
+                if not await _done(lambda c=change: snapshot.write_changed(self.workspace, *c)):
+                    self._not_taken[parts] = before
         if wanted.folders - mine.folders:
-            await self._try((), lambda: snapshot.make_folders(self.workspace, wanted))
-
-    async def _try(self, parts: Parts, work: Callable[[], None]) -> None:
-        try:
-            await in_thread(work)
-        except ToolError as error:
-            log.info(
-                "what another task has changed is not taken in", path="/".join(parts), error=error.message
-            )
+            await _done(lambda: snapshot.make_folders(self.workspace, wanted))
 
     async def _newest(self, workspace_id: str) -> tuple[Head | None, Manifest]:
         head = await self.snapshots.head(workspace_id)
@@ -195,6 +189,15 @@ class SnapshotPlace:
             if parts not in self._told:
                 self._told.add(parts)
                 log.warning("a file is not kept for other hosts", task_id=self.task.id, why=why)
+
+
+async def _done(work: Callable[[], None]) -> bool:
+    try:
+        await in_thread(work)
+    except ToolError as error:
+        log.info("what another task has changed is not taken in", error=error.message)
+        return False
+    return True
 
 
 @dataclass(frozen=True, slots=True)

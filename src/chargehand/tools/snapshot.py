@@ -183,19 +183,17 @@ def write_some(
     """Write files of a manifest. They need not outlast a power cut: storage has them."""
     for parts, entry, data in files:
         path = LogicalPath(parts)
-        mode = 0o755 if entry.is_executable else 0o644
-        workspace.write_bytes(path, data, mode=mode, durable=False)
+        workspace.write_bytes(path, data, mode=_mode_of(entry), durable=False)
         index.learn(workspace.stat(path), entry.sha256, time.time_ns())
 
 
 def write_changed(
-    workspace: Workspace, parts: Parts, before: FileEntry | None, data: bytes, *, mode: int
+    workspace: Workspace, parts: Parts, before: FileEntry | None, now: FileEntry, data: bytes
 ) -> None:
     """Write what another has made of a file, unless it is not as it was before: FileChanged."""
     expected = Stamp(size_bytes=before.size_bytes, sha256=before.sha256) if before else None
-    workspace.write_bytes(
-        LogicalPath(parts), data, expected=expected, only_new=before is None, mode=mode, durable=False
-    )
+    path, mode = LogicalPath(parts), _mode_of(now)
+    workspace.write_bytes(path, data, expected=expected, only_new=before is None, mode=mode, durable=False)
 
 
 def remove_changed(workspace: Workspace, parts: Parts, before: FileEntry) -> None:
@@ -206,6 +204,20 @@ def remove_changed(workspace: Workspace, parts: Parts, before: FileEntry) -> Non
 def folders_left_empty(before: Manifest, now: Manifest) -> set[Parts]:
     """The folders that the change from one manifest to the other leaves without a purpose."""
     return _folders_of(before) - _folders_of(now)
+
+
+def with_files(manifest: Manifest, wanted: Mapping[Parts, FileEntry | None]) -> Manifest:
+    """The manifest with these files in it, or not (None); where something else stands in the way, that stays."""
+    if not wanted:
+        return manifest
+    files = {parts: entry for parts, entry in manifest.files.items() if parts not in wanted}
+    full = _folders_of(Manifest(files)) | manifest.folders
+    for parts, entry in wanted.items():
+        above = {parts[:depth] for depth in range(1, len(parts))}
+        if entry is not None and parts not in full and above.isdisjoint(files):
+            files[parts] = entry
+            full |= above
+    return Manifest(files, manifest.folders - _folders_of(Manifest(files)), manifest.base)
 
 
 def batches(sizes: Mapping[Parts, int]) -> Iterator[list[Parts]]:
@@ -227,6 +239,10 @@ def _folders_of(manifest: Manifest) -> set[Parts]:
         parts[:depth] for parts in (*manifest.files, *manifest.folders) for depth in range(1, len(parts))
     }
     return above | manifest.folders
+
+
+def _mode_of(entry: FileEntry) -> int:
+    return 0o755 if entry.is_executable else 0o644
 
 
 def _is_executable(entry: Entry, before: Manifest) -> bool:
