@@ -45,6 +45,8 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.schedule_runs import ScheduleRuns
+from chargehand.service.schedules import Schedules
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
@@ -92,6 +94,8 @@ class Core:
     db: Database
     agents: Agents
     tasks: Tasks
+    schedules: Schedules
+    schedule_runs: ScheduleRuns
     approvals: Approvals
     messages: Messages
     watch: Watch
@@ -191,6 +195,16 @@ async def _build(
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    orders = Tasks(
+        db,
+        clock,
+        agents,
+        hints,
+        lambda: folder.check_space(settings.disk_reserve_bytes),
+        chooser,
+        _day_limits(settings),
+    )
+    runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
@@ -216,17 +230,14 @@ async def _build(
         )
         worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
         door.engine = EmbeddedEngine(
-            attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
+            attempts=attempts,
+            upkeep=upkeep,
+            runner=runner,
+            clock=clock,
+            slots=settings.slots,
+            worker=worker,
+            duties=[runs.run_due],
         )
-    orders = Tasks(
-        db,
-        clock,
-        agents,
-        hints,
-        lambda: folder.check_space(settings.disk_reserve_bytes),
-        chooser,
-        _day_limits(settings),
-    )
     return Core(
         settings=settings,
         clock=clock,
@@ -234,6 +245,8 @@ async def _build(
         db=db,
         agents=agents,
         tasks=orders,
+        schedules=Schedules(db, clock, orders, hints),
+        schedule_runs=runs,
         approvals=Approvals(
             db,
             clock,

@@ -5,7 +5,7 @@ what a dead one held.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime, timedelta
 
 import structlog
@@ -22,12 +22,23 @@ log = structlog.stdlib.get_logger("chargehand.engine")
 LEAST_SECONDS_BETWEEN_SWEEPS = 0.05
 AFTER_FAULT = timedelta(seconds=1)
 
+Duty = Callable[[], Awaitable[datetime | None]]
+"""Something to be seen to now and then; it says when to come again at the latest."""
+
 
 class EmbeddedEngine:
     """Claims, carries, renews and sweeps. `start` and `stop` bound its life."""
 
     def __init__(
-        self, *, attempts: Attempts, upkeep: Upkeep, runner: Runner, clock: Clock, slots: int, worker: str
+        self,
+        *,
+        attempts: Attempts,
+        upkeep: Upkeep,
+        runner: Runner,
+        clock: Clock,
+        slots: int,
+        worker: str,
+        duties: Sequence[Duty] = (),
     ) -> None:
         self.slots = slots
         self.worker = worker
@@ -35,6 +46,7 @@ class EmbeddedEngine:
         self._upkeep = upkeep
         self._runner = runner
         self._clock = clock
+        self._duties = duties
         self._ready = asyncio.Event()
         self._due = asyncio.Event()
         self._carried: dict[str, tuple[Task, asyncio.Task[None]]] = {}
@@ -157,7 +169,8 @@ class EmbeddedEngine:
             self._due.clear()
             # Awake, it takes every hint; asleep, only those of something earlier than what it sleeps for.
             self._looks_at = FOREVER
-            due = await self._tend()
+            times = [await self._see_to(duty) for duty in (self._tend, *self._duties)]
+            due = min((time for time in times if time is not None), default=None)
             await asyncio.sleep(LEAST_SECONDS_BETWEEN_SWEEPS)
             self._looks_at = self._clock.now() + self._attempts.lease / 3
             self._looks_at = min(due or self._looks_at, self._looks_at)
@@ -165,17 +178,20 @@ class EmbeddedEngine:
             # A delayed task may be due by now; and once in a while we look without having been told.
             self._ready.set()
 
-    async def _tend(self) -> datetime | None:
+    async def _see_to(self, duty: Duty) -> datetime | None:
+        """What goes wrong with one duty keeps nobody from the others."""
         try:
-            await self._renew()
-            await self._runner.copies.sweep(but_not=self._carried)
-            return await self._upkeep.sweep(but_not=self._attempts_carried())
+            return await duty()
         except (StorageFull, Unavailable) as error:
             log.warning("no upkeep is possible now; trying again", error=error.message)
-            return self._clock.now() + AFTER_FAULT
         except Exception:
             log.exception("upkeep failed; trying again")
-            return self._clock.now() + AFTER_FAULT
+        return self._clock.now() + AFTER_FAULT
+
+    async def _tend(self) -> datetime | None:
+        await self._renew()
+        await self._runner.copies.sweep(but_not=self._carried)
+        return await self._upkeep.sweep(but_not=self._attempts_carried())
 
     def _attempts_carried(self) -> dict[str, int]:
         return {task.id: task.attempt for task, _ in self._carried.values()}

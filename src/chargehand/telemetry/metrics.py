@@ -76,6 +76,7 @@ class Metrics:
             "chargehand_provider_waits", "Waits for a provider that could not answer.", ("provider",)
         )
         self.tool_calls = Counter("chargehand_tool_calls", "Tool calls, by outcome.", ("tool", "outcome"))
+        self.schedule_runs = Counter("chargehand_schedule_runs", "Due times of schedules.", ("outcome",))
         self.http_requests = Counter(
             "chargehand_http_requests", "HTTP requests.", ("method", "route", "status")
         )
@@ -91,6 +92,7 @@ class Metrics:
             self.model_usd,
             self.provider_waits,
             self.tool_calls,
+            self.schedule_runs,
             self.http_requests,
         )
 
