@@ -50,7 +50,12 @@ async def core(tmp_path: Path, clock: TestClock) -> AsyncGenerator[Core, None]:
 
 
 def an_order(**changes: Any) -> ScheduleOrder:
-    told = {"name": "hourly", "cron": "0 * * * *", "agent_id": "one", "task_data": {"number": 7}}
+    told: dict[str, Any] = {
+        "name": "hourly",
+        "cron": "0 * * * *",
+        "agent_id": "one",
+        "task_data": {"number": 7},
+    }
     return ScheduleOrder(**{**told, **changes})
 
 
