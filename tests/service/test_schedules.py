@@ -27,6 +27,8 @@ from chargehand.service.schedule_runs import ScheduleRuns
 from tests import given
 from tests.given import ME, TestClock
 
+pytestmark = pytest.mark.usefixtures("database")
+
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 """When TestClock begins."""

@@ -50,19 +50,23 @@ class ScheduleRuns:
         self._hints = hints
         self._metrics = metrics
 
-    async def run_due(self) -> datetime | None:
-        """See to the schedules whose time has come; when to look again, or None: nothing is scheduled."""
+    async def run_due(self, now: datetime | None = None) -> datetime | None:
+        """See to the schedules whose time has come; when to look again, or None: nothing is scheduled.
+
+        It is the database's clock that says what is due; `now` is what a duty is given.
+        """
+        del now
         async with self._db.glance() as tx:
-            coming, now = await schedules.coming(tx, limit=AT_ONCE), tx.now
+            coming, seen_at = await schedules.coming(tx, limit=AT_ONCE), tx.now
         again = min((at for _, at in coming), default=None)
-        for schedule_id in [one for one, at in coming if at <= now]:
+        for schedule_id in [one for one, at in coming if at <= seen_at]:
             try:
                 await self._see_to(schedule_id)
             except (StorageFull, Unavailable):
                 raise
             except Exception:
                 log.exception("a schedule could not be seen to; trying again", schedule_id=schedule_id)
-                again = now + AFTER_FAULT
+                again = seen_at + AFTER_FAULT
         return again
 
     @retried
@@ -126,7 +130,7 @@ class ScheduleRuns:
             values["last_task_id"] = stored[last_key][0] if last_key in stored else last.id
         await schedules.change(tx, held.id, values)
         deadlines = [task.deadline_at for _, task in fresh.values() if task.deadline_at]
-        self._hints.ready(tx, due=min([plan.due.next_at, *deadlines]))
+        self._hints.ready(tx, *(task for _, task in fresh.values()), due=min([plan.due.next_at, *deadlines]))
 
     def _tell(self, schedule: Schedule, plan: _Plan) -> None:
         runs = self._metrics.schedule_runs

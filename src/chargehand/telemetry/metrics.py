@@ -77,6 +77,9 @@ class Metrics:
         )
         self.tool_calls = Counter("chargehand_tool_calls", "Tool calls, by outcome.", ("tool", "outcome"))
         self.schedule_runs = Counter("chargehand_schedule_runs", "Due times of schedules.", ("outcome",))
+        self.hints = Counter(
+            "chargehand_hints", "Wake-ups for the fleet's workers, by what became of them.", ("outcome",)
+        )
         self.http_requests = Counter(
             "chargehand_http_requests", "HTTP requests.", ("method", "route", "status")
         )
@@ -93,6 +96,7 @@ class Metrics:
             self.provider_waits,
             self.tool_calls,
             self.schedule_runs,
+            self.hints,
             self.http_requests,
         )
 
