@@ -27,8 +27,6 @@ from chargehand.service.schedule_runs import ScheduleRuns
 from tests import given
 from tests.given import ME, TestClock
 
-pytestmark = pytest.mark.usefixtures("database")
-
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
 NOON = datetime(2026, 7, 1, 12, 0, tzinfo=UTC)
 """When TestClock begins."""
@@ -185,10 +183,11 @@ async def test_a_refused_task_is_noted_and_keeps_no_other_from_running(
             raise AgentNotFound("there is no agent 'two'")
         return await current(who, agent_id)
 
-    monkeypatch.setattr(type(core.agents), "current", gone)
     clock.advance(HOUR)
 
-    await core.schedule_runs.run_due()
+    with monkeypatch.context() as patched:
+        patched.setattr(type(core.agents), "current", gone)
+        await core.schedule_runs.run_due()
 
     now = await core.schedules.get(ME, refused.id)
     assert now.last_error == {
@@ -198,7 +197,6 @@ async def test_a_refused_task_is_noted_and_keeps_no_other_from_running(
     }
     assert (now.next_at, now.last_task_id) == (NOON + timedelta(hours=2), None)
     assert [one for one, _ in runs(core)] == [other.id]
-    monkeypatch.undo()
     clock.advance(HOUR)
     await core.schedule_runs.run_due()
     assert (await core.schedules.get(ME, refused.id)).last_error is None
@@ -216,14 +214,14 @@ async def test_a_fault_in_one_keeps_no_other_from_running(
             raise RuntimeError("a fault")
         return await prepared(who, order)
 
-    monkeypatch.setattr(core.tasks, "prepared", breaks)
     clock.advance(HOUR)
 
-    again = await core.schedule_runs.run_due()
+    with monkeypatch.context() as patched:
+        patched.setattr(core.tasks, "prepared", breaks)
+        again = await core.schedule_runs.run_due()
 
     assert [one for one, _ in runs(core)] == [other.id]
     assert again == clock.now() + timedelta(seconds=1)
-    monkeypatch.undo()
     await core.schedule_runs.run_due()
     assert {one for one, _ in runs(core)} == {broken.id, other.id}
 
