@@ -37,6 +37,7 @@ from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
+from chargehand.service.schedules import Schedules
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
@@ -246,6 +247,7 @@ async def open_service(
     services = Services(
         agents=agents,
         tasks=orders,
+        schedules=Schedules(db, clock, orders, hints),
         messages=Messages(db, agents, hints, orders),
         approvals=Approvals(db, clock, hints, UnjudgedEdits()),
         watch=Watch(db, blobs, signals),
