@@ -45,6 +45,7 @@ from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
+from chargehand.store.rates import LocalRates, Rate
 from chargehand.store.signals import Signals
 from chargehand.store.sqlite import SqliteDatabase
 from chargehand.telemetry.metrics import Metrics
@@ -243,7 +244,10 @@ async def open_service(
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
     access = Access(db, clock, folder / "pepper")
-    orders = Tasks(db, clock, agents, hints, space.check)
+    per_second = settings.tenant_submits_per_second
+    submits = None if per_second is None else Rate.of_seconds(per_second)
+    rates = LocalRates(clock.monotonic)
+    orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
     services = Services(
         agents=agents,
         tasks=orders,
