@@ -128,7 +128,12 @@ def as_data(
     found: dict[str, object] = {}
     for measure in measures:
         contestants = {
-            name: {"median": figure.median, "min": figure.spread[0], "max": figure.spread[1], "samples": samples}
+            name: {
+                "median": figure.median,
+                "min": figure.spread[0],
+                "max": figure.spread[1],
+                "samples": samples,
+            }
             for (id_, name), samples in results.samples.items()
             if id_ == measure.id and (figure := Figure(tuple(samples)))
         }

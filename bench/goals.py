@@ -13,12 +13,21 @@ def in_words(count: int) -> str:
 
 
 ACCEPTS = [
-    Measure(id=f"accepts-{clients}", title=f"durable accepts, {clients} client{'s' if clients > 1 else ''}", unit="/s")
+    Measure(
+        id=f"accepts-{clients}",
+        title=f"durable accepts, {clients} client{'s' if clients > 1 else ''}",
+        unit="/s",
+    )
     for clients in CLIENTS
 ]
-READS = [Measure(id=f"get-{size}", title=f"GET one task of {in_words(size)}, 32 clients", unit="/s") for size in SIZES]
+READS = [
+    Measure(id=f"get-{size}", title=f"GET one task of {in_words(size)}, 32 clients", unit="/s")
+    for size in SIZES
+]
 READ_P99S = [
-    Measure(id=f"get-{size}-p99", title=f"the same, p99, of {in_words(size)}", unit="ms", more_is_better=False)
+    Measure(
+        id=f"get-{size}-p99", title=f"the same, p99, of {in_words(size)}", unit="ms", more_is_better=False
+    )
     for size in SIZES
 ]
 CLAIMS = [
@@ -32,7 +41,9 @@ CLAIMS = [
 ]
 MEASURES = [
     *ACCEPTS,
-    Measure(id="client-share", title="CPU of the client meanwhile, 32 clients", unit="cores", more_is_better=False),
+    Measure(
+        id="client-share", title="CPU of the client meanwhile, 32 clients", unit="cores", more_is_better=False
+    ),
     Measure(id="tasks", title="no-op tasks, submit to completed, 32 clients", unit="/s"),
     Measure(id="completed-p50", title="submit to completed, 1 client, p50", unit="ms", more_is_better=False),
     Measure(id="completed-p99", title="submit to completed, 1 client, p99", unit="ms", more_is_better=False),
@@ -40,16 +51,22 @@ MEASURES = [
     *READ_P99S,
     *CLAIMS,
     Measure(id="memory", title="resident memory, idle", unit="MB", more_is_better=False),
-    Measure(id="memory-shared-once", title="the same, each shared page once", unit="MB", more_is_better=False),
+    Measure(
+        id="memory-shared-once", title="the same, each shared page once", unit="MB", more_is_better=False
+    ),
     Measure(id="start", title="start to the first 200 on /health", unit="s", more_is_better=False),
-    Measure(id="takeover", title="kill -9 of a worker: until its tasks run again", unit="s", more_is_better=False),
+    Measure(
+        id="takeover", title="kill -9 of a worker: until its tasks run again", unit="s", more_is_better=False
+    ),
     Measure(id="taken-over", title="tasks of a killed worker that were completed", unit="%"),
     Measure(id="workers-1", title="tasks that wait 50 ms, one worker", unit="/s"),
     Measure(id="workers-2", title="tasks that wait 50 ms, two workers", unit="/s"),
     Measure(id="broker-up-p99", title="accepts at 50/s, p99", unit="ms", more_is_better=False),
     Measure(id="broker-down-p99", title="the same while the broker is down", unit="ms", more_is_better=False),
     Measure(id="broker-down-accepted", title="accepted while the broker is down", unit="%"),
-    Measure(id="broker-backlog", title="backlog gone after the broker is back", unit="s", more_is_better=False),
+    Measure(
+        id="broker-backlog", title="backlog gone after the broker is back", unit="s", more_is_better=False
+    ),
 ]
 
 GOALS = [

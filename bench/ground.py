@@ -19,6 +19,8 @@ from pathlib import Path
 from urllib.parse import urlsplit, urlunsplit
 
 import psutil
+from sqlalchemy import NullPool, make_url
+from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.load import fetch, request
 from scripts import installing
@@ -70,9 +72,7 @@ class Ground:
 class Program:
     """A process of this run, with all that it starts."""
 
-    def __init__(
-        self, command: Sequence[str], variables: Mapping[str, str], cwd: Path, log: Path
-    ) -> None:
+    def __init__(self, command: Sequence[str], variables: Mapping[str, str], cwd: Path, log: Path) -> None:
         self.log = log
         with log.open("ab") as file:
             self._process = subprocess.Popen(  # noqa: S603 - our own arguments
@@ -152,21 +152,23 @@ class OwnDatabase:
     async def make(cls, ground: Ground) -> "OwnDatabase":
         admin = ground.postgresql_url()
         name = f"chargehand_bench_{uuid.uuid4().hex[:12]}"
-        await _run_sql(admin, f"CREATE DATABASE {name}")
+        await run_sql(admin, f"CREATE DATABASE {name}")
         return cls(urlunsplit(urlsplit(admin)._replace(path=f"/{name}")), admin)
 
     async def drop(self) -> None:
-        await _run_sql(self._admin_url, f"DROP DATABASE IF EXISTS {urlsplit(self.url).path[1:]} WITH (FORCE)")
+        await run_sql(self._admin_url, f"DROP DATABASE IF EXISTS {urlsplit(self.url).path[1:]} WITH (FORCE)")
 
 
-async def _run_sql(url: str, statement: str) -> None:
-    import asyncpg  # noqa: PLC0415 - only where there is a PostgreSQL
-
-    connection = await asyncpg.connect(url)
+async def run_sql(url: str, *statements: str) -> None:
+    """Each in a transaction of its own, on a PostgreSQL."""
+    address = make_url(url).set(drivername="postgresql+asyncpg")
+    engine = create_async_engine(address, isolation_level="AUTOCOMMIT", poolclass=NullPool)
     try:
-        await connection.execute(statement)
+        async with engine.connect() as connection:
+            for statement in statements:
+                await connection.exec_driver_sql(statement)
     finally:
-        await connection.close()
+        await engine.dispose()
 
 
 def free_port() -> int:

@@ -1,6 +1,6 @@
 """A small HTTP/1.1 load generator: cheap enough that it measures the server, not itself.
 
-A request takes it 20 to 40 µs of one core; what share of the time it was busy is part of each result.
+A request takes it some 30 millionths of a second of one core; how busy it was is part of each result.
 """
 
 import asyncio

@@ -90,13 +90,12 @@ class Fleet(Chargehand):
         self.folder = self.ground.own_folder(self.name)
 
     def variables(self) -> dict[str, str]:
-        assert self.database is not None and self.redis is not None  # noqa: S101 - prepare() has made them
-        return {
-            **super().variables(),
-            "CHARGEHAND_DATABASE_URL": self.database.url,
-            "CHARGEHAND_BROKER_URL": self.redis.url,
-            "CHARGEHAND_REDIS_URL": self.redis.url,
-        }
+        found = super().variables()
+        if self.database is not None:
+            found["CHARGEHAND_DATABASE_URL"] = self.database.url
+        if self.redis is not None:
+            found |= {"CHARGEHAND_BROKER_URL": self.redis.url, "CHARGEHAND_REDIS_URL": self.redis.url}
+        return found
 
     async def launch(self) -> Program:
         server = self.start_program("serve", "serve", "--engine", "celery")
@@ -119,4 +118,3 @@ class Fleet(Chargehand):
         if self.database is not None:
             await self.database.drop()
         self.redis = self.database = None
-

@@ -29,7 +29,9 @@ def drawing(verdicts: Sequence[Verdict]) -> str:
         label = number(times) if times >= 1 else f"1/{number(1 / times)}"
         shade = "#333333" if times == 1 else "#dddddd"
         parts.append(f'<line x1="{x:.1f}" y1="{TOP - 6}" x2="{x:.1f}" y2="{height - 24}" stroke="{shade}"/>')
-        parts.append(f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle" fill="#555555">{label} ×</text>')
+        parts.append(
+            f'<text x="{x:.1f}" y="{height - 8}" text-anchor="middle" fill="#555555">{label} ×</text>'
+        )
     for index, verdict in enumerate(known):
         parts += _bar(verdict, TOP + index * ROW, middle)
     return "\n".join([*parts, "</svg>"]) + "\n"

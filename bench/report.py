@@ -37,18 +37,18 @@ def page(
 
 
 METHOD = """\
-- A task is about 200 bytes in and 100 out. All clients are one process on the loopback, with connections kept alive; what
-  it takes of a core stands in the table. A client sends its next request when the last was answered.
+- A task is about 200 bytes in and 100 out. All clients are one process on the loopback, with connections kept alive;
+  what it takes of a core stands in the table. A client sends its next request when the last was answered.
 - *Submit to completed* is learnt in the quickest way that a contestant offers: `Prefer: wait` here, asking every 2 ms
   elsewhere. *Tasks* are submitted by 32 clients for some seconds and counted until none is open.
-- *GET* and *claim* run on real rows: completed (GET) or pending (claim) tasks with their events, copied in the database.
-  A claim is `Attempts.claim` of 8 tasks.
-- *Takeover*: 8 tasks run on a worker that gets SIGKILL; from then until each is completed elsewhere, less the second that
-  it works and less the lease, here 5 s (the app written by hand has none).
-- *Broker down*: 50 submits a second, before and while the Redis that carries the messages is killed; then until no task
-  is open.
-- PostgreSQL and Redis run with their defaults: every commit of PostgreSQL is on disk, Redis keeps nothing that was just
-  said."""
+- *GET* and *claim* run on real rows: completed (GET) or pending (claim) tasks with their events, copied in the
+  database. A claim is `Attempts.claim` of 8 tasks.
+- *Takeover*: 8 tasks run on a worker that gets SIGKILL; from then until each is completed elsewhere, less the second
+  that it works and less the lease, here 5 s (the app written by hand has none).
+- *Broker down*: 50 submits a second, before and while the Redis that carries the messages is killed; then until no
+  task is open.
+- PostgreSQL and Redis run with their defaults: every commit of PostgreSQL is on disk, Redis keeps nothing that was
+  just said."""
 
 
 def goal_table(verdicts: Sequence[Verdict]) -> str:

@@ -75,7 +75,9 @@ class ByHand(Peer):
 
     def start_worker(self, number: int) -> None:
         many = ["--concurrency", str(self.processes), "--hostname", f"w{number}@bench"]
-        self.python(f"worker-{number}", "-m", "celery", "-A", "worker", "worker", *many, "--loglevel", "warning")
+        self.python(
+            f"worker-{number}", "-m", "celery", "-A", "worker", "worker", *many, "--loglevel", "warning"
+        )
 
     async def lose_worker(self) -> None:
         self.programs.pop().kill()
@@ -86,7 +88,9 @@ class Dbos(Peer):
     """DBOS with its default poll of the queue, one second."""
 
     name = "dbos"
-    what = "DBOS on PostgreSQL: one process, a workflow of one step on a queue, polled each second (its default)"
+    what = (
+        "DBOS on PostgreSQL: one process, a workflow of one step on a queue, polled each second (its default)"
+    )
     folder = "dbos_app"
     needs_postgresql = True
     poll_seconds = "1"

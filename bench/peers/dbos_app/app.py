@@ -1,6 +1,6 @@
 """DBOS as its documentation shows it: one process, a workflow of one step, started on a queue.
 
-    uvicorn app:app
+uvicorn app:app
 """
 
 import asyncio

@@ -1,6 +1,6 @@
 """The API: stores a task, hands its id to Celery, and reads tasks back.
 
-    uvicorn app:app
+uvicorn app:app
 """
 
 import os

@@ -1,6 +1,6 @@
 """The Celery worker: carries out a task and writes what came of it.
 
-    celery -A worker worker --concurrency 2
+celery -A worker worker --concurrency 2
 """
 
 import os

@@ -1,6 +1,6 @@
 """The API on taskiq: the message on a Redis stream is all there is, and the result, kept in Redis.
 
-    uvicorn app:app
+uvicorn app:app
 """
 
 from collections.abc import AsyncGenerator

@@ -1,6 +1,6 @@
 """The broker and the work.
 
-    taskiq worker tasks:broker --workers 2
+taskiq worker tasks:broker --workers 2
 """
 
 import asyncio
