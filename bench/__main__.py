@@ -5,8 +5,9 @@
     python3 dev.py bench --only accepts,tasks   some parts
     python3 dev.py bench --contestants sqlite,bare --out /tmp/mine
 
-It uses a database of its own on the PostgreSQL that CHARGEHAND_TEST_POSTGRESQL_URL names, Redis servers that it starts
-itself, and an environment for the peers in .bench/. What is not there is left out, with the reason.
+It uses databases of its own on the PostgreSQL that CHARGEHAND_TEST_POSTGRESQL_URL names (else the one at the usual
+place of the loopback), Redis servers that it starts itself, and an environment for the peers in .bench/. What is not
+there is left out, with the reason. A relative FOLDER is below the repository's.
 """
 
 import argparse
@@ -15,6 +16,7 @@ import dataclasses
 import json
 import os
 import platform
+import signal
 import sys
 import tempfile
 import time
@@ -49,6 +51,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     out: Path = asked.out or ROOT / ("bench/results" if asked.quick else "docs")
     results = Results()
     begun = time.perf_counter()
+    # Told to end, it leaves no server behind, as after Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="chargehand-bench-", ignore_cleanup_errors=True) as folder:
         ground = Ground(Path(folder), ROOT / ".bench", os.environ)
         _run(Run(ground, plan, asked.contestants, results).all())

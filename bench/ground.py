@@ -28,6 +28,7 @@ from scripts import installing
 ROOT = Path(__file__).resolve().parent.parent
 PEERS = ROOT / "bench" / "peers"
 POSTGRESQL_VARIABLE = "CHARGEHAND_TEST_POSTGRESQL_URL"
+USUAL_POSTGRESQL = "postgresql://postgres@127.0.0.1:5432/postgres"
 START_SECONDS = 60.0
 STOP_SECONDS = 20.0
 
@@ -47,14 +48,15 @@ class Ground:
     variables: Mapping[str, str]
 
     def postgresql_url(self) -> str:
-        url = self.variables.get(POSTGRESQL_VARIABLE)
-        if not url:
-            raise Missing(f"no PostgreSQL: {POSTGRESQL_VARIABLE} is not set (tests/README.md)")
+        url = self.variables.get(POSTGRESQL_VARIABLE) or USUAL_POSTGRESQL
         place = urlsplit(url)
+        host, port = place.hostname or "127.0.0.1", place.port or 5432
         try:
-            socket.create_connection((place.hostname or "127.0.0.1", place.port or 5432), timeout=5).close()
+            socket.create_connection((host, port), timeout=5).close()
         except OSError as failure:
-            raise Missing(f"no PostgreSQL answers where {POSTGRESQL_VARIABLE} points: {failure}") from failure
+            raise Missing(
+                f"no PostgreSQL answers at {host}:{port}, where {POSTGRESQL_VARIABLE} would have it: {failure}"
+            ) from failure
         return url
 
     def redis_program(self) -> str:

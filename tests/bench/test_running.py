@@ -43,7 +43,10 @@ def test_a_quick_run_of_those_that_need_no_server_writes_page_data_and_plot(tmp_
 
 
 def test_a_contestant_whose_server_is_missing_is_left_out_with_the_reason(tmp_path: Path) -> None:
-    done = bench("--quick", "--only", "accepts", "--contestants", "fleet", "--out", str(tmp_path))
+    nobody = "postgresql://postgres@127.0.0.1:1/postgres"
+    quick = ("--quick", "--only", "accepts", "--contestants", "fleet")
+
+    done = bench(*quick, "--out", str(tmp_path), CHARGEHAND_TEST_POSTGRESQL_URL=nobody)
 
     assert done.returncode == 0, done.stderr
     left_out = json.loads((tmp_path / "performance.json").read_text(encoding="utf-8"))["left_out"]
@@ -61,15 +64,10 @@ def test_an_unknown_part_or_contestant_is_refused_with_those_that_there_are(tmp_
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_missing_postgresql_names_the_variable(tmp_path: Path) -> None:
-    with pytest.raises(Missing, match=f"{POSTGRESQL_VARIABLE} is not set"):
-        ground(tmp_path).postgresql_url()
-
-
-def test_a_postgresql_that_does_not_answer_names_the_variable_too(tmp_path: Path) -> None:
+def test_a_postgresql_that_does_not_answer_is_told_with_its_place_and_the_variable(tmp_path: Path) -> None:
     nobody = ground(tmp_path, **{POSTGRESQL_VARIABLE: "postgresql://postgres@127.0.0.1:1/postgres"})
 
-    with pytest.raises(Missing, match=POSTGRESQL_VARIABLE):
+    with pytest.raises(Missing, match=f"no PostgreSQL answers at 127.0.0.1:1, where {POSTGRESQL_VARIABLE}"):
         nobody.postgresql_url()
 
 
