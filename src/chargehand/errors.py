@@ -25,6 +25,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── PayloadTooLarge / UnsupportedMediaType
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
+    ├── ContentDamaged                stored bytes do not have their hash any more
     ├── Unavailable                   not now: starting, stopping, database out of reach
     │   └── RaceLost                  other transactions were in the way again and again
     ├── BudgetExhausted               the tree of tasks has used what it may
@@ -206,12 +207,22 @@ class TooManyRequests(ChargehandError):
     code = "too_many_requests"
     status = 429
 
+    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
 
 class StorageFull(ChargehandError):
     """The disk reserve is used up: nothing new is accepted, what is there is kept."""
 
     code = "storage_full"
     status = 507
+
+
+class ContentDamaged(ChargehandError):
+    """Stored bytes do not have their hash any more; a backup has them, or nobody."""
+
+    code = "content_damaged"
 
 
 class Unavailable(ChargehandError):

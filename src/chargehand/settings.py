@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     """The fleet's broker, which carries wake-ups: `redis://host:6379/0` or `amqp://user:password@host//`."""
     agent_queues: dict[str, str] = Field(default_factory=dict[str, str])
     """Agents whose tasks have a queue of their own: `{"backend-developer": "builds"}`; the others': `chargehand`."""
+    redis_url: str | None = None
+    """A Redis server for signals and rates between processes: `redis://host:6379/0`; it may go at any time."""
+    tenant_submits_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """How many tasks a tenant may submit in a second, in the long run; unset: no limit."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)
@@ -129,6 +133,10 @@ class Settings(BaseSettings):
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Free space below which new tasks are refused (507); what is there is kept."""
+    storage_url: str | None = None
+    """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
+    workspace_snapshots: Literal["auto", "on", "off"] = "auto"
+    """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
     workspace_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)
@@ -150,6 +158,12 @@ class Settings(BaseSettings):
     @property
     def blobs_dir(self) -> Path:
         return self.data_dir / "blobs"
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether each attempt works in a folder of its own and publishes what it changes."""
+        wish = self.workspace_snapshots
+        return wish == "on" or (wish == "auto" and self.database_url is not None)
 
     @property
     def workspaces_dir(self) -> Path:

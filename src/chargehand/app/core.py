@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
@@ -20,7 +20,9 @@ from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_pub
 from chargehand.app.fleet import check_fleet
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
+from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
+from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
@@ -53,24 +55,26 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store.blobs import Blobs
+from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
+from chargehand.store.rates import Rate, Rates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
+from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
-from chargehand.tools.workspace import Quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +85,7 @@ class Core:
     clock: Clock
     folder: DataFolder
     db: Database
+    bus: Bus
     agents: Agents
     tasks: Tasks
     approvals: Approvals
@@ -137,10 +142,14 @@ async def open_core(
     folder.open(shared=settings.database_url is not None)
     try:
         limits = _server_limits(settings)
-        async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
+        async with (
+            open_database(settings.database_path, settings.database_url, limits, clock) as opened,
+            bus_of(settings, telemetry.metrics).running() as bus,
+            aclosing(rates_of(settings, bus)) as rates,
+        ):
             registered = registered or Registered()
             part = part if with_engine else replace(part, carries=False, has_duties=False)
-            core = await _build(settings, opened, folder, registered, part, sandbox, telemetry)
+            core = await _build(settings, opened, bus, rates, folder, registered, part, sandbox, telemetry)
             await _begin(core)
             try:
                 yield core
@@ -185,6 +194,8 @@ def _refuse_shown_folder(data_dir: Path) -> None:
 async def _build(
     settings: Settings,
     opened: Opened,
+    bus: Bus,
+    rates: Rates,
     folder: DataFolder,
     registered: Registered,
     part: Part,
@@ -192,13 +203,16 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, blobs = Signals(), Blobs(settings.blobs_dir)
-    door = EngineDoor(signals, clock, publisher=open_publisher(settings, telemetry.metrics))
+    signals, door = (
+        Signals(bus),
+        EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics)),
+    )
+    blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
-    agents = Agents(db, runtimes, offer=toolbox.offer)
+    agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
@@ -212,6 +226,7 @@ async def _build(
     if carries:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         mcp.sandbox = sandbox
+        copies = Copies(upkeep, settings.workspaces_dir)
         runner = Runner(
             agents=agents,
             attempts=attempts,
@@ -221,10 +236,9 @@ async def _build(
             catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
-            quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
-            workspaces=settings.workspaces_dir,
+            workplaces=workplaces_of(settings, Snapshots(db, blobs), journal, copies),
             clock=clock,
-            copies=Copies(upkeep, settings.workspaces_dir),
+            copies=copies,
             mcp=mcp,
             policy=policy_of(settings),
             telemetry=telemetry,
@@ -238,7 +252,7 @@ async def _build(
             scope=Queues(settings.agent_queues).scope(part.queues) if part.queues else EVERY_AGENT,
         )
         door.engine = (
-            FleetEngine(carrier=carrier, signals=signals, clock=clock)
+            FleetEngine(carrier=carrier, clock=clock)
             if opened.is_shared
             else EmbeddedEngine(carrier=carrier, upkeep=upkeep, clock=clock)
         )
@@ -257,12 +271,15 @@ async def _build(
         lambda: folder.check_space(settings.disk_reserve_bytes),
         chooser,
         _day_limits(settings),
+        rates,
+        _submits(settings),
     )
     return Core(
         settings=settings,
         clock=clock,
         folder=folder,
         db=db,
+        bus=bus,
         agents=agents,
         tasks=orders,
         approvals=Approvals(
@@ -272,7 +289,7 @@ async def _build(
             JudgedEdits(agents=agents, policy=policy_of(settings), catalogue=toolbox.catalogue),
         ),
         messages=Messages(db, agents, hints, orders),
-        watch=Watch(db, blobs, signals),
+        watch=Watch(db, blobs, signals, has_others=opened.is_shared),
         usage=UsageReports(db),
         attempts=attempts,
         journal=journal,
@@ -354,6 +371,11 @@ def _day_limits(settings: Settings) -> DayLimits:
         usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
         tokens=settings.tenant_tokens_per_day,
     )
+
+
+def _submits(settings: Settings) -> Rate | None:
+    per_second = settings.tenant_submits_per_second
+    return None if per_second is None else Rate.of_seconds(per_second)
 
 
 def _model_limits(settings: Settings) -> ModelLimits:
