@@ -8,6 +8,7 @@
     python3 dev.py test                 every test
     python3 dev.py test -k lease -x     arguments go on to pytest
     python3 dev.py check                ruff, basedpyright (strict), import-linter: all are run, all must pass
+    python3 dev.py bench                the service beside its peers, measured: docs/performance.md; --help says more
     python3 dev.py setup                only make the environment, for an editor
     python3 dev.py lock                 write the lock files anew after a change of dependencies
     python3 dev.py lock --upgrade       the same, with the newest versions
@@ -86,6 +87,12 @@ def check(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
+def bench(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    os.chdir(environment.ROOT)
+    return hand_over(["-m", "bench", *arguments])
+
+
 def setup(arguments: list[str]) -> int:
     refuse_arguments("setup", arguments)
     environment.ensure("dev")
@@ -119,6 +126,7 @@ COMMANDS = {
     "run": run,
     "test": test,
     "check": check,
+    "bench": bench,
     "setup": setup,
     "lock": lock.write,
 }
