@@ -1,9 +1,15 @@
-"""What must hold of a database at any moment between two transactions, checked past all of our code."""
+"""What must hold of a database at any moment between two transactions, checked past all of our code.
 
+The statements run on SQLite, PostgreSQL and MariaDB: plain SQL, but for how a number or a text is read out of JSON,
+which `rules` puts in. The tests and the chaos harness (chaos/checker.py) check the same ones.
+"""
+
+import re
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import closing
 from pathlib import Path
+from types import MappingProxyType
 
 FINAL = "('completed','failed','canceled')"
 TERMINAL = "('task.completed','task.failed','task.canceled')"
@@ -25,16 +31,49 @@ def _unsound_file(connection: sqlite3.Connection) -> Iterator[str]:
             yield f"the file is damaged: {verdict}"
 
 
-RULES = [
+READING: Mapping[str, Mapping[str, str]] = MappingProxyType(
+    {
+        "sqlite": {
+            "json_number": r"json_extract(\1, '$.\2')",
+            "json_text": r"json_extract(\1, '$.\2')",
+            "holds": r"(instr(\1, \2) > 0)",
+        },
+        "postgresql": {
+            "json_number": r"CAST(\1 ->> '\2' AS bigint)",
+            "json_text": r"(\1 ->> '\2')",
+            "holds": r"(strpos(CAST(\1 AS text), \2) > 0)",
+        },
+        "mysql": {
+            "json_number": r"CAST(json_value(\1, '$.\2') AS signed)",
+            "json_text": r"json_value(\1, '$.\2')",
+            "holds": r"(instr(\1, \2) > 0)",
+        },
+    }
+)
+"""How each kind of database reads a member of a JSON column, and sees whether a column's text holds another text."""
+
+
+def rules(database: str) -> list[tuple[str, str]]:
+    """What is promised, and a query for what breaks it, in the words of this kind of database."""
+    found: list[tuple[str, str]] = []
+    for promise, statement in PROMISES:
+        for word, told in READING[database].items():
+            statement = re.sub(rf"{word}\(([\w.]+), '?([\w.]+)'?\)", told, statement)
+        found.append((promise, statement))
+    return found
+
+
+PROMISES = [
     (
         "a task knows the sum of its ledger: of its tree when it is a root, else its own",
         """
         SELECT t.id, t.usd_nanos_spent, t.tokens_spent FROM agent_tasks t LEFT JOIN task_charges c
           ON CASE WHEN t.parent_id IS NULL THEN c.root_id = t.id ELSE c.task_id = t.id END
         GROUP BY t.id
-        HAVING t.usd_nanos_spent <> sum(iif(c.status = 'reserved', c.reserved_usd_nanos, ifnull(c.usd_nanos, 0)))
+        HAVING t.usd_nanos_spent
+            <> sum(CASE WHEN c.status = 'reserved' THEN c.reserved_usd_nanos ELSE coalesce(c.usd_nanos, 0) END)
             OR t.tokens_spent <> sum(CASE c.status WHEN 'released' THEN 0
-                 WHEN 'settled' THEN c.input_tokens + c.output_tokens ELSE ifnull(c.reserved_tokens, 0) END)
+                 WHEN 'settled' THEN c.input_tokens + c.output_tokens ELSE coalesce(c.reserved_tokens, 0) END)
         """,
     ),
     (
@@ -42,7 +81,8 @@ RULES = [
         """
         SELECT d.tenant, d.day, d.usd_nanos FROM tenant_days d LEFT JOIN task_charges c
           ON c.tenant = d.tenant AND c.day = d.day GROUP BY d.tenant, d.day
-        HAVING d.usd_nanos <> sum(iif(c.status = 'reserved', c.reserved_usd_nanos, ifnull(c.usd_nanos, 0)))
+        HAVING d.usd_nanos
+            <> sum(CASE WHEN c.status = 'reserved' THEN c.reserved_usd_nanos ELSE coalesce(c.usd_nanos, 0) END)
         """,
     ),
     (
@@ -67,10 +107,12 @@ RULES = [
     (
         "a task ends once, and once more each time that it was reopened",
         f"""
-        SELECT t.id, t.status,
-               sum(e.kind IN {TERMINAL}) AS ends, sum(e.kind = 'task.reopened') AS reopened
+        SELECT t.id, t.status, sum(CASE WHEN e.kind IN {TERMINAL} THEN 1 ELSE 0 END),
+               sum(CASE WHEN e.kind = 'task.reopened' THEN 1 ELSE 0 END)
         FROM agent_tasks t JOIN task_events e ON e.task_id = t.id GROUP BY t.id
-        HAVING ends <> reopened + (t.status IN {FINAL})
+        HAVING sum(CASE WHEN e.kind IN {TERMINAL} THEN 1 ELSE 0 END)
+            <> sum(CASE WHEN e.kind = 'task.reopened' THEN 1 ELSE 0 END)
+               + CASE WHEN t.status IN {FINAL} THEN 1 ELSE 0 END
         """,  # noqa: S608 - constants of this module
     ),
     (
@@ -79,7 +121,7 @@ RULES = [
         SELECT t.id, t.status, e.kind
         FROM agent_tasks t JOIN task_events e ON e.task_id = t.id AND e.sequence = t.last_event
         WHERE (t.status IN {FINAL}) <> (e.kind IN {TERMINAL})
-           OR (t.status IN {FINAL} AND e.kind <> 'task.' || t.status)
+           OR (t.status IN {FINAL} AND replace(e.kind, 'task.', '') <> t.status)
         """,  # noqa: S608 - constants of this module
     ),
     (
@@ -109,10 +151,10 @@ RULES = [
         "a tree's budget is what its tasks have used, and never more than the limit",
         """
         SELECT r.id, r.steps_spent, r.children_spent,
-               json_extract(r.budget, '$.steps'), json_extract(r.budget, '$.children')
+               json_number(r.budget, 'steps'), json_number(r.budget, 'children')
         FROM agent_tasks r WHERE r.parent_id IS NULL AND (
-            r.steps_spent > json_extract(r.budget, '$.steps')
-            OR r.children_spent > json_extract(r.budget, '$.children')
+            r.steps_spent > json_number(r.budget, 'steps')
+            OR r.children_spent > json_number(r.budget, 'children')
             OR r.children_spent <> (SELECT count(*) - 1 FROM agent_tasks t WHERE t.root_id = r.id)
             OR r.steps_spent < (SELECT count(*) FROM task_steps s JOIN agent_tasks t ON t.id = s.task_id
                                 WHERE t.root_id = r.id))
@@ -132,7 +174,7 @@ RULES = [
         "no task is deeper than its tree may be",
         """
         SELECT t.id, t.depth FROM agent_tasks t JOIN agent_tasks r ON r.id = t.root_id
-        WHERE t.depth > json_extract(r.budget, '$.depth')
+        WHERE t.depth > json_number(r.budget, 'depth')
         """,
     ),
     (
@@ -140,18 +182,20 @@ RULES = [
         """
         SELECT c.id FROM agent_tasks c WHERE c.parent_id IS NOT NULL AND NOT EXISTS
         (SELECT 1 FROM task_events e WHERE e.task_id = c.parent_id AND e.kind = 'task.delegated'
-         AND e.data LIKE '%' || c.id || '%')
+         AND holds(e.data, c.id))
         """,
     ),
     (
         "a step is finished once",
         """
-        SELECT e.task_id, json_extract(e.data, '$.path') AS path, count(*) FROM task_events e
+        SELECT e.task_id, json_text(e.data, 'path'), count(*) FROM task_events e
         WHERE e.kind = 'step.finished' AND NOT EXISTS
         (SELECT 1 FROM task_events x WHERE x.task_id = e.task_id
          AND x.kind IN ('task.reopened', 'task.deferred'))
-        GROUP BY e.task_id, path HAVING count(*) > 1
+        GROUP BY e.task_id, json_text(e.data, 'path') HAVING count(*) > 1
         """,
     ),
 ]
-"""What is promised, and a query for what breaks it."""
+"""As `rules` gives them, before json_number, json_text and holds are put in."""
+
+RULES = rules("sqlite")
