@@ -26,6 +26,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
     ├── Unavailable                   not now: starting, stopping, database out of reach
+    │   └── RaceLost                  other transactions were in the way again and again
     ├── BudgetExhausted               the tree of tasks has used what it may
     ├── BudgetReserved                what is left is reserved for calls under way: ask again when they have ended
     ├── LeaseLost                     another worker carries the task, or nobody may: drop the work
@@ -218,6 +219,12 @@ class Unavailable(ChargehandError):
 
     code = "unavailable"
     status = 503
+
+
+class RaceLost(Unavailable):
+    """Other transactions were in the way again and again; nothing was changed, and asking again is safe."""
+
+    code = "database.race_lost"
 
 
 class BudgetExhausted(ChargehandError):

@@ -31,6 +31,16 @@ class Settings(BaseSettings):
 
     data_dir: Path = Field(default_factory=default_data_dir)
     """Database, blobs, workspaces, keys. One process at a time."""
+    database_url: str | None = None
+    """A database server instead of SQLite in the data folder: `postgresql://user@host/name` or `mysql://…`."""
+    database_connections: int = Field(default=10, ge=2, le=1000)
+    """Connections of one process to the database server; never more."""
+    database_statement_seconds: float = Field(default=30.0, gt=0, le=3600)
+    """How long the database server may take over one statement."""
+    database_lock_seconds: float = Field(default=10.0, gt=0, le=3600)
+    """How long a statement waits for rows that another transaction holds."""
+    database_idle_seconds: float = Field(default=60.0, gt=0, le=3600)
+    """After so long without a statement the server ends a transaction, such as one of a stopped process."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)

@@ -44,8 +44,8 @@ from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.store.blobs import Blobs
-from chargehand.store.database import Database
 from chargehand.store.signals import Signals
+from chargehand.store.sqlite import SqliteDatabase
 from chargehand.telemetry.metrics import Metrics
 from tests.api.contract import hold_to_contract
 
@@ -237,7 +237,7 @@ async def open_service(
     clock = clock or SystemClock()
     settings = settings or Settings(data_dir=folder)
     await asyncio.to_thread(with_database, settings.database_path)
-    db = Database(settings.database_path, clock)
+    db = SqliteDatabase(settings.database_path, clock)
     signals, blobs, directory, space = Signals(), Blobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)

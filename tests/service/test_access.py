@@ -25,8 +25,8 @@ from chargehand.errors import (
     Unavailable,
 )
 from chargehand.service.access import CACHE_SECONDS, Access
-from chargehand.store.database import Database
 from chargehand.store.secret_files import owner_only_command, read_secret, write_secret
+from chargehand.store.sqlite import SqliteDatabase
 from tests.api.service import with_database
 from tests.given import TestClock
 
@@ -40,7 +40,7 @@ READ = frozenset({Scope.TASKS_READ})
 async def opened(folder: Path, clock: Clock) -> AsyncGenerator[Access, None]:
     """Keys on a data folder, as a start of the service finds them."""
     with_database(folder / "chargehand.db")
-    db = Database(folder / "chargehand.db", clock)
+    db = SqliteDatabase(folder / "chargehand.db", clock)
     try:
         yield Access(db, clock, folder / "pepper")
     finally:

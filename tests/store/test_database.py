@@ -14,15 +14,16 @@ from sqlalchemy import text
 
 from chargehand.clock import SystemClock
 from chargehand.errors import Unavailable
-from chargehand.store.database import Database, Tx, integrity_problem
+from chargehand.store.database import Tx
+from chargehand.store.sqlite import SqliteDatabase, integrity_problem
 
 
 @pytest_asyncio.fixture
-async def db(tmp_path: Path) -> AsyncGenerator[Database, None]:
+async def db(tmp_path: Path) -> AsyncGenerator[SqliteDatabase, None]:
     """An opened database with a table `notes`."""
     with closing(sqlite3.connect(tmp_path / "test.db")) as connection:
         connection.execute("CREATE TABLE notes (author INTEGER, line INTEGER CHECK (line < 100))")
-    database = Database(tmp_path / "test.db", SystemClock())
+    database = SqliteDatabase(tmp_path / "test.db", SystemClock())
     yield database
     await database.stop()
 
@@ -33,12 +34,12 @@ async def write_lines(tx: Tx, author: int, *, lines: int = 3) -> None:
         await tx.connection.execute(statement, {"author": author, "line": line})
 
 
-async def count(db: Database) -> int:
+async def count(db: SqliteDatabase) -> int:
     async with db.read() as tx:
         return await tx.connection.scalar(text("SELECT count(*) FROM notes")) or 0
 
 
-async def test_hints_are_sent_when_the_rows_can_be_read_by_others_and_not_before(db: Database) -> None:
+async def test_hints_are_sent_when_the_rows_can_be_read_by_others_and_not_before(db: SqliteDatabase) -> None:
     seen: list[int] = []
 
     def look() -> None:
@@ -53,7 +54,7 @@ async def test_hints_are_sent_when_the_rows_can_be_read_by_others_and_not_before
     assert seen == [3]
 
 
-async def test_a_rollback_forgets_rows_and_hints(db: Database) -> None:
+async def test_a_rollback_forgets_rows_and_hints(db: SqliteDatabase) -> None:
     sent: list[str] = []
 
     async def change_my_mind() -> None:
@@ -68,7 +69,7 @@ async def test_a_rollback_forgets_rows_and_hints(db: Database) -> None:
     assert (sent, await count(db)) == ([], 0)
 
 
-async def test_a_statement_that_is_refused_leaves_the_writer_usable(db: Database) -> None:
+async def test_a_statement_that_is_refused_leaves_the_writer_usable(db: SqliteDatabase) -> None:
     with pytest.raises(Exception, match="CHECK constraint failed"):
         async with db.write() as tx:
             await write_lines(tx, 1, lines=101)
@@ -78,7 +79,7 @@ async def test_a_statement_that_is_refused_leaves_the_writer_usable(db: Database
     assert await count(db) == 3
 
 
-async def test_a_commit_is_durable_as_a_power_cut_demands(db: Database) -> None:
+async def test_a_commit_is_durable_as_a_power_cut_demands(db: SqliteDatabase) -> None:
     async with db.write() as tx:
         durable = await tx.connection.scalar(text("PRAGMA synchronous"))
         mode = await tx.connection.scalar(text("PRAGMA journal_mode"))
@@ -87,7 +88,7 @@ async def test_a_commit_is_durable_as_a_power_cut_demands(db: Database) -> None:
     assert (durable, mode, foreign) == (2, "wal", 1)
 
 
-async def test_a_write_transaction_begins_with_the_write_lock(db: Database) -> None:
+async def test_a_write_transaction_begins_with_the_write_lock(db: SqliteDatabase) -> None:
     async with db.write():
         with (
             closing(sqlite3.connect(db.path, timeout=0)) as other,
@@ -96,7 +97,7 @@ async def test_a_write_transaction_begins_with_the_write_lock(db: Database) -> N
             other.execute("BEGIN IMMEDIATE")
 
 
-async def test_readers_do_not_wait_for_a_writer_and_see_what_was_committed(db: Database) -> None:
+async def test_readers_do_not_wait_for_a_writer_and_see_what_was_committed(db: SqliteDatabase) -> None:
     async with db.write() as tx:
         await write_lines(tx, 1)
         during = await count(db)
@@ -104,13 +105,13 @@ async def test_readers_do_not_wait_for_a_writer_and_see_what_was_committed(db: D
     assert (during, await count(db)) == (0, 3)
 
 
-async def test_a_reader_cannot_write(db: Database) -> None:
+async def test_a_reader_cannot_write(db: SqliteDatabase) -> None:
     with pytest.raises(Unavailable, match="cannot be written"):
         async with db.read() as tx:
             await write_lines(tx, 1)
 
 
-async def test_writers_take_turns_in_the_order_in_which_they_came(db: Database) -> None:
+async def test_writers_take_turns_in_the_order_in_which_they_came(db: SqliteDatabase) -> None:
     order: list[int] = []
 
     async def write(number: int) -> None:
@@ -124,7 +125,7 @@ async def test_writers_take_turns_in_the_order_in_which_they_came(db: Database) 
 
 
 async def test_writers_canceled_at_any_moment_leave_whole_transactions_and_one_hint_for_each(
-    db: Database,
+    db: SqliteDatabase,
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - moments of a test
     sent: list[int] = []
@@ -150,7 +151,7 @@ async def test_writers_canceled_at_any_moment_leave_whole_transactions_and_one_h
     assert 0 < len(sent) < 300, "the moments were not spread over the transaction"
 
 
-async def test_a_cancel_during_the_commit_comes_through_after_the_hints(db: Database) -> None:
+async def test_a_cancel_during_the_commit_comes_through_after_the_hints(db: SqliteDatabase) -> None:
     sent: list[str] = []
     writer: asyncio.Task[None] | None = None
 
@@ -169,7 +170,9 @@ async def test_a_cancel_during_the_commit_comes_through_after_the_hints(db: Data
     assert (sent, await count(db)) == (["hint"], 3)
 
 
-async def test_a_writer_canceled_while_it_waits_for_another_process_gives_up_its_place(db: Database) -> None:
+async def test_a_writer_canceled_while_it_waits_for_another_process_gives_up_its_place(
+    db: SqliteDatabase,
+) -> None:
     async def write() -> None:
         async with db.write() as tx:
             await write_lines(tx, 1)
@@ -190,7 +193,7 @@ async def test_a_writer_canceled_while_it_waits_for_another_process_gives_up_its
     assert await count(db) == 6
 
 
-async def test_a_canceled_reader_leaves_the_readers_usable(db: Database) -> None:
+async def test_a_canceled_reader_leaves_the_readers_usable(db: SqliteDatabase) -> None:
     slow = text(
         "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 300000) SELECT max(x) FROM c"
     )
@@ -209,7 +212,7 @@ async def test_a_canceled_reader_leaves_the_readers_usable(db: Database) -> None
         assert await count(db) == 0
 
 
-async def test_stopping_lets_the_open_transaction_end_and_takes_no_more(db: Database) -> None:
+async def test_stopping_lets_the_open_transaction_end_and_takes_no_more(db: SqliteDatabase) -> None:
     async with db.write() as tx:
         stopping = asyncio.create_task(db.stop())
         await asyncio.sleep(0)
@@ -236,7 +239,7 @@ def threads_left_in_the_end() -> int:
 
 async def test_stopping_ends_every_thread(tmp_path: Path) -> None:
     before = threading.active_count()
-    database = Database(tmp_path / "empty.db", SystemClock())
+    database = SqliteDatabase(tmp_path / "empty.db", SystemClock())
     async with database.write(), database.read(), database.read():
         pass
 
@@ -252,7 +255,7 @@ async def test_a_connection_that_cannot_be_prepared_leaves_no_thread_behind(tmp_
         other.execute("BEGIN IMMEDIATE")
         other.execute("CREATE TABLE t (a)")
         before = threading.active_count()
-        database = Database(path, SystemClock())
+        database = SqliteDatabase(path, SystemClock())
         for _ in range(3):
             with pytest.raises(Unavailable, match="locked"):
                 async with database.write():
@@ -263,7 +266,7 @@ async def test_a_connection_that_cannot_be_prepared_leaves_no_thread_behind(tmp_
 
 
 async def test_a_file_that_is_gone_or_no_database_is_told_plainly(tmp_path: Path) -> None:
-    absent = Database(tmp_path / "no" / "folder" / "x.db", SystemClock())
+    absent = SqliteDatabase(tmp_path / "no" / "folder" / "x.db", SystemClock())
 
     with pytest.raises(Unavailable, match="check the data folder"):
         async with absent.write():

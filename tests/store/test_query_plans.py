@@ -14,7 +14,8 @@ from sqlalchemy import Engine, event
 from chargehand.clock import SystemClock
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
 from chargehand.store import history, migrate, tasks
-from chargehand.store.database import Database, Tx
+from chargehand.store.database import Tx
+from chargehand.store.sqlite import SqliteDatabase
 
 ID = "01a206af-d43e-7c5f-9201-c55f22d18503"
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -33,9 +34,9 @@ STEP = Step(
 
 
 @pytest_asyncio.fixture
-async def db(tmp_path: Path) -> AsyncGenerator[Database, None]:
+async def db(tmp_path: Path) -> AsyncGenerator[SqliteDatabase, None]:
     migrate.upgrade(tmp_path / "x.db")
-    opened = Database(tmp_path / "x.db", SystemClock())
+    opened = SqliteDatabase(tmp_path / "x.db", SystemClock())
     yield opened
     await opened.stop()
 
@@ -101,7 +102,7 @@ async def listed(tx: Tx) -> None:
 @pytest.mark.parametrize(
     "ask", [claim, sweep, hold_and_tell, step, family, key, listed], ids=lambda ask: ask.__name__
 )
-async def test_no_statement_of_the_daily_work_reads_a_whole_table(db: Database, ask: Any) -> None:
+async def test_no_statement_of_the_daily_work_reads_a_whole_table(db: SqliteDatabase, ask: Any) -> None:
     with statements_sent() as sent:
         async with db.write() as tx:
             await ask(tx)
@@ -117,7 +118,7 @@ async def test_no_statement_of_the_daily_work_reads_a_whole_table(db: Database, 
     assert scans == []
 
 
-async def test_a_claim_takes_the_next_task_without_sorting_all_that_wait(db: Database) -> None:
+async def test_a_claim_takes_the_next_task_without_sorting_all_that_wait(db: SqliteDatabase) -> None:
     with statements_sent() as sent:
         async with db.write() as tx:
             await tasks.ready(tx, limit=8)

@@ -18,7 +18,7 @@ from typing import Any
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
-from chargehand.clock import Clock, SystemClock
+from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
 from chargehand.domain.money import nanos_of
@@ -50,10 +50,11 @@ from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store import migrate
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
+from chargehand.store.opening import Opened, open_database
+from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
@@ -129,22 +130,20 @@ async def open_core(
 
     Raises DataFolderInUse, Unavailable, SandboxUnavailable, each naming the way out.
     """
-    clock = clock or SystemClock()
     # Refused before anything is touched.
     check_models(settings)
     policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
     folder = DataFolder(settings.data_dir)
-    folder.open()
+    folder.open(shared=settings.database_url is not None)
     try:
-        migrate.upgrade(settings.database_path)
-        db = Database(settings.database_path, clock)
-        try:
+        limits = _server_limits(settings)
+        async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
             registered = registered or Registered()
-            core = await _build(settings, clock, folder, db, registered, with_engine, sandbox, telemetry)
+            core = await _build(settings, opened, folder, registered, with_engine, sandbox, telemetry)
             if core.engine is not None:
-                await core.engine.start()
+                await core.engine.start(is_alone=not opened.is_shared)
             try:
                 yield core
             finally:
@@ -153,8 +152,6 @@ async def open_core(
                 await core.runtimes.model.close()
                 await core.chooser.close()
                 await telemetry.traces.close()
-        finally:
-            await db.stop()
     finally:
         folder.close()
 
@@ -172,14 +169,14 @@ def _refuse_shown_folder(data_dir: Path) -> None:
 
 async def _build(
     settings: Settings,
-    clock: Clock,
+    opened: Opened,
     folder: DataFolder,
-    db: Database,
     registered: Registered,
     with_engine: bool,
     sandbox: Sandbox | None,
     telemetry: Telemetry,
 ) -> Core:
+    db, clock = opened.db, opened.clock
     signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
@@ -213,7 +210,8 @@ async def _build(
             policy=policy_of(settings),
             telemetry=telemetry,
         )
-        worker = f"{socket.gethostname()[:40]}:{os.getpid()}"
+        # Two processes in containers may have the same name and number; a lease must never pass for another's.
+        worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
         door.engine = EmbeddedEngine(
             attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
         )
@@ -252,6 +250,15 @@ async def _build(
         chooser=chooser,
         mcp_pins=mcp_pins,
         telemetry=telemetry,
+    )
+
+
+def _server_limits(settings: Settings) -> ServerLimits:
+    return ServerLimits(
+        connections=settings.database_connections,
+        statement_seconds=settings.database_statement_seconds,
+        lock_seconds=settings.database_lock_seconds,
+        idle_transaction_seconds=settings.database_idle_seconds,
     )
 
 

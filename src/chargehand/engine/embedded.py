@@ -75,9 +75,9 @@ class EmbeddedEngine:
         # Not at once: a task that is canceled before its first step never runs, and so writes no outcome.
         asyncio.get_running_loop().call_soon(carried.cancel)
 
-    async def start(self) -> None:
-        """Take back what a dead worker held, then begin."""
-        await self._upkeep.sweep(of_any_worker=True)
+    async def start(self, *, is_alone: bool = True) -> None:
+        """Take back what a dead worker held, then begin. `is_alone`: nobody else works on this database."""
+        await self._upkeep.sweep(of_any_worker=is_alone)
         await self._runner.copies.look()
         self._ready.set()
         self._loops = [asyncio.create_task(self._claim_loop()), asyncio.create_task(self._tend_loop())]

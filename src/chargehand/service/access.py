@@ -18,7 +18,7 @@ from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.errors import Conflict, InvalidInput, NotFound, Unauthorized, Unavailable
 from chargehand.store import access
 from chargehand.store.access import KeyRecord
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 from chargehand.store.secret_files import read_secret, write_secret
 
 PREFIX = "chg_live_"
@@ -52,6 +52,7 @@ class Access:
         self._pepper: bytes | None = None
         self._cache: dict[bytes, _Known] = {}
 
+    @retried
     async def bootstrap(self, key_file: Path) -> bool:
         """Make the pepper and the administrator's key when they are not there; whether a key was made.
 
@@ -70,6 +71,7 @@ class Access:
         write_secret(key_file, key.encode() + b"\n")
         return True
 
+    @retried
     async def issue(
         self, who: Principal, name: str, scopes: frozenset[Scope], expires_at: datetime | None = None
     ) -> tuple[str, KeyRecord]:
@@ -108,6 +110,7 @@ class Access:
         expired = known.expires_at is not None and known.expires_at <= self._clock.now()
         return not expired and self._clock.monotonic() < known.fresh_until
 
+    @retried
     async def revoke(self, who: Principal, key_id: str) -> None:
         """End a key: at once in this process, within CACHE_SECONDS in others."""
         who.require(Scope.ADMIN)
@@ -176,6 +179,7 @@ class Access:
             raise Unavailable("the service has not read its pepper yet; call bootstrap first")
         return hmac.digest(self._pepper, token.encode(), "sha256")
 
+    @retried
     async def _load_pepper(self, *, may_forget_keys: bool) -> None:
         """Read the pepper, or make it when no key depends on it."""
         pepper = read_secret(self._pepper_file)

@@ -13,7 +13,7 @@ from chargehand.domain.agent_tools import NOTHING_MORE, Offer
 from chargehand.errors import AgentNotFound, Finding, InvalidDefinition
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.store import agents
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Agents:
         default_factory=dict[tuple[str, str, str], AgentDefinition]
     )
 
+    @retried
     async def publish(
         self, who: Principal, text: str, *, agent_id: str | None = None
     ) -> tuple[AgentDefinition, bool]:

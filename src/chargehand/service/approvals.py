@@ -19,7 +19,7 @@ from chargehand.service import endings
 from chargehand.service.endings import Hints
 from chargehand.service.ports import EditedCalls
 from chargehand.store import approvals, history, tasks
-from chargehand.store.database import Database, Tx
+from chargehand.store.database import Database, Tx, retried
 
 MAX_PAGE = 200
 MAX_COMMENT = 2_000
@@ -70,6 +70,7 @@ class Approvals:
         more = len(found) > limit
         return ApprovalPage(found[:limit], found[limit - 1].id if more else None)
 
+    @retried
     async def decide(self, who: Principal, approval_id: str, decision: Decision) -> Approval:
         """Decide an open approval; the same decision again is answered with the first.
 

@@ -30,7 +30,7 @@ from chargehand.service import endings
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
 from chargehand.store import history, messages, tasks
-from chargehand.store.database import Database, Tx
+from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
 
 
@@ -50,6 +50,7 @@ class Attempts:
         self.lease = lease
         self._finish = GroupCommit[_Finish, Task](self._finish_group)
 
+    @retried
     async def claim(self, worker: str, *, limit: int) -> list[Task]:
         """Take up to `limit` ready tasks. The attempt number grows before anything is run."""
         async with self._db.write() as tx:
@@ -79,6 +80,7 @@ class Attempts:
         fail_point("attempts.claimed")
         return claimed
 
+    @retried
     async def renew(self, worker: str, attempts: Mapping[str, int]) -> tuple[set[str], set[str]]:
         """Prolong leases. Returns (tasks whose lease is lost, tasks that somebody wants canceled)."""
         async with self._db.write() as tx:
@@ -102,6 +104,7 @@ class Attempts:
         """Wait until every outcome that was handed in is written, also those whose caller was cut off."""
         await self._finish.drain()
 
+    @retried
     async def _finish_group(self, group: Sequence[_Finish]) -> Sequence[Task | Exception]:
         answers: dict[int, Task | Exception] = {}
         async with self._db.write() as tx:
@@ -191,6 +194,7 @@ class Attempts:
         block = (await self._agents.version(task.tenant, task.agent_id, task.agent_version)).block
         return block.retry_seconds * 2**task.tries if task.tries + 1 < block.attempts else None
 
+    @retried
     async def next_round(self, task: Task, failures: Sequence[JsonObject]) -> Task:
         """Begin a repair round: the agent is told which checks failed."""
         async with self._db.write() as tx:
@@ -203,6 +207,7 @@ class Attempts:
             now = await tasks.get(tx, [task.id])
         return now[task.id]
 
+    @retried
     async def report(self, task: Task, kind: EventKind, data: JsonObject) -> None:
         """Append an event of a running attempt."""
         async with self._db.write() as tx:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from chargehand.domain.charge import DayLimits, Estimate, Settlement
 from chargehand.service import spending
 from chargehand.store import charges
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 
 
 @dataclass(slots=True)
@@ -20,12 +20,14 @@ class DayAccount:
     limits: DayLimits
     _reserved: spending.DayShare | None = field(default=None)
 
+    @retried
     async def reserve(self, estimate: Estimate) -> bool:
         """Take the most that the request may cost; False when the day has less left or its price is unknown."""
         async with self.db.write() as tx:
             self._reserved = await spending.reserve_of_day(tx, self.tenant, estimate, self.limits)
         return self._reserved is not None
 
+    @retried
     async def settle(self, used: Settlement) -> None:
         """Give back to the day of the reservation what was not needed."""
         held = self._reserved
@@ -36,6 +38,7 @@ class DayAccount:
         async with self.db.write() as tx:
             await charges.add_to_day(tx, self.tenant, held.day, usd - held.usd_nanos, tokens - held.tokens)
 
+    @retried
     async def release(self) -> None:
         """It came to nothing and cost nothing."""
         if (held := self._reserved) is not None:

@@ -12,7 +12,7 @@ from chargehand.service.attempts import held_or_lost
 from chargehand.service.endings import Hints
 from chargehand.store import deliverables, history
 from chargehand.store.blobs import Blobs
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Deliveries:
         """Store the bytes of one file; their hash. Repeating it costs nothing."""
         return await self.blobs.put(data)
 
+    @retried
     async def store(self, task: Task, delivered: Sequence[Deliverable]) -> None:
         """Store the manifests; the bytes they name were kept before. LeaseLost as everywhere.
 

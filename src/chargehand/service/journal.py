@@ -25,7 +25,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.service.tasks import new_task
 from chargehand.store import approvals, history, messages, tasks
-from chargehand.store.database import Database, Tx
+from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
 
 MAX_FOLLOWED = 10
@@ -145,6 +145,7 @@ class Journal:
         await self._advance(_Advance(task, Ended(step, result, used), None))
         fail_point("journal.ended")
 
+    @retried
     async def unanswered(self, task: Task, step: Step, *, may_be_paid: bool) -> None:
         """A model call got no answer: free what was reserved for it, unless it may have been paid."""
         async with self._db.write() as tx:
@@ -153,6 +154,7 @@ class Journal:
             await endings.wake_for_budget(tx, self._hints, task)
         fail_point("journal.unanswered")
 
+    @retried
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
         """Create a child task for each order and the open step that waits for them, all or nothing."""
         definitions = [await self._agents.version_for(task.tenant, order.agent_id) for order in orders]
@@ -254,6 +256,7 @@ class Journal:
         await self._open(task, opened, EventKind.APPROVAL_REQUESTED, data, store)
         return opened
 
+    @retried
     async def take_default(self, task: Task, step: Step) -> Step:
         """The step of an approval whose time is over, as it was decided: by somebody just now, or by its default."""
         async with self._db.write() as tx:
@@ -269,6 +272,7 @@ class Journal:
         async with self._db.glance() as tx:
             return await messages.unread(tx, task.id)
 
+    @retried
     async def take_messages(self, task: Task, step: Step) -> Step:
         """Write a finished step that has taken what is unread; from then on every replay finds it there."""
         async with self._db.write() as tx:
@@ -304,6 +308,7 @@ class Journal:
         await self._open(task, opened, EventKind.STEP_STARTED, _told(opened))
         return opened
 
+    @retried
     async def _open(
         self,
         task: Task,
@@ -322,6 +327,7 @@ class Journal:
             self._hints.changed(tx, task.id)
         fail_point("journal.opened")
 
+    @retried
     async def _advance_group(self, group: Sequence[_Advance]) -> Sequence[Grant | Exception | None]:
         answers: list[Grant | Exception | None] = []
         ended: list[Ended] = []

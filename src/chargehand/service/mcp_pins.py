@@ -12,7 +12,7 @@ from chargehand.domain.mcp import McpTool, Pin
 from chargehand.errors import Conflict, Forbidden, NotFound
 from chargehand.service.ports import McpServers, NoMcpServers
 from chargehand.store import mcp_tools
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 
 FIRST_USE = "first use"
 """Who approved a tool where the operator trusts what a server offers at first."""
@@ -26,6 +26,7 @@ class McpPins:
     trusts_first: bool
     servers: McpServers = field(default_factory=NoMcpServers)
 
+    @retried
     async def see(self, server: str, tools: Sequence[McpTool]) -> None:
         """Note what a server offers now; a tool that is not as it was approved cannot be called any more."""
         async with self.db.glance() as tx:
@@ -47,6 +48,7 @@ class McpPins:
         async with self.db.read() as tx:
             return await mcp_tools.pins(tx), problems
 
+    @retried
     async def approve(self, who: Principal, server: str, name: str, seen_hash: str) -> Pin:
         """Approve a tool as it was when its hash was read; Conflict when it has changed since."""
         _require_operator(who)

@@ -16,7 +16,7 @@ from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
 from chargehand.service.tasks import Tasks
 from chargehand.store import history, messages, tasks
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 
 MAX_CHARACTERS = 100_000
 MAX_MESSAGES = 1_000
@@ -60,6 +60,7 @@ class Messages:
                 return Sent(told, is_new=False)
         return Sent(await self._follow(who, task, text), is_new=True)
 
+    @retried
     async def _tell(self, who: Principal, task_id: str, text: str) -> Task | None:
         """Store the message; None when the task has ended meanwhile."""
         async with self._db.write() as tx:

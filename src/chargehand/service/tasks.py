@@ -25,7 +25,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.ports import AgentChooser, NoChooser
 from chargehand.service.selection import select
 from chargehand.store import history, messages, tasks
-from chargehand.store.database import Database
+from chargehand.store.database import Database, retried
 from chargehand.store.group import GroupCommit
 from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
@@ -159,6 +159,7 @@ class Tasks:
         )
         return replace(task, follows_id=order.follows_id, workspace_id=order.workspace_id)
 
+    @retried
     async def _store_group(self, group: Sequence[_Submission]) -> Sequence[Accepted | Exception]:
         """Many submissions, one commit; a key may be repeated within the group too."""
         answers: list[Accepted | Exception] = []
@@ -194,6 +195,7 @@ class Tasks:
                 self._hints.ready(tx, due=min(_first_due(one.task, tx.now) for one in fresh))
         return answers
 
+    @retried
     async def cancel(self, who: Principal, task_id: str) -> str:
         """Cancel a task and all that is open below it.
 
@@ -214,6 +216,7 @@ class Tasks:
         fail_point("tasks.canceled")
         return "requested" if running else "confirmed"
 
+    @retried
     async def retry(self, who: Principal, task_id: str, budget: JsonObject | None = None) -> Task:
         """Give a failed or canceled task another try.
 
@@ -280,6 +283,7 @@ class Tasks:
             "deadline_at": now + lasted if lasted else None,
         }
 
+    @retried
     async def answer(self, who: Principal, task_id: str, question: str, answer: JsonValue) -> None:
         """Answer a question that a task waits for; `question` is its step's path."""
         who.require(Scope.TASKS_WRITE)

@@ -13,7 +13,7 @@ from chargehand.service import endings
 from chargehand.service.approvals import take_default
 from chargehand.service.endings import Hints
 from chargehand.store import approvals, history, tasks
-from chargehand.store.database import Database, Tx
+from chargehand.store.database import Database, Tx, retried
 
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
@@ -25,6 +25,7 @@ class Upkeep:
         self._db = db
         self._hints = hints
 
+    @retried
     async def sweep(
         self, *, of_any_worker: bool = False, but_not: Mapping[str, int] = NOTHING
     ) -> datetime | None:

@@ -1,32 +1,32 @@
-"""The database's two doors: `read()` and `write()`.
+"""The database's doors, as a port: `read()`, `glance()` and `write()`; and how a use case that lost a race runs again.
 
-Rule: a write transaction begins IMMEDIATE (one that starts deferred and then writes fails at once with
-"database is locked" instead of waiting), is short, and awaits nothing but the database. Leaving the block
-commits; only then are the hints sent that it collected.
+Rule: a write transaction is short and awaits nothing but the database. Leaving the block commits; only then are
+the hints sent that it collected. Rows that are read and then written are held (FOR UPDATE): on SQLite there is one
+writer and nothing to hold, on a server the same statements meet others.
 """
 
 import asyncio
-import sqlite3
-from collections.abc import AsyncGenerator, Callable
-from contextlib import asynccontextmanager
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
+from functools import wraps
 from json import JSONDecoder
-from pathlib import Path
-from typing import Any, cast
+from types import CoroutineType
+from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import Engine, NullPool, create_engine, event, exc
-from sqlalchemy.engine import URL
-from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
-from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
+from sqlalchemy.ext.asyncio import AsyncConnection
 
-from chargehand.clock import Clock
-from chargehand.errors import StorageFull, Unavailable
-from chargehand.failpoint import fail_point
-from chargehand.store.inline import BUSY_SECONDS, InlineConnection, connect, connect_inline
+from chargehand.errors import RaceLost
 
-READERS = 4
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
+
+RACES = 8
+"""How often a use case is begun before a race that it loses again and again is told to its caller."""
+FIRST_PAUSE_SECONDS = 0.005
+
 _raw_decode = JSONDecoder().raw_decode
 
 
@@ -35,7 +35,7 @@ class Tx:
     """One open transaction: its connection, the database's time, and what to tell whom after the commit."""
 
     connection: AsyncConnection
-    """Or an InlineConnection, which stands in for one."""
+    """Or an InlineConnection (store/inline.py), which stands in for one."""
     now: datetime
     _hints: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
@@ -43,85 +43,55 @@ class Tx:
         """Call `hint` once the transaction is durable; a rollback forgets it."""
         self._hints.append(hint)
 
-    def _send_hints(self) -> None:
+    def send_hints(self) -> None:
+        """Tell everybody; for the adapters, after the commit."""
         for hint in self._hints:
             hint()
 
 
-class Database:
-    """An opened SQLite file. `start` and `stop` do the I/O."""
+class Database(ABC):
+    """An opened database."""
 
-    def __init__(self, path: Path, clock: Clock) -> None:
-        self.path = path
-        self._clock = clock
-        self._writer = InlineConnection(_inline_engine(path, query_only=False))
-        self._readers = _reading_engine(path)
-        self._glancer = InlineConnection(_inline_engine(path, query_only=True))
-        self._turn = asyncio.Lock()
-        self._glancing = asyncio.Lock()
-        self._is_open = True
-
-    async def stop(self) -> None:
-        """Let the open transaction end, take no more, close every connection."""
-        async with self._turn:
-            self._is_open = False
-        await self._readers.dispose()
-        async with self._glancing:
-            await self._glancer.close()
-        # The last to be closed leaves nothing beside the database's file.
-        await self._writer.close()
-
-    @asynccontextmanager
-    async def read(self) -> AsyncGenerator[Tx, None]:
+    @abstractmethod
+    def read(self) -> AbstractAsyncContextManager[Tx]:
         """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
-        self._require_open()
-        cancels = _HeldBackCancels()
-        async with _told_plainly(), self._readers.connect() as connection:
-            yield Tx(connection=connection, now=self._clock.now())
-        cancels.let_through()
 
-    @asynccontextmanager
-    async def glance(self) -> AsyncGenerator[Tx, None]:
-        """As `read`, for a few rows by their keys: answered at once, where a thread would cost more than they do."""
-        self._require_open()
-        async with self._glancing, _told_plainly():
-            await self._glancer.open()
-            yield self._tx(self._glancer)
+    @abstractmethod
+    def glance(self) -> AbstractAsyncContextManager[Tx]:
+        """As `read`, for a few rows by their keys."""
 
-    @asynccontextmanager
-    async def write(self) -> AsyncGenerator[Tx, None]:
-        """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent.
+    @abstractmethod
+    def write(self) -> AbstractAsyncContextManager[Tx]:
+        """A transaction. It is durable before the hints are sent.
 
-        A cancel of the caller is raised before the transaction or after it; so what is durable is always told.
+        A cancel of the caller is raised before the commit or after the hints; so what is durable is always told.
+        RaceLost when another transaction was in the way: the use case is `retried`.
         """
-        async with self._turn, _told_plainly():
-            self._require_open()
-            cancels = _HeldBackCancels()
-            await self._writer.open()
-            await self._writer.begin()
-            tx = self._tx(self._writer)
+
+    @abstractmethod
+    async def stop(self) -> None:
+        """Let open transactions end, take no more, close every connection."""
+
+
+def retried(
+    use_case: Callable[Arguments, "CoroutineType[Any, Any, Answer]"],
+) -> Callable[Arguments, "CoroutineType[Any, Any, Answer]"]:
+    """For a function with one write transaction: begin it anew when it lost a race, of which nothing is left."""
+
+    @wraps(use_case)
+    async def begun_anew(*args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        for race in range(RACES - 1):
             try:
-                cancels.let_through()
-                yield tx
-                fail_point("store.before_commit")
-                await self._writer.commit()
-            except BaseException:
-                self._writer.rollback()
-                raise
-            fail_point("store.after_commit")
-            tx._send_hints()  # pyright: ignore[reportPrivateUsage] - the two are one idea
-            cancels.let_through()
+                return await use_case(*args, **kwargs)
+            except RaceLost:
+                await asyncio.sleep(FIRST_PAUSE_SECONDS * 2**race)
+        return await use_case(*args, **kwargs)
 
-    def _tx(self, connection: InlineConnection) -> Tx:
-        return Tx(connection=cast("AsyncConnection", connection), now=self._clock.now())
-
-    def _require_open(self) -> None:
-        if not self._is_open:
-            raise Unavailable("the service is stopping and takes no more; ask again when it is back")
+    return begun_anew
 
 
-class _HeldBackCancels:
-    """Cancels that came while the driver was at work, which lets none through (store/inline.py)."""
+class HeldBackCancels:
+    """Cancels that came while something was awaited to its end."""
 
     def __init__(self) -> None:
         self._task = asyncio.current_task()
@@ -133,83 +103,7 @@ class _HeldBackCancels:
             raise asyncio.CancelledError
 
 
-@asynccontextmanager
-async def _told_plainly() -> AsyncGenerator[None, None]:
-    """Database faults as errors that name the way out."""
-    try:
-        yield
-    except (exc.OperationalError, sqlite3.OperationalError) as error:
-        message = str(error.orig if isinstance(error, exc.OperationalError) else error)
-        if "disk is full" in message:
-            raise StorageFull("the disk is full; free space in the data folder's file system") from error
-        if "readonly" in message or "unable to open" in message:
-            raise Unavailable(f"the database cannot be written ({message}); check the data folder") from error
-        raise Unavailable(f"the database did not answer ({message})") from error
-
-
-def _reading_engine(path: Path) -> AsyncEngine:
-    """Connections that only read, each with a thread of its own."""
-    engine = create_async_engine(
-        URL.create("sqlite+aiosqlite", database=str(path)),
-        async_creator=lambda: connect(path),
-        poolclass=AsyncAdaptedQueuePool,
-        pool_size=READERS,
-        max_overflow=0,
-        pool_timeout=60,
-        # A reader has no transaction to roll back when its connection goes back to the pool.
-        pool_reset_on_return=None,
-        json_deserializer=_from_json,
-    )
-    _prepare_each(engine.sync_engine, busy_seconds=BUSY_SECONDS, query_only=True)
-    return engine
-
-
-def _inline_engine(path: Path, *, query_only: bool) -> Engine:
-    """What one connection is made with that is kept and shared in turns."""
-    url = URL.create("sqlite+pysqlite", database=str(path))
-    engine = create_engine(
-        url, creator=lambda: connect_inline(path), poolclass=NullPool, json_deserializer=_from_json
-    )
-    _prepare_each(engine, busy_seconds=0, query_only=query_only)
-    return engine
-
-
-def _from_json(text: str) -> Any:
+def from_json(text: str) -> Any:
     """As `json.loads` of a text that `json.dumps` wrote, without the looks at what may stand around it."""
     value, _ = _raw_decode(text)
     return value
-
-
-def _prepare_each(engine: Engine, *, busy_seconds: int, query_only: bool) -> None:
-    def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
-        del entry
-        # The driver's own BEGIN is deferred and late; the writer sends its own.
-        connection.isolation_level = None  # pyright: ignore[reportAttributeAccessIssue] - sqlite3's own attribute
-        cursor = connection.cursor()
-        try:
-            for pragma in (
-                f"busy_timeout={busy_seconds * 1000}",
-                "journal_mode=WAL",
-                "synchronous=FULL",
-                # On macOS only this reaches the disk itself; elsewhere it changes nothing.
-                "fullfsync=ON",
-                "checkpoint_fullfsync=ON",
-                "foreign_keys=ON",
-                "temp_store=MEMORY",
-                f"query_only={'ON' if query_only else 'OFF'}",
-            ):
-                cursor.execute(f"PRAGMA {pragma}")
-            cursor.close()
-        except BaseException:
-            # The pool forgets a connection that it could not prepare, and with it the connection's thread.
-            connection.close()
-            raise
-
-    event.listen(engine, "connect", prepare)
-
-
-def integrity_problem(path: Path) -> str | None:
-    """What SQLite's own check says of the file, or None when all is well."""
-    with sqlite3.connect(path) as connection:
-        verdict = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    return None if verdict == "ok" else verdict

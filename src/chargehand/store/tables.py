@@ -20,9 +20,12 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
 )
+from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.types import TypeDecorator
 
+LONG_TEXT = Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
+"""MySQL's own TEXT ends at 64 KiB."""
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -71,6 +74,8 @@ class AgentTask(Base):
     lease_until: Mapped[datetime | None]
     run_after: Mapped[datetime]
     priority: Mapped[int] = mapped_column(Integer, default=0)
+    claim_order: Mapped[int] = mapped_column(BigInteger, server_default="0")
+    """Pending tasks of a lane are claimed by this, the smallest first: the due time less what the priority is worth."""
     parent_id: Mapped[str | None] = mapped_column(String(36))
     parent_step: Mapped[str | None] = mapped_column(String(128))
     root_id: Mapped[str] = mapped_column(String(36))
@@ -184,7 +189,7 @@ class AgentVersion(Base):
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     agent_id: Mapped[str] = mapped_column(String(128), primary_key=True)
     version: Mapped[str] = mapped_column(String(64), primary_key=True)
-    source: Mapped[str] = mapped_column(Text)
+    source: Mapped[str] = mapped_column(LONG_TEXT)
     created_at: Mapped[datetime]
 
 
@@ -277,11 +282,11 @@ class Approval(Base):
     tool: Mapped[str] = mapped_column(String(128))
     arguments: Mapped[dict[str, Any]] = mapped_column(JSON)
     arguments_hash: Mapped[str] = mapped_column(String(64))
-    why: Mapped[str] = mapped_column(Text)
+    why: Mapped[str] = mapped_column(LONG_TEXT)
     status: Mapped[str] = mapped_column(String(16))
     default_action: Mapped[str] = mapped_column(String(8))
     edited_arguments: Mapped[dict[str, Any] | None]
-    comment: Mapped[str | None] = mapped_column(Text)
+    comment: Mapped[str | None] = mapped_column(LONG_TEXT)
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime]
     decided_at: Mapped[datetime | None]
@@ -308,7 +313,7 @@ class TaskMessage(Base):
 
     task_id: Mapped[str] = mapped_column(String(36), primary_key=True)
     number: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
-    text: Mapped[str] = mapped_column(Text)
+    text: Mapped[str] = mapped_column(LONG_TEXT)
     sent_by: Mapped[str] = mapped_column(String(64))
     sent_at: Mapped[datetime]
     taken_by_path: Mapped[str | None] = mapped_column(String(128))
@@ -345,3 +350,71 @@ class ApiKey(Base):
     revoked_at: Mapped[datetime | None]
 
     __table_args__ = (UniqueConstraint("tenant", "name", name="one_name_a_tenant"),)
+
+
+class Lane(Base):
+    """Tasks of one agent for one tenant. Lanes are what claims go round; a row stays once it is there."""
+
+    __tablename__ = "lanes"
+
+    tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
+    agent_id: Mapped[str] = mapped_column(String(128), primary_key=True)
+    most_running: Mapped[int | None] = mapped_column(Integer)
+    """How many of the lane's tasks may run at once; None: as many as there is room for."""
+
+
+class Duty(Base):
+    """Something that one process at a time sees to for all of them, while its lease lasts."""
+
+    __tablename__ = "duties"
+
+    name: Mapped[str] = mapped_column(String(64), primary_key=True)
+    holder: Mapped[str] = mapped_column(String(128))
+    lease_until: Mapped[datetime]
+
+
+class Schedule(Base):
+    """Tasks that come by themselves, at the times of a cron expression in a time zone."""
+
+    __tablename__ = "schedules"
+
+    id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    tenant: Mapped[str] = mapped_column(String(64))
+    name: Mapped[str] = mapped_column(String(128))
+    agent_id: Mapped[str] = mapped_column(String(128))
+    task_data: Mapped[dict[str, Any]] = mapped_column(JSON)
+    cron: Mapped[str] = mapped_column(String(128))
+    time_zone: Mapped[str] = mapped_column(String(64))
+    missed: Mapped[str] = mapped_column(String(8))
+    priority: Mapped[int] = mapped_column(Integer)
+    labels: Mapped[dict[str, Any]] = mapped_column(JSON)
+    budget: Mapped[dict[str, Any] | None]
+    timeout_seconds: Mapped[int | None] = mapped_column(Integer)
+    is_paused: Mapped[bool]
+    next_at: Mapped[datetime]
+    """FOREVER when it is paused or no time is left."""
+    last_at: Mapped[datetime | None]
+    last_task_id: Mapped[str | None] = mapped_column(String(36))
+    last_error: Mapped[dict[str, Any] | None]
+    created_by: Mapped[str] = mapped_column(String(64))
+    created_at: Mapped[datetime]
+    updated_at: Mapped[datetime]
+
+    __table_args__ = (
+        CheckConstraint("missed IN ('skip','once','all')", name="known_missed_policy"),
+        UniqueConstraint("tenant", "name", name="one_schedule_a_name"),
+        Index("ix_schedules_next", "next_at"),
+    )
+
+
+class WorkspaceHead(Base):
+    """The newest snapshot of a workspace: the manifest that lists its files by their hashes."""
+
+    __tablename__ = "workspace_heads"
+
+    workspace_id: Mapped[str] = mapped_column(String(36), primary_key=True)
+    manifest: Mapped[str] = mapped_column(String(64))
+    version: Mapped[int] = mapped_column(Integer)
+    task_id: Mapped[str] = mapped_column(String(36))
+    attempt: Mapped[int] = mapped_column(Integer)
+    taken_at: Mapped[datetime]

@@ -2,11 +2,14 @@
 
 import sqlalchemy as sa
 from alembic import op
+from sqlalchemy.dialects import mysql
 
 revision = "0002"
 down_revision = "0001"
 branch_labels = None
 depends_on = None
+
+LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
 
 
 def upgrade() -> None:
@@ -22,11 +25,11 @@ def upgrade() -> None:
         sa.Column("tool", sa.String(length=128), nullable=False),
         sa.Column("arguments", sa.JSON(), nullable=False),
         sa.Column("arguments_hash", sa.String(length=64), nullable=False),
-        sa.Column("why", sa.Text(), nullable=False),
+        sa.Column("why", LONG_TEXT, nullable=False),
         sa.Column("status", sa.String(length=16), nullable=False),
         sa.Column("default_action", sa.String(length=8), nullable=False),
         sa.Column("edited_arguments", sa.JSON(none_as_null=True), nullable=True),
-        sa.Column("comment", sa.Text(), nullable=True),
+        sa.Column("comment", LONG_TEXT, nullable=True),
         sa.Column("created_at", sa.BigInteger(), nullable=False),
         sa.Column("expires_at", sa.BigInteger(), nullable=False),
         sa.Column("decided_at", sa.BigInteger(), nullable=True),
@@ -86,7 +89,7 @@ def upgrade() -> None:
         "task_messages",
         sa.Column("task_id", sa.String(length=36), nullable=False),
         sa.Column("number", sa.Integer(), autoincrement=False, nullable=False),
-        sa.Column("text", sa.Text(), nullable=False),
+        sa.Column("text", LONG_TEXT, nullable=False),
         sa.Column("sent_by", sa.String(length=64), nullable=False),
         sa.Column("sent_at", sa.BigInteger(), nullable=False),
         sa.Column("taken_by_path", sa.String(length=128), nullable=True),

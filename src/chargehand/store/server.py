@@ -1,0 +1,105 @@
+"""PostgreSQL and MySQL or MariaDB behind the port of store/database.py.
+
+Rule: READ COMMITTED; what a transaction reads in order to change it, it holds. A deadlock, a lock that is not had in
+time and a unique key that another process was first with are RaceLost: nothing is changed, and the use case runs again.
+"""
+
+import asyncio
+from collections.abc import AsyncGenerator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+from sqlalchemy import event
+from sqlalchemy.engine import URL
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.pool import AsyncAdaptedQueuePool
+
+from chargehand.clock import Clock
+from chargehand.errors import Unavailable
+from chargehand.failpoint import fail_point
+from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
+from chargehand.store.server_faults import told_plainly
+from chargehand.store.server_url import ServerLimits
+
+POOL_SECONDS = 30
+"""How long a use case waits for a free connection."""
+
+
+class ServerDatabase(Database):
+    """Pools of connections to one database on a server; never more than `limits.connections` of them."""
+
+    def __init__(self, url: URL, clock: Clock, limits: ServerLimits) -> None:
+        self.url = url
+        self._clock = clock
+        readers = max(1, limits.connections // 3)
+        self._writers = _engine(
+            url, limits, connections=limits.connections - readers, isolation="READ COMMITTED"
+        )
+        self._readers = _engine(url, limits, connections=readers, isolation="AUTOCOMMIT")
+        self._is_open = True
+
+    async def stop(self) -> None:
+        """Take no more, close what is idle; a transaction that is open closes its connection when it ends."""
+        self._is_open = False
+        await self._writers.dispose()
+        await self._readers.dispose()
+
+    @asynccontextmanager
+    async def read(self) -> AsyncGenerator[Tx, None]:
+        """Each statement is a transaction of its own."""
+        self._require_open()
+        with told_plainly(self.url):
+            async with self._readers.connect() as connection:
+                yield Tx(connection=connection, now=self._clock.now())
+
+    glance = read
+
+    @asynccontextmanager
+    async def write(self) -> AsyncGenerator[Tx, None]:
+        """One transaction. A cancel during the commit is raised once its outcome is known."""
+        self._require_open()
+        with told_plainly(self.url):
+            async with self._writers.connect() as connection:
+                tx = Tx(connection=connection, now=self._clock.now())
+                yield tx
+                fail_point("store.before_commit")
+                cancels = HeldBackCancels()
+                await _to_its_end(connection.commit())
+                fail_point("store.after_commit")
+                tx.send_hints()
+        cancels.let_through()
+
+    def _require_open(self) -> None:
+        if not self._is_open:
+            raise Unavailable("the service is stopping and takes no more; ask again when it is back")
+
+
+async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
+    """Await something that a cancel of the caller must not tear; the cancel stays noted on the caller's task."""
+    running = asyncio.ensure_future(work)
+    while not running.done():
+        try:
+            await asyncio.shield(running)
+        except asyncio.CancelledError:
+            if running.cancelled():
+                raise
+    running.result()
+
+
+def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str) -> AsyncEngine:
+    engine = create_async_engine(
+        url,
+        poolclass=AsyncAdaptedQueuePool,
+        pool_size=connections,
+        max_overflow=0,
+        pool_timeout=POOL_SECONDS,
+        pool_pre_ping=True,
+        pool_recycle=1800,
+        isolation_level=isolation,
+        json_deserializer=from_json,
+        connect_args=limits.connect_arguments(url),
+        hide_parameters=True,
+    )
+    if url.get_backend_name() == "mysql":
+        event.listen(engine.sync_engine, "connect", limits.prepare_mysql)
+    return engine

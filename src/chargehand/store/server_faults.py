@@ -1,0 +1,70 @@
+"""Faults of a database server as errors that name the way out."""
+
+from collections.abc import Generator
+from contextlib import contextmanager
+
+from sqlalchemy import exc
+from sqlalchemy.engine import URL
+
+from chargehand.errors import RaceLost, StorageFull, Unavailable
+from chargehand.store.server_url import SETTING
+
+RACES = frozenset({"40001", "40P01", "55P03", "23505", 1213, 1205, 1062, 1020})
+"""Serialization failure, deadlock, lock not had in time, unique key taken; then MySQL's own."""
+FULL = frozenset({"53100", 1021, 1114})
+READ_ONLY = frozenset({"25006", 1290, 1836})
+SLOW = frozenset({"57014", 1969, 3024})
+REFUSED = frozenset({"28000", "28P01", "3D000", 1044, 1045, 1049, 1698})
+
+
+@contextmanager
+def told_plainly(url: URL) -> Generator[None, None, None]:
+    """Inside, whatever the driver raises becomes one of this service's errors."""
+    where = url.render_as_string(hide_password=True).replace(f"+{url.get_driver_name()}", "")
+    try:
+        yield
+    except exc.TimeoutError as error:
+        raise Unavailable(
+            f"all connections to {where} are busy; raise CHARGEHAND_DATABASE_CONNECTIONS, or look for what is slow"
+        ) from error
+    except exc.DBAPIError as error:
+        raise _plain(error, where) from error
+    except (OSError, TimeoutError) as error:
+        raise Unavailable(f"the database at {where} does not answer ({error}); see {SETTING}") from error
+
+
+def _plain(error: exc.DBAPIError, where: str) -> Exception:
+    number = number_of(error)
+    said = _first_line(error)
+    if number in RACES:
+        return RaceLost(f"other transactions were in the way ({said}); ask again")
+    if number in FULL:
+        return StorageFull(f"the disk of the database at {where} is full ({said})")
+    if number in READ_ONLY:
+        return Unavailable(
+            f"the database at {where} is read-only ({said}); {SETTING} must name one that is written to"
+        )
+    if number in SLOW:
+        return Unavailable(f"the database took too long over a statement ({said})")
+    if number in REFUSED:
+        return Unavailable(f"the database at {where} refuses this service ({said}); see {SETTING}")
+    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+        return error
+    return Unavailable(f"the database at {where} did not answer ({said}); see {SETTING}")
+
+
+def number_of(error: exc.DBAPIError) -> str | int | None:
+    """PostgreSQL's SQLSTATE or MySQL's error number."""
+    cause: BaseException | None = error.orig
+    while cause is not None:
+        state = getattr(cause, "sqlstate", None)
+        if isinstance(state, str):
+            return state
+        if cause.args and isinstance(cause.args[0], int):
+            return cause.args[0]
+        cause = cause.__cause__
+    return None
+
+
+def _first_line(error: exc.DBAPIError) -> str:
+    return (str(error.orig).splitlines() or [type(error.orig).__name__])[0][:200]

@@ -1,0 +1,102 @@
+"""The address of a database server, checked, and what each connection to it is limited by."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import exc, make_url
+from sqlalchemy.engine import URL
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from chargehand.errors import InvalidInput, Unavailable
+
+DRIVERS: Mapping[str, tuple[str, str]] = {
+    "postgresql": ("asyncpg", "postgresql"),
+    "postgres": ("asyncpg", "postgresql"),
+    "mysql": ("asyncmy", "mysql"),
+    "mariadb": ("asyncmy", "mysql"),
+}
+"""By the address's scheme: the driver, and the extra that installs it."""
+SETTING = "CHARGEHAND_DATABASE_URL"
+CONNECT_SECONDS = 10
+
+
+def server_url(text: str) -> URL:
+    """The address with the driver named in it; InvalidInput for what is none. No message shows a password."""
+    try:
+        url = make_url(text)
+    except exc.ArgumentError:
+        raise InvalidInput(
+            f"{SETTING} is no address; it looks like postgresql://user@host:5432/name"
+        ) from None
+    scheme = url.get_backend_name()
+    if scheme not in DRIVERS or not url.database:
+        known = ", ".join(f"{name}://" for name in ("postgresql", "mysql"))
+        raise InvalidInput(
+            f"{SETTING} ({url.render_as_string(hide_password=True)}) must begin with one of {known} and end with the"
+            " name of a database; leave it unset for SQLite in the data folder"
+        )
+    driver, extra = DRIVERS[scheme]
+    _require(driver, extra)
+    family = "postgresql" if extra == "postgresql" else "mysql"
+    return url.set(drivername=f"{family}+{driver}")
+
+
+def _require(driver: str, extra: str) -> None:
+    try:
+        __import__(driver)
+    except ImportError as error:
+        raise Unavailable(
+            f"{SETTING} needs the driver {driver}; install it with: pip install 'chargehand[{extra}]'"
+        ) from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ServerLimits:
+    """How many connections a process has, and how long each may keep others waiting."""
+
+    connections: int = 10
+    statement_seconds: float = 30.0
+    lock_seconds: float = 10.0
+    idle_transaction_seconds: float = 60.0
+
+    def connect_arguments(self, url: URL) -> dict[str, Any]:
+        """What the driver is given."""
+        if url.get_backend_name() == "mysql":
+            return {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"}
+        return {
+            "timeout": CONNECT_SECONDS,
+            "server_settings": {
+                "application_name": "chargehand",
+                "jit": "off",
+                "statement_timeout": _milliseconds(self.statement_seconds),
+                "lock_timeout": _milliseconds(self.lock_seconds),
+                "idle_in_transaction_session_timeout": _milliseconds(self.idle_transaction_seconds),
+            },
+        }
+
+    def prepare_mysql(self, connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
+        """MariaDB and MySQL name their limits differently, and only the server says which it is."""
+        del entry
+        cursor = connection.cursor()
+        try:
+            cursor.execute("SELECT VERSION()")
+            [version] = cursor.fetchone() or ("",)
+            settings: dict[str, str | float] = {
+                "innodb_lock_wait_timeout": max(1, round(self.lock_seconds)),
+                "sql_mode": "'STRICT_TRANS_TABLES,NO_ENGINE_SUBSTITUTION,ANSI_QUOTES'",
+            }
+            if "MariaDB" in str(version):
+                settings["max_statement_time"] = self.statement_seconds
+                settings["idle_transaction_timeout"] = max(1, round(self.idle_transaction_seconds))
+            else:
+                settings["max_execution_time"] = round(self.statement_seconds * 1000)
+            assigned = ", ".join(f"SESSION {name} = {value}" for name, value in settings.items())
+            cursor.execute(f"SET {assigned}")
+        finally:
+            cursor.close()
+
+
+def _milliseconds(seconds: float) -> str:
+    return str(round(seconds * 1000))
