@@ -114,21 +114,28 @@ class Load:
             await self._until_done("POST", f"/tasks/{seen.task_id}/cancel", chance)
         while not seen.ends:
             seen.streams += 1
-            port = chance.choice(self.ports)
+            asked: str | None = None
             try:
-                async with asyncio.timeout(STREAM_SECONDS), aclosing(self._events(seen, port)) as events:
-                    async for kind, data in events:
-                        if kind == "question.asked":
-                            answer = {"question": data["data"]["path"], "answer": "yes"}
-                            await self._until_done(
-                                "POST", f"/tasks/{seen.task_id}/answers", chance, json=answer
-                            )
+                async with asyncio.timeout(STREAM_SECONDS):
+                    asked = await self._watch(seen, chance.choice(self.ports))
             except TimeoutError:
                 seen.moves += 1
             except httpx2.TransportError as error:
                 self._count(type(error).__name__)
                 await asyncio.sleep(PAUSE_SECONDS)
+            if asked is not None:
+                # Beyond the time of the stream: an answer that is under way must not be given up.
+                answer = {"question": asked, "answer": "yes"}
+                await self._until_done("POST", f"/tasks/{seen.task_id}/answers", chance, json=answer)
         seen.ended_at = time.time()
+
+    async def _watch(self, seen: Seen, port: int) -> str | None:
+        """Read one stream to its end, or to a question: its path."""
+        async with aclosing(self._events(seen, port)) as events:
+            async for kind, data in events:
+                if kind == "question.asked":
+                    return str(data["data"]["path"])
+        return None
 
     async def _events(self, seen: Seen, port: int) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
         """One stream, from after the last event seen; whatever comes is written down as it came."""

@@ -26,6 +26,11 @@ def jump(path: Path, seconds: float) -> None:
         file.write(_SECONDS.pack(seconds))
 
 
+def seconds_in(path: Path) -> float:
+    """How far ahead the file says."""
+    return float(_SECONDS.unpack(path.read_bytes())[0])
+
+
 def follow(path: str) -> None:
     """Bend this process's clock."""
     with Path(path).open("rb") as file:

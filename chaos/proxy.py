@@ -26,11 +26,15 @@ class Link:
 
     def abort(self) -> None:
         for writer in (self.client, self.server):
-            raw = writer.get_extra_info("socket")
-            if raw is not None:
-                with suppress(OSError):
-                    raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
-            writer.transport.abort()
+            _reset(writer)
+
+
+def _reset(writer: asyncio.StreamWriter) -> None:
+    raw = writer.get_extra_info("socket")
+    if raw is not None:
+        with suppress(OSError):
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _ABORT)
+    writer.transport.abort()
 
 
 @dataclass(slots=True, eq=False)
@@ -100,12 +104,12 @@ class ChaosProxy:
 
     async def _accept(self, client_reader: asyncio.StreamReader, client: asyncio.StreamWriter) -> None:
         if self._refuses:
-            client.transport.abort()
+            _reset(client)
             return
         try:
             server_reader, server = await asyncio.open_connection("127.0.0.1", self.target_port)
         except OSError:
-            client.transport.abort()
+            _reset(client)
             return
         link = Link(client, server)
         self._links.add(link)
