@@ -62,7 +62,7 @@ async def open_embedded(folder: Path, options: Options) -> AsyncGenerator[Instal
     nursery = Nursery(folder / "nursery.log")
     node = Node(
         name="serve",
-        role="embedded",
+        role="serve",
         argv=["serve", "--port", str(port)],
         environment=settings,
         nursery=nursery,

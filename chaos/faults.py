@@ -17,7 +17,8 @@ from chaos.proxy import ChaosProxy
 
 Thing = TypeVar("Thing")
 
-ROLE_WEIGHTS: Mapping[str, float] = {"embedded": 1.0, "api": 0.25, "worker": 0.6, "upkeep": 0.15}
+ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.25, "worker": 0.6, "upkeep": 0.15}
+"""Whom the kills hit, where a fleet has all of them: those most that carry attempts."""
 LEAST_SECONDS_OF_LIFE = 0.02
 CLOCK_JUMP_SECONDS = 20.0
 FULL_DISK_SECONDS = 1.5
@@ -204,6 +205,9 @@ class Faults:
             disk.fill()
             await self._pause(min(draw.seconds, FULL_DISK_SECONDS))
             disk.clear()
+            # A server that could not write may have given up.
+            for server in self.installation.servers:
+                await server.again()
         return "the database's disk"
 
     @staticmethod

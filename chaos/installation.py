@@ -52,6 +52,8 @@ class Installation:
     outside: Outside
     messages: Messages | None = None
     disk: Disk | None = None
+    helpers: Sequence[Server] = ()
+    """Servers that others need and that are not broken."""
     skipped: list[str] = field(default_factory=list[str])
     """What is not broken here, and why."""
 
@@ -84,5 +86,5 @@ class Installation:
         await self.nursery.close()
         for proxy in self.proxies:
             await proxy.stop()
-        for server in reversed(self.servers):
+        for server in (*reversed(self.servers), *self.helpers):
             await server.stop()

@@ -106,8 +106,8 @@ class Node:
         return True
 
     def restart(self) -> None:
-        """SIGTERM; it is started again when it has ended."""
-        if self.life is not None and not self.life.is_over:
+        """SIGTERM, once in a life; it is started again when it has ended."""
+        if self.life is not None and not self.life.is_over and self.is_up:
             self._told_to_end.add(self.life.pid)
             self.is_up = False
             self.nursery.signal(self.life, signal.SIGTERM)

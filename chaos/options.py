@@ -5,10 +5,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+ENGINES = (
+    "celery: API processes, workers and upkeep; replicas: processes with the embedded engine on one PostgreSQL; \
+embedded: one process with SQLite (default celery)"
+)
 EXAMPLES = """examples:
   python3 dev.py chaos                             10 minutes against PostgreSQL, Redis, RabbitMQ and a fleet
   python3 dev.py chaos --minutes 2 --seed 7        shorter; the same seed draws the same faults in the same order
   python3 dev.py chaos --engine embedded           one process with SQLite, killed over and over
+  python3 dev.py chaos --engine replicas           processes with the embedded engine, sharing one PostgreSQL
   python3 dev.py chaos --broker redis --report out wake-ups over Redis too; the report goes to out/
 
 It starts servers of its own on free loopback ports and touches none of the machine's. It exits with 1 when a promise is
@@ -44,7 +49,7 @@ def parse(arguments: Sequence[str]) -> Options:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("--engine", choices=("celery", "embedded"), default="celery", help="a fleet, or one process")
+    add("--engine", choices=("celery", "replicas", "embedded"), default="celery", help=ENGINES)
     add("--broker", choices=("rabbitmq", "redis"), default="rabbitmq", help="of the fleet (default rabbitmq)")
     add("--minutes", type=_number(0.05, 600), default=10.0, help="with faults (default 10)")
     add("--seed", type=int, default=1, help="of the faults and of the work (default 1)")
@@ -55,7 +60,7 @@ def parse(arguments: Sequence[str]) -> Options:
     add(
         "--patience-seconds", type=_number(1, 3600), default=180.0, help="for all to end after the last fault"
     )
-    add("--apis", type=_whole(1, 8), default=2, help="API processes of the fleet (default 2)")
+    add("--apis", type=_whole(1, 8), default=2, help="API processes, or replicas (default 2)")
     add("--workers", type=_whole(1, 16), default=3, help="worker processes of the fleet (default 3)")
     add("--upkeeps", type=_whole(1, 4), default=2, help="upkeep processes of the fleet (default 2)")
     add("--logs", type=Path, metavar="FOLDER", help="keep the logs there also when all promises hold")

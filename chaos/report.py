@@ -1,6 +1,7 @@
 """The report of a run: a table in Markdown, the same as JSON, and the drawing."""
 
 import json
+import re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,6 +10,8 @@ from chaos.checker import SHOWN
 from chaos.plot import draw
 from chaos.results import Result
 
+WORDS = 200
+"""How much is told of what a process said last."""
 FILES = ("chaos.md", "chaos.json", "chaos.svg")
 
 
@@ -83,9 +86,10 @@ def figures(result: Result) -> list[tuple[str, str]]:
 
 
 def _own_ends(result: Result) -> Counter[str]:
-    """By process and what it said last, without what differs each time."""
+    """By process and what it said last, without the numbers, which differ each time."""
     return Counter(
-        f"{one.node.rstrip('0123456789-')} with {one.status}: {one.last_words or 'without a word'}"
+        f"{one.node.rstrip('0123456789-')} with {one.status}: "
+        + re.sub(r"[0-9a-f:.T-]*\d[0-9a-f:.TZ-]*", "…", one.last_words or "without a word")[-WORDS:]
         for one in result.own_ends
     )
 

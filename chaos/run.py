@@ -15,6 +15,7 @@ from chaos import agents, checker, ledger, report
 from chaos.clients import Load
 from chaos.embedded import open_embedded
 from chaos.faults import Faults
+from chaos.fleet import open_fleet
 from chaos.installation import Installation
 from chaos.options import Options
 from chaos.outside import DatabaseSilent
@@ -26,7 +27,7 @@ CALM_SECONDS = 180.0
 TOLD_EVERY_SECONDS = 10.0
 
 Opener = Callable[[Path, Options], AbstractAsyncContextManager[Installation]]
-ENGINES: dict[str, Opener] = {"embedded": open_embedded}
+ENGINES: dict[str, Opener] = {"embedded": open_embedded, "replicas": open_fleet, "celery": open_fleet}
 
 
 class NotBegun(Exception):

@@ -103,13 +103,13 @@ class Server:
         await wait_until_free(self.port, seconds=STOP_SECONDS)
 
 
-async def postgresql(folder: Path) -> Server:
-    """An empty PostgreSQL with the database `chargehand`, whose superuser is `postgres` without a password."""
+async def postgresql(folder: Path, data: Path) -> Server:
+    """An empty PostgreSQL whose superuser is `postgres`, without a password. `data`: a folder that is not there yet."""
     initdb, program = (
         binary(name, "usr/lib/postgresql/*/bin", "usr/pgsql-*/bin") for name in ("initdb", "postgres")
     )
-    data, port = folder / "postgresql", free_port()
-    data.mkdir(mode=0o700)
+    port = free_port()
+    await asyncio.to_thread(data.mkdir, mode=0o700)
     user = SERVICE_USER if is_root() else None
     if user:
         shutil.chown(data, user, user)
@@ -130,7 +130,7 @@ async def postgresql(folder: Path) -> Server:
         "listen_addresses": LOOPBACK,
         "unix_socket_directories": "",
         "max_connections": "200",
-        "log_min_duration_statement": "-1",
+        "max_wal_size": "128MB",
         "restart_after_crash": "on",
     }
     listed = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
