@@ -12,7 +12,7 @@ from chaos import agents, ledger
 from chaos.clients import Seen
 from chaos.ledger import Compared, Mark
 from chaos.outside import Outside
-from tests.invariants import FINAL, rules
+from tests.promises import FINAL, rules
 
 ENDED = ("completed", "failed", "canceled")
 

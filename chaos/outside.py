@@ -28,7 +28,7 @@ class Outside(Protocol):
 
     @property
     def kind(self) -> str:
-        """`sqlite` or `postgresql`, as tests/invariants.py calls them."""
+        """`sqlite` or `postgresql`, as tests/promises.py calls them."""
         ...
 
     async def rows(self, statement: str) -> list[Row]:
