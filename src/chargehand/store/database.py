@@ -7,7 +7,7 @@ writer and nothing to hold, on a server the same statements meet others.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -16,6 +16,7 @@ from json import JSONDecoder
 from types import CoroutineType
 from typing import Any, ParamSpec, TypeVar
 
+from sqlalchemy import Update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chargehand.errors import RaceLost
@@ -38,6 +39,14 @@ class Tx:
     """Or an InlineConnection (store/inline.py), which stands in for one."""
     now: datetime
     _hints: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
+
+    async def change(self, statement: Update, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Carry out an update with each set of values; how many rows were changed in all."""
+        connection = self.connection
+        if not connection.dialect.supports_sane_multi_rowcount:
+            # The driver does not count what it sends together.
+            return sum([(await connection.execute(statement, row)).rowcount for row in rows])
+        return (await connection.execute(statement, rows)).rowcount
 
     def after_commit(self, hint: Callable[[], None]) -> None:
         """Call `hint` once the transaction is durable; a rollback forgets it."""
