@@ -8,6 +8,8 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import psutil
+
 from chaos import clock_jumps
 from chaos.nursery import Life, Nursery
 from chaos.ports import answers_http
@@ -61,6 +63,7 @@ class Node:
     kills: list[Kill] = field(default_factory=list[Kill])
     own_ends: list[OwnEnd] = field(default_factory=list[OwnEnd])
     seconds_to_be_up: list[float] = field(default_factory=list[float])
+    cpu_seconds_to_be_up: list[float] = field(default_factory=list[float])
     _told_to_end: set[int] = field(default_factory=set[int])
     _keeper: asyncio.Task[None] | None = None
 
@@ -160,6 +163,9 @@ class Node:
             if found and life.pid not in self._told_to_end:
                 self.is_up = True
                 self.seconds_to_be_up.append(time.monotonic() - began)
+                with suppress(psutil.Error):
+                    used = psutil.Process(life.pid).cpu_times()
+                    self.cpu_seconds_to_be_up.append(used.user + used.system)
                 return
             await asyncio.sleep(POLL_SECONDS)
 

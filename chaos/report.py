@@ -67,7 +67,10 @@ def figures(result: Result) -> list[tuple[str, str]]:
         ("lives of processes", _listed(Counter(dict(result.lives)))),
         (
             "from start to at work, median",
-            ", ".join(f"{r} {s:.2f} s" for r, s in result.seconds_to_be_up.items()),
+            ", ".join(
+                f"{role} {seconds:.2f} s ({cpu:.2f} s of a processor)"
+                for role, (seconds, cpu) in result.seconds_to_be_up.items()
+            ),
         ),
         ("clients", str(result.clients)),
         ("tasks accepted", f"{result.accepted}, with those below them {result.found.tasks}"),

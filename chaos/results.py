@@ -24,8 +24,8 @@ class Result:
     """When no task was open any more, or the patience was over."""
     clients: int
     lives: Mapping[str, int]
-    seconds_to_be_up: Mapping[str, float]
-    """The median, by role."""
+    seconds_to_be_up: Mapping[str, tuple[float, float]]
+    """By role the medians of the time, and of a processor's time."""
     kills: Sequence[Kill]
     own_ends: Sequence[OwnEnd]
     faults: Sequence[Done]

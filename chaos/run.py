@@ -98,7 +98,7 @@ async def _break_and_check(installation: Installation, options: Options) -> Resu
         rested_at=rested_at,
         clients=options.clients,
         lives={node.name: node.lives for node in installation.nodes},
-        seconds_to_be_up={role: _median_start(installation, role) for role in roles},
+        seconds_to_be_up={role: _medians(installation, role) for role in roles},
         kills=installation.kills,
         own_ends=installation.own_ends,
         faults=faults.done,
@@ -168,9 +168,12 @@ async def _tell(installation: Installation, load: Load) -> None:
         )
 
 
-def _median_start(installation: Installation, role: str) -> float:
-    taken = [seconds for node in installation.nodes if node.role == role for seconds in node.seconds_to_be_up]
-    return statistics.median(taken) if taken else 0.0
+def _medians(installation: Installation, role: str) -> tuple[float, float]:
+    """From a start to being at work: seconds, and seconds of a processor."""
+    nodes = [node for node in installation.nodes if node.role == role]
+    taken = [seconds for node in nodes for seconds in node.seconds_to_be_up] or [0.0]
+    cpu = [seconds for node in nodes for seconds in node.cpu_seconds_to_be_up] or [0.0]
+    return statistics.median(taken), statistics.median(cpu)
 
 
 def _keep_logs(folder: Path, kept: Path) -> None:

@@ -40,7 +40,7 @@ def a_result(*checks: Check) -> Result:
         rested_at=1032.5,
         clients=2,
         lives={"worker-1": 3},
-        seconds_to_be_up={"worker": 0.5},
+        seconds_to_be_up={"worker": (0.5, 0.25)},
         kills=[Kill(at=1001.0, node="worker-1", pid=7), Kill(at=1002.0, node="worker-1", pid=8)],
         own_ends=[OwnEnd(at=1003.0, node="worker-1", pid=9, status=6, last_words="no database")],
         faults=[Done(at=1004.0, until=1006.0, kind="network: stall", target="worker-1 to redis")],
@@ -61,6 +61,7 @@ def test_a_run_in_which_all_holds_says_so_with_its_figures() -> None:
     assert "| kills of processes at work | 2 (0.07/s) |" in text
     assert "| takeover after kill -9, p50 / p99 | 3.25 s / 3.25 s |" in text
     assert "| not broken here | a full disk (no) |" in text
+    assert "worker 0.50 s (0.25 s of a processor)" in text
     assert "- 1 times worker with 6: no database" in text
 
 
