@@ -14,9 +14,9 @@ from datetime import datetime
 from functools import wraps
 from json import JSONDecoder
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar, cast
 
-from sqlalchemy import Update
+from sqlalchemy import CursorResult, Update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chargehand.errors import RaceLost
@@ -40,17 +40,17 @@ class Tx:
     now: datetime
     _hints: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
-    async def change(self, statement: Update, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Carry out an update with each set of values; how many rows were changed in all."""
-        connection = self.connection
-        if not connection.dialect.supports_sane_multi_rowcount:
-            # The driver does not count what it sends together.
-            return sum([(await connection.execute(statement, row)).rowcount for row in rows])
-        return (await connection.execute(statement, rows)).rowcount
-
     def after_commit(self, hint: Callable[[], None]) -> None:
         """Call `hint` once the transaction is durable; a rollback forgets it."""
         self._hints.append(hint)
+
+    async def change(self, statement: Update, rows: Sequence[Mapping[str, Any]]) -> int:
+        """Run an update once for each set of values; how many rows were changed in all."""
+        # asyncpg does not count what a statement with many sets of values has changed.
+        at_once = self.connection.dialect.name != "postgresql"
+        groups = [rows] if at_once else [[row] for row in rows]
+        results = [await self.connection.execute(statement, group) for group in groups]
+        return sum(cast("CursorResult[Any]", result).rowcount for result in results)
 
     def send_hints(self) -> None:
         """Tell everybody; for the adapters, after the commit."""

@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from chargehand.domain.history import EventKind
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
@@ -125,9 +126,13 @@ async def _found(
     return {task.id: task for task in map(as_task, rows)}
 
 
-async def ready(tx: Tx, *, limit: int) -> list[Task]:
+async def ready(tx: Tx, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
     """Up to `limit` pending tasks that are due: highest priority first, then due longest."""
-    return [as_task(row) for row in await tx.connection.execute(_READY, {"now": tx.now, "most": limit})]
+    statement = _READY
+    if not scope.is_everything:
+        named = AgentTask.agent_id.in_(scope.agents)
+        statement = statement.where(~named if scope.is_all_but else named)
+    return [as_task(row) for row in await tx.connection.execute(statement, {"now": tx.now, "most": limit})]
 
 
 async def due_timers(tx: Tx) -> list[Task]:
