@@ -5,13 +5,23 @@ import importlib
 from dataclasses import dataclass
 from typing import Any
 
-from kombu.exceptions import OperationalError
+from kombu import Connection  # pyright: ignore[reportPrivateImportUsage] - its documented place
+from kombu.exceptions import KombuError, OperationalError
 
 from chaos.outside import DatabaseSilent, Outside
 
-TASK = "process_agent_task"
-NEWEST = "SELECT id FROM agent_tasks ORDER BY updated_at DESC LIMIT "
+TASK, QUEUE = "process_agent_task", "chargehand"
+NEWEST = "SELECT id, agent_id FROM agent_tasks ORDER BY updated_at DESC LIMIT "
 SECONDS = 10.0
+TRANSPORT = {
+    "global_keyprefix": "chargehand:",
+    "queue_order_strategy": "priority",
+    "priority_steps": [0, 3, 6, 9],
+    "socket_connect_timeout": 2,
+    "connect_timeout": 2,
+}
+"""As the service uses Redis; the others do not look at it."""
+FAILURES = (DatabaseSilent, KombuError, OperationalError, OSError, TimeoutError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,33 +32,38 @@ class BrokerMessages:
     outside: Outside
 
     async def duplicate(self, count: int) -> str:
-        """Wake workers for some open tasks and some that have ended, whoever else does."""
+        """Wake workers for tasks that are open, and for some that have ended, whoever else does."""
         try:
-            rows = await self.outside.rows(NEWEST + str(count))
+            tasks = [(row[0], row[1]) for row in await self.outside.rows(NEWEST + str(count))]
             async with asyncio.timeout(SECONDS):
-                await asyncio.to_thread(self._send, [row[0] for row in rows])
-        except (DatabaseSilent, OperationalError, OSError, TimeoutError):
+                await asyncio.to_thread(self._send, tasks)
+        except FAILURES:
             return ""
-        return f"{len(rows)} messages"
+        return f"{len(tasks)} messages"
 
     async def drop(self) -> str:
         """Purge what waits."""
         try:
             async with asyncio.timeout(SECONDS):
                 count = await asyncio.to_thread(self._purge)
-        except (OperationalError, OSError, TimeoutError):
+        except FAILURES:
             return ""
         return f"{count} messages"
 
-    def _send(self, task_ids: list[str]) -> None:
-        with self._app() as app:
-            for task_id in task_ids:
-                app.send_task(TASK, args=[task_id], retry=False)
+    def _send(self, tasks: list[tuple[str, str]]) -> None:
+        """Celery's own form of a message; its library has no types."""
+        app: Any = importlib.import_module("celery").Celery("chaos", set_as_current=False)
+        with self._connection() as connection:
+            producer = app.amqp.Producer(connection, auto_declare=False)
+            for number, (task_id, agent_id) in enumerate(tasks):
+                message = app.amqp.as_task_v2(f"chaos-{task_id}-{number}", TASK, args=[task_id, agent_id])
+                app.amqp.send_task_message(
+                    producer, TASK, message, exchange="", routing_key=QUEUE, retry=False
+                )
 
     def _purge(self) -> int:
-        with self._app() as app:
-            return int(app.control.purge() or 0)
+        with self._connection() as connection:
+            return int(connection.default_channel.queue_purge(QUEUE) or 0)
 
-    def _app(self) -> Any:
-        """A Celery application of the outsider's own; its library has no types."""
-        return importlib.import_module("celery").Celery("chaos", broker=self.url)
+    def _connection(self) -> Any:
+        return Connection(self.url, connect_timeout=2, transport_options=TRANSPORT)

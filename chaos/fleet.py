@@ -18,8 +18,8 @@ from chaos.ports import LOOPBACK, free_port
 from chaos.proxy import ChaosProxy
 from chaos.servers import Server
 
-WORKER_READY = "takes tasks"
-UPKEEP_READY = "does duties"
+WORKER_READY = " ready."
+UPKEEP_READY = "Chargehand "
 DATABASE_CONNECTIONS = "6"
 
 

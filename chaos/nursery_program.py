@@ -19,6 +19,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+# Not chargehand.engine.celery: it reads the settings when it is imported, and they are those of the child.
 WARM = (
     "chaos.agents",
     "chaos.clock_jumps",
@@ -45,8 +46,14 @@ WARM = (
     "uvloop",
     "asyncpg",
     "chargehand.store.server",
-    "chargehand.engine.celery",
+    "chargehand.app.fleet",
+    "chargehand.app.upkeep",
+    "chargehand.cli.fleet",
+    "chargehand.engine.fleet",
+    "celery.app.amqp",
+    "celery.app.log",
     "celery.bin.celery",
+    "celery.loaders.app",
     "celery.app.control",
     "celery.apps.worker",
     "celery.concurrency.solo",
