@@ -18,8 +18,8 @@ from chaos.ports import LOOPBACK, free_port
 from chaos.proxy import ChaosProxy
 from chaos.servers import Server
 
-WORKER_READY = " ready."
-UPKEEP_READY = "Chargehand "
+WORKER_READY = '"worker ready"'
+UPKEEP_READY = '"upkeep ready"'
 DATABASE_CONNECTIONS = "6"
 
 

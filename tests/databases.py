@@ -54,6 +54,13 @@ def execute(url: str, *statements: str) -> None:
             cursor.execute(statement)
 
 
+def found(url: str, statement: str) -> list[tuple[Any, ...]]:
+    """What a query finds on a server, asked in its own words."""
+    with _connected(url) as connection, closing(connection.cursor()) as cursor:
+        cursor.execute(statement)
+        return [tuple(row) for row in cursor.fetchall()]
+
+
 @contextmanager
 def outside(database: Path) -> Generator[sqlite3.Connection, None, None]:
     """The rows to look at: those of the file, or a copy of the server's that CHARGEHAND_DATABASE_URL names."""
