@@ -206,6 +206,10 @@ class TooManyRequests(ChargehandError):
     code = "too_many_requests"
     status = 429
 
+    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_seconds = retry_after_seconds
+
 
 class StorageFull(ChargehandError):
     """The disk reserve is used up: nothing new is accepted, what is there is kept."""

@@ -47,6 +47,10 @@ class Settings(BaseSettings):
     """The fleet's broker, which carries wake-ups: `redis://host:6379/0` or `amqp://user:password@host//`."""
     agent_queues: dict[str, str] = Field(default_factory=dict[str, str])
     """Agents whose tasks have a queue of their own: `{"backend-developer": "builds"}`; the others': `chargehand`."""
+    redis_url: str | None = None
+    """A Redis server for signals and rates between processes: `redis://host:6379/0`; it may go at any time."""
+    tenant_submits_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """How many tasks a tenant may submit in a second, in the long run; unset: no limit."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)

@@ -9,7 +9,7 @@ import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
@@ -20,6 +20,7 @@ from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_pub
 from chargehand.app.fleet import check_fleet
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
+from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
@@ -59,9 +60,11 @@ from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store.blobs import Blobs
+from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
+from chargehand.store.rates import Rate, Rates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
 from chargehand.telemetry.runs import Telemetry
@@ -81,6 +84,7 @@ class Core:
     clock: Clock
     folder: DataFolder
     db: Database
+    bus: Bus
     agents: Agents
     tasks: Tasks
     approvals: Approvals
@@ -137,10 +141,14 @@ async def open_core(
     folder.open(shared=settings.database_url is not None)
     try:
         limits = _server_limits(settings)
-        async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
+        async with (
+            open_database(settings.database_path, settings.database_url, limits, clock) as opened,
+            bus_of(settings, telemetry.metrics).running() as bus,
+            aclosing(rates_of(settings, bus)) as rates,
+        ):
             registered = registered or Registered()
             part = part if with_engine else replace(part, carries=False, has_duties=False)
-            core = await _build(settings, opened, folder, registered, part, sandbox, telemetry)
+            core = await _build(settings, opened, bus, rates, folder, registered, part, sandbox, telemetry)
             await _begin(core)
             try:
                 yield core
@@ -185,6 +193,8 @@ def _refuse_shown_folder(data_dir: Path) -> None:
 async def _build(
     settings: Settings,
     opened: Opened,
+    bus: Bus,
+    rates: Rates,
     folder: DataFolder,
     registered: Registered,
     part: Part,
@@ -192,13 +202,13 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, blobs = Signals(), Blobs(settings.blobs_dir)
-    door = EngineDoor(signals, clock, publisher=open_publisher(settings, telemetry.metrics))
+    signals, blobs = Signals(bus), Blobs(settings.blobs_dir)
+    door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
-    agents = Agents(db, runtimes, offer=toolbox.offer)
+    agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
@@ -238,7 +248,7 @@ async def _build(
             scope=Queues(settings.agent_queues).scope(part.queues) if part.queues else EVERY_AGENT,
         )
         door.engine = (
-            FleetEngine(carrier=carrier, signals=signals, clock=clock)
+            FleetEngine(carrier=carrier, clock=clock)
             if opened.is_shared
             else EmbeddedEngine(carrier=carrier, upkeep=upkeep, clock=clock)
         )
@@ -257,12 +267,15 @@ async def _build(
         lambda: folder.check_space(settings.disk_reserve_bytes),
         chooser,
         _day_limits(settings),
+        rates,
+        _submits(settings),
     )
     return Core(
         settings=settings,
         clock=clock,
         folder=folder,
         db=db,
+        bus=bus,
         agents=agents,
         tasks=orders,
         approvals=Approvals(
@@ -272,7 +285,7 @@ async def _build(
             JudgedEdits(agents=agents, policy=policy_of(settings), catalogue=toolbox.catalogue),
         ),
         messages=Messages(db, agents, hints, orders),
-        watch=Watch(db, blobs, signals),
+        watch=Watch(db, blobs, signals, has_others=opened.is_shared),
         usage=UsageReports(db),
         attempts=attempts,
         journal=journal,
@@ -354,6 +367,11 @@ def _day_limits(settings: Settings) -> DayLimits:
         usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
         tokens=settings.tenant_tokens_per_day,
     )
+
+
+def _submits(settings: Settings) -> Rate | None:
+    per_second = settings.tenant_submits_per_second
+    return None if per_second is None else Rate.of_seconds(per_second)
 
 
 def _model_limits(settings: Settings) -> ModelLimits:

@@ -8,12 +8,11 @@ from typing import Protocol
 from chargehand.clock import Clock
 from chargehand.domain.queues import Queues
 from chargehand.domain.task import Task
-from chargehand.domain.values import JsonValue
 from chargehand.engine.duties import DutyRounds
 from chargehand.engine.embedded import EmbeddedEngine
-from chargehand.engine.fleet import CANCEL_TOPIC, FleetEngine
+from chargehand.engine.fleet import FleetEngine
 from chargehand.settings import Settings
-from chargehand.store.signals import Signals
+from chargehand.store.bus import CANCEL, Bus
 from chargehand.telemetry.metrics import Metrics
 
 Engine = EmbeddedEngine | FleetEngine
@@ -39,11 +38,14 @@ class Publisher(Protocol):
 class EngineDoor:
     """Hints to whoever carries out tasks, here and elsewhere; made before them, because the services hint."""
 
-    signals: Signals
+    bus: Bus
     clock: Clock
     engine: Engine | None = None
     publisher: Publisher | None = None
     duties: DutyRounds | None = None
+
+    def __post_init__(self) -> None:
+        self.bus.hear(CANCEL, self._cancel)
 
     def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
         """Tasks may be ready, or something is due at this time."""
@@ -66,11 +68,13 @@ class EngineDoor:
         return [task for task in ready if task.id not in taken]
 
     def cancel(self, task_ids: Sequence[str]) -> None:
-        """These tasks are to be stopped."""
+        """These tasks are to be stopped, whichever process carries them."""
+        for task_id in task_ids:
+            self.bus.publish(CANCEL, task_id)
+
+    def _cancel(self, task_id: str) -> None:
         if self.engine is not None:
-            self.engine.cancel(task_ids)
-        ids: list[JsonValue] = list(task_ids)
-        self.signals.say(CANCEL_TOPIC, {"task_ids": ids})
+            self.engine.cancel([task_id])
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -51,7 +51,7 @@ async def open_app(
     Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`; one without front matter is none.
     """
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
-        access = Access(core.db, core.clock, settings.data_dir / "pepper")
+        access = Access(core.db, core.clock, settings.data_dir / "pepper", core.bus)
         created = await access.bootstrap(settings.key_file)
         await core.agents.publish_all(LOCAL_OPERATOR, await asyncio.to_thread(_crew), only_new=True)
         if settings.agents_dir is not None:

@@ -14,22 +14,18 @@ from chargehand.clock import Clock
 from chargehand.domain.task import Task
 from chargehand.engine.carrier import Carrier
 from chargehand.errors import StorageFull, Unavailable
-from chargehand.store.signals import Signals
 
 log = structlog.stdlib.get_logger("chargehand.engine")
 
 LOOK_SECONDS = 1.0
 """How often it looks for ready tasks without having been told."""
-CANCEL_TOPIC = "engine:cancel"
-"""What processes say to each other: `{"task_ids": […]}` are to be stopped."""
 
 
 class FleetEngine:
     """Claims, carries and renews. `start` and `stop` bound its life."""
 
-    def __init__(self, *, carrier: Carrier, signals: Signals, clock: Clock) -> None:
+    def __init__(self, *, carrier: Carrier, clock: Clock) -> None:
         self.carrier = carrier
-        self._signals = signals
         self._clock = clock
         self._hurry = asyncio.Event()
         self._loops: list[asyncio.Task[None]] = []
@@ -84,7 +80,6 @@ class FleetEngine:
             self._look_loop(),
             self._renew_loop(),
             self._guard_loop(),
-            self._cancel_loop(),
         )
         self._loops = [asyncio.create_task(loop) for loop in loops]
 
@@ -123,13 +118,3 @@ class FleetEngine:
             await asyncio.sleep(min(0.5, pause))
             for task_id in self.carrier.drop_unsure():
                 log.warning("its lease could not be renewed in time; the attempt is dropped", task_id=task_id)
-
-    async def _cancel_loop(self) -> None:
-        with self._signals.listen(CANCEL_TOPIC, takes_said=True) as heard:
-            while True:
-                await heard.wait()
-                heard.clear()
-                for told in heard.said():
-                    task_ids = told.get("task_ids")
-                    if isinstance(task_ids, list):
-                        self.carrier.cancel(str(one) for one in task_ids)

@@ -82,6 +82,9 @@ class Metrics:
         self.http_requests = Counter(
             "chargehand_http_requests", "HTTP requests.", ("method", "route", "status")
         )
+        self.bus_messages = Counter(
+            "chargehand_bus_messages", "What became of signals between processes.", ("bus", "outcome")
+        )
 
     @property
     def counters(self) -> Sequence[Counter]:
@@ -96,6 +99,7 @@ class Metrics:
             self.tool_calls,
             self.hints,
             self.http_requests,
+            self.bus_messages,
         )
 
     def exposed(self, tasks: Mapping[str, int]) -> bytes:
