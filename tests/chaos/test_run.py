@@ -11,11 +11,18 @@ from pathlib import Path
 import psutil
 import pytest
 
+from chaos import servers
 from tests.house.tree import ROOT
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")
 
 LIMIT_SECONDS = 400.0
+PROGRAMS = (
+    ("initdb", "usr/lib/postgresql/*/bin"),
+    ("redis-server",),
+    ("rabbitmq-server", "usr/lib/rabbitmq/bin"),
+    ("epmd",),
+)
 START = [sys.executable, str(ROOT / "chaos" / "start.py")]
 
 
@@ -90,3 +97,33 @@ def unmount_leftovers(folder: Path) -> None:
         deadline = time.monotonic() + 10
         while os.path.ismount(disk) and time.monotonic() < deadline:
             subprocess.run(["umount", str(disk)], check=False)  # noqa: S607 - the system's own, by name
+
+
+def test_a_fleet_is_broken_on_servers_of_its_own_and_keeps_every_promise(tmp_path: Path) -> None:
+    require_programs()
+    command = [*START, "--minutes", "0.3", "--workers", "2", "--upkeeps", "1", "--clients", "4"]
+
+    done = subprocess.run(
+        [*command, "--kills-per-second", "1", "--report", str(tmp_path / "out")],
+        capture_output=True,
+        encoding="utf-8",
+        timeout=LIMIT_SECONDS,
+        check=False,
+    )
+
+    assert done.returncode == 0, done.stdout + done.stderr
+    told = json.loads((tmp_path / "out" / "chaos.json").read_text(encoding="utf-8"))
+    assert told["holds"]
+    assert told["kills"]
+    assert told["tasks"]["seen to end"] >= 4, "too few tasks to say anything"
+
+
+def require_programs() -> None:
+    """The servers' programs: without them a skip, and a failure of the pipeline."""
+    try:
+        for name, *places in PROGRAMS:
+            servers.binary(name, *places)
+    except servers.ServerMissing as reason:
+        if os.environ.get("CI") == "true":
+            pytest.fail(str(reason))
+        pytest.skip(str(reason))
