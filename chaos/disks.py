@@ -10,8 +10,8 @@ from pathlib import Path
 
 from chaos.servers import is_root
 
-SIZE_MEGABYTES = 768
-CHUNK_BYTES = 1024 * 1024
+SIZE_MEGABYTES = 400
+PAGE_BYTES = 4096
 
 
 class NoDisk(Exception):
@@ -29,12 +29,12 @@ class SmallDisk:
         return self.folder / "ballast"
 
     def fill(self) -> None:
-        """Take all the space that is left."""
+        """Take all the space that is left, and the little that others gave back meanwhile."""
         with self._ballast.open("ab", buffering=0) as file:
-            for size in (CHUNK_BYTES, 4096):
+            free = os.statvfs(self.folder)
+            for size in (free.f_bavail * free.f_frsize, PAGE_BYTES, PAGE_BYTES):
                 try:
-                    while True:
-                        os.write(file.fileno(), b"\0" * size)
+                    os.posix_fallocate(file.fileno(), os.fstat(file.fileno()).st_size, max(size, PAGE_BYTES))
                 except OSError as error:
                     if error.errno != errno.ENOSPC:
                         raise

@@ -202,9 +202,9 @@ class Faults:
         if disk is None:
             return ""
         async with self._server_turn:
-            disk.fill()
+            await asyncio.to_thread(disk.fill)
             await self._pause(min(draw.seconds, FULL_DISK_SECONDS))
-            disk.clear()
+            await asyncio.to_thread(disk.clear)
             # A server that could not write may have given up.
             for server in self.installation.servers:
                 await server.again()

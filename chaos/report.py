@@ -9,6 +9,7 @@ from pathlib import Path
 from chaos.checker import SHOWN
 from chaos.plot import draw
 from chaos.results import Result
+from chaos.takeovers import percentile
 
 WORDS = 200
 """How much is told of what a process said last."""
@@ -85,7 +86,13 @@ def figures(result: Result) -> list[tuple[str, str]]:
             "takeover after kill -9, p50 / p99",
             f"{result.takeover_seconds(50):.2f} s / {result.takeover_seconds(99):.2f} s",
         ),
+        ("of it until the loss was seen, p50 / p99", _seen_after(result)),
     ]
+
+
+def _seen_after(result: Result) -> str:
+    taken = [one.rescued_seconds for one in result.takeovers]
+    return f"{percentile(taken, 50):.2f} s / {percentile(taken, 99):.2f} s"
 
 
 def _own_ends(result: Result) -> Counter[str]:

@@ -24,6 +24,8 @@ class Takeover:
 
     at: float
     seconds: float
+    rescued_seconds: float
+    """Of these: until its loss was seen and it was put back."""
     task_id: str
 
 
@@ -61,7 +63,14 @@ def found_in(rows: Iterable[Row], kills: Iterable[Kill]) -> list[Takeover]:
             kill = _kill_between(of_process, change, following)
             again = next((one for one in of_task[index + 1 :] if one.kind == "task.started"), None)
             if kill is not None and again is not None:
-                found.append(Takeover(at=kill.at, seconds=again.at - kill.at, task_id=change.task_id))
+                found.append(
+                    Takeover(
+                        at=kill.at,
+                        seconds=again.at - kill.at,
+                        rescued_seconds=following.at - kill.at,
+                        task_id=change.task_id,
+                    )
+                )
     return sorted(found, key=lambda one: one.at)
 
 

@@ -222,7 +222,7 @@ def test_a_takeover_is_from_the_kill_of_who_held_it_to_the_next_start() -> None:
 
     found = found_in(rows, [Kill(at=2.0, node="worker-1", pid=7)])
 
-    assert [(one.task_id, one.seconds) for one in found] == [("held", 3.5)]
+    assert [(one.task_id, one.rescued_seconds, one.seconds) for one in found] == [("held", 3.0, 3.5)]
 
 
 def test_percentiles_are_values_that_were_seen() -> None:

@@ -46,7 +46,7 @@ def a_result(*checks: Check) -> Result:
         faults=[Done(at=1004.0, until=1006.0, kind="network: stall", target="worker-1 to redis")],
         seen=SEEN,
         answers={"202": 20},
-        takeovers=[Takeover(at=1001.0, seconds=3.25, task_id="task-1")],
+        takeovers=[Takeover(at=1001.0, seconds=3.25, rescued_seconds=3.0, task_id="task-1")],
         found=Found(checks=checks, compared=compared, tasks=21, given_up=1),
         problems=[],
         skipped=["a full disk (no)"],
