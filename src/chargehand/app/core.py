@@ -22,6 +22,7 @@ from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
 from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
+from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
@@ -54,12 +55,12 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store.blobs import Blobs
 from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
@@ -67,13 +68,13 @@ from chargehand.store.opening import Opened, open_database
 from chargehand.store.rates import Rate, Rates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
+from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
-from chargehand.tools.workspace import Quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -202,8 +203,11 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, blobs = Signals(bus), Blobs(settings.blobs_dir)
-    door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
+    signals, door = (
+        Signals(bus),
+        EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics)),
+    )
+    blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
@@ -222,6 +226,7 @@ async def _build(
     if carries:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         mcp.sandbox = sandbox
+        copies = Copies(upkeep, settings.workspaces_dir)
         runner = Runner(
             agents=agents,
             attempts=attempts,
@@ -231,10 +236,9 @@ async def _build(
             catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
-            quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
-            workspaces=settings.workspaces_dir,
+            workplaces=workplaces_of(settings, Snapshots(db, blobs), journal, copies),
             clock=clock,
-            copies=Copies(upkeep, settings.workspaces_dir),
+            copies=copies,
             mcp=mcp,
             policy=policy_of(settings),
             telemetry=telemetry,

@@ -71,6 +71,7 @@ class EmbeddedEngine:
         self._loops[1].cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.carrier.runner.copies.close()
+        await self.carrier.runner.workplaces.close()
 
     async def _tend_loop(self) -> None:
         while True:
