@@ -42,7 +42,8 @@ class Fleet:
             "DATA_DIR": str(self.folder / "data"),
             "DATABASE_URL": self.database_url,
             "BROKER_URL": self.broker_url,
-            "PLAYBOOKS": "[%s]" % ",".join(f'"{one}=tests.engine.fleet_playbooks:{one}"' for one in PLAYBOOKS),
+            "PLAYBOOKS": "[%s]"
+            % ",".join(f'"{one}=tests.engine.fleet_playbooks:{one}"' for one in PLAYBOOKS),
             "LEASE_SECONDS": str(LEASE_SECONDS),
             "SHUTDOWN_GRACE_SECONDS": "1",
             "SANDBOX": "none",
