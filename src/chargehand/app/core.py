@@ -21,6 +21,7 @@ from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.clock import Clock, SystemClock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
+from chargehand.domain.fairness import Concurrency
 from chargehand.domain.money import nanos_of
 from chargehand.engine.copies import Copies
 from chargehand.engine.embedded import EmbeddedEngine
@@ -187,7 +188,8 @@ async def _build(
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer)
-    attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
+    lease = timedelta(seconds=settings.lease_seconds)
+    attempts = Attempts(db, agents, hints, lease, clock, _concurrency(settings))
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
@@ -296,6 +298,14 @@ def _day_limits(settings: Settings) -> DayLimits:
     return DayLimits(
         usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
         tokens=settings.tenant_tokens_per_day,
+    )
+
+
+def _concurrency(settings: Settings) -> Concurrency:
+    return Concurrency(
+        whole=settings.global_concurrency,
+        tenant=settings.tenant_concurrency,
+        ageing_seconds=settings.ageing_seconds,
     )
 
 

@@ -27,6 +27,7 @@ from chargehand.service.selection import select
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, retried
 from chargehand.store.group import GroupCommit
+from chargehand.store.lanes import Lanes
 from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
 NO_DAY_LIMITS = DayLimits()
@@ -77,6 +78,7 @@ class Tasks:
         self._check_space = check_space
         self._chooser = chooser or NoChooser()
         self._day_limits = day_limits
+        self._lanes = Lanes()
         self._store = GroupCommit[_Submission, Accepted](self._store_group)
 
     async def submit(self, who: Principal, order: TaskOrder) -> Accepted:
@@ -185,7 +187,10 @@ class Tasks:
                     answers.append(Accepted(earlier[seen[0]], replayed=True))
             if fresh:
                 await tasks.insert_tasks(
-                    tx, [one.task for one in fresh], submitted=[one.told for one in fresh]
+                    tx,
+                    [one.task for one in fresh],
+                    submitted=[one.told for one in fresh],
+                    lanes=self._lanes,
                 )
                 keyed = [
                     (one.task.tenant, one.key, one.payload_hash, one.task.id) for one in fresh if one.key

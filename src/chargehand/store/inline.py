@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import aiosqlite
-from sqlalchemy import Connection, CursorResult, Engine, Executable, ScalarResult, exc
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, ScalarResult, exc
 
 Result = TypeVar("Result")
 Steady = TypeVar("Steady", bound="SteadyConnection")
@@ -75,6 +75,11 @@ class InlineConnection:
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, "sqlite")
         self._opened: tuple[Connection, sqlite3.Connection] | None = None
+
+    @property
+    def dialect(self) -> Dialect:
+        """As AsyncConnection's."""
+        return self._engine.dialect
 
     async def open(self) -> None:
         """Open the file, when that has not been done."""

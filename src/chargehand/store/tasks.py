@@ -1,7 +1,7 @@
 """Every statement that moves a task from one status to another.
 
-Rule: nothing else writes `status`. A move names the status and the attempt that the caller saw under its hold;
-when a row says otherwise, the whole transaction is given up.
+Rule: nothing else writes `status`, but for a claim (store/claims.py). A move names the status and the attempt that the
+caller saw under its hold; when a row says otherwise, the whole transaction is given up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
-    BigInteger,
     CursorResult,
     Row,
     Select,
@@ -20,7 +19,6 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    type_coerce,
     update,
 )
 
@@ -30,7 +28,8 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
-from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel, UtcMicroseconds
+from chargehand.store.lanes import Lanes
+from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
 
 TASK_COLUMNS = [getattr(AgentTask, field.name) for field in fields(Task)]
 
@@ -47,8 +46,11 @@ def select_tasks() -> Select[*tuple[Any, ...]]:
     return select(*TASK_COLUMNS)
 
 
-async def insert_tasks(tx: Tx, tasks: Sequence[Task], *, submitted: Sequence[JsonObject]) -> None:
+async def insert_tasks(
+    tx: Tx, tasks: Sequence[Task], *, submitted: Sequence[JsonObject], lanes: Lanes
+) -> None:
     """Store new tasks, each with its first event; `submitted` is that event's data, task by task."""
+    await lanes.open(tx, tasks)
     rows: list[dict[str, Any]] = []
     for task in tasks:
         row = {field.name: getattr(task, field.name) for field in fields(Task)}
@@ -92,17 +94,6 @@ _BY_ID_HELD = _BY_ID.with_for_update()
 # A list of ids is written into the statement at each call, which one id is spared.
 _ONE = select_tasks().where(AgentTask.id == bindparam("one_id"))
 _ONE_HELD = _ONE.with_for_update()
-_READY = (
-    select_tasks()
-    .where(
-        AgentTask.status == Status.PENDING.value,
-        # `+ 0` keeps the planner from the index on the due time, after which it would sort all that are due.
-        type_coerce(AgentTask.run_after, BigInteger) + 0 <= bindparam("now", type_=UtcMicroseconds),
-    )
-    .order_by(AgentTask.priority.desc(), AgentTask.run_after, AgentTask.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
 
 
 async def get(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
@@ -123,11 +114,6 @@ async def _found(
     else:
         rows = await tx.connection.execute(several, {"ids": list(ids)})
     return {task.id: task for task in map(as_task, rows)}
-
-
-async def ready(tx: Tx, *, limit: int) -> list[Task]:
-    """Up to `limit` pending tasks that are due: highest priority first, then due longest."""
-    return [as_task(row) for row in await tx.connection.execute(_READY, {"now": tx.now, "most": limit})]
 
 
 async def due_timers(tx: Tx) -> list[Task]:
