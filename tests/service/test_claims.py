@@ -10,6 +10,7 @@ import pytest
 
 from chargehand.app.core import Core
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import Completed, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import InvalidDefinition
@@ -34,8 +35,12 @@ async def submitted(core: Core, who: Principal, count: int, agent: str = "one", 
     return [accepted.task for accepted in await asyncio.gather(*asked)]
 
 
-async def claim(core: Core, limit: int, **only: Any) -> list[Task]:
-    return await core.attempts.claim("w", limit=limit, **only)
+async def claim(core: Core, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
+    return await core.attempts.claim("w", limit=limit, scope=scope)
+
+
+def only(*agents: str) -> AgentScope:
+    return AgentScope(agents=frozenset(agents), is_all_but=False)
 
 
 async def finish(core: Core, tasks: Sequence[Task]) -> None:
@@ -154,8 +159,9 @@ async def test_a_worker_for_some_agents_gets_only_their_tasks(tmp_path: Path) ->
         await submitted(core, ME, 2, "one")
         [mine] = await submitted(core, ME, 1, "two")
 
-        assert [task.id for task in await claim(core, 8, agents=["two", "absent"])] == [mine.id]
-        assert await claim(core, 8, agents=[]) == []
+        assert [task.id for task in await claim(core, 8, scope=only("two", "absent"))] == [mine.id]
+        assert await claim(core, 8, scope=only()) == []
+        assert await claim(core, 8, scope=AgentScope(agents=frozenset({"one"}))) == []
 
 
 @pytest.mark.parametrize(

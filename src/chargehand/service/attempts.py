@@ -4,7 +4,7 @@ Rule: every write names the attempt. When the row says otherwise the lease is lo
 carries the task or nobody may, and the caller drops its work.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 from chargehand.clock import Clock
 from chargehand.domain.fairness import Concurrency
 from chargehand.domain.history import EventKind
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import (
     FOREVER,
     Canceled,
@@ -65,11 +66,11 @@ class Attempts:
         self._finish = GroupCommit[_Finish, Task](self._finish_group)
 
     @retried
-    async def claim(self, worker: str, *, limit: int, agents: Collection[str] | None = None) -> list[Task]:
-        """Take up to `limit` ready tasks (`agents`: of these only). The attempt number grows before anything is run."""
+    async def claim(self, worker: str, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
+        """Take up to `limit` ready tasks of agents in the scope. The attempt number grows before anything is run."""
         async with self._db.write() as tx:
             claimed = await claims.take(
-                tx, worker=worker, lease=self.lease, most=limit, limits=self._limits, agents=agents
+                tx, worker=worker, lease=self.lease, most=limit, limits=self._limits, scope=scope
             )
             started = [
                 history.row(
@@ -160,7 +161,7 @@ class Attempts:
         due = tx.now + timedelta(seconds=outcome.after_seconds)
         moved = await tasks.move(tx, Move.RELEASE, [(task, {"reason": None, "run_after": due})])
         await history.append(tx, [(task.id, EventKind.RELEASED, {"attempt": task.attempt})])
-        self._hints.ready(tx, due=due)
+        self._hints.ready(tx, *moved, due=due)
         return moved
 
     async def _suspend(self, tx: Tx, task: Task, outcome: Suspended) -> list[Task]:
@@ -192,7 +193,7 @@ class Attempts:
         await history.discard_last_failures(tx, task.id)
         told: JsonObject = {"error": error, "retry_in_seconds": delay}
         await history.append(tx, [(task.id, EventKind.DEFERRED, told)])
-        self._hints.ready(tx, due=tx.now + timedelta(seconds=delay))
+        self._hints.ready(tx, *moved, due=tx.now + timedelta(seconds=delay))
         return moved
 
     async def _retry_delay(self, task: Task) -> float | None:

@@ -4,10 +4,11 @@ Rule: limits hold however many workers claim at once: where one applies, claims 
 before it takes anything. Without a limit nobody waits for anybody.
 """
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
 
 from chargehand.domain.fairness import Concurrency, Head, Lane, Turns
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import Task
 from chargehand.store import claims
 from chargehand.store.database import Tx
@@ -20,13 +21,13 @@ async def take(
     lease: timedelta,
     most: int,
     limits: Concurrency,
-    agents: Collection[str] | None = None,
+    scope: AgentScope = EVERY_AGENT,
 ) -> list[Task]:
-    """Claim up to `most` due tasks (`agents`: of these only), in the order of their turns."""
+    """Claim up to `most` due tasks of agents in the scope, in the order of their turns."""
     taken: list[Task] = []
     exhausted: set[Lane] = set()
     while len(taken) < most:
-        heads = [head for head in await claims.heads(tx, agents) if head.lane not in exhausted]
+        heads = [head for head in await claims.heads(tx, scope) if head.lane not in exhausted]
         if not heads:
             break
         shares = await _shares(tx, heads, limits, most - len(taken))

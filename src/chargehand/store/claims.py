@@ -5,7 +5,6 @@ the number of lanes, not with that of the tasks: each lane is asked for its firs
 Measured: see docs/decisions/0011-claims.md.
 """
 
-from collections.abc import Collection
 from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any, TypeVarTuple, cast
@@ -26,6 +25,7 @@ from sqlalchemy import (
 )
 
 from chargehand.domain.fairness import Head, Lane
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import MOVES, Move, Task
 from chargehand.errors import IllegalMove
 from chargehand.store import tables
@@ -84,6 +84,7 @@ _HEADS = (
     .outerjoin(Agent, (Agent.tenant == tables.Lane.tenant) & (Agent.id == tables.Lane.agent_id))
 )
 _HEADS_OF = _HEADS.where(tables.Lane.agent_id.in_(bindparam("agents", expanding=True)))
+_HEADS_BUT = _HEADS.where(tables.Lane.agent_id.not_in(bindparam("agents", expanding=True)))
 _RUNNING = (
     _by_lane(select(AgentTask.tenant, AgentTask.agent_id, func.count()))
     .where(AgentTask.status == _RUNNING_STATUS.value)
@@ -137,12 +138,13 @@ _CLAIM_AT_ONCE = (
 )
 
 
-async def heads(tx: Tx, agents: Collection[str] | None = None) -> list[Head]:
-    """The lanes in which something is due; `agents`: only theirs."""
-    if agents is None:
+async def heads(tx: Tx, scope: AgentScope = EVERY_AGENT) -> list[Head]:
+    """The lanes of agents in the scope in which something is due."""
+    if scope.is_everything:
         rows = await tx.connection.execute(_HEADS, {"now": tx.now})
     else:
-        rows = await tx.connection.execute(_HEADS_OF, {"now": tx.now, "agents": list(agents)})
+        statement = _HEADS_BUT if scope.is_all_but else _HEADS_OF
+        rows = await tx.connection.execute(statement, {"now": tx.now, "agents": sorted(scope.agents)})
     return [
         Head(lane=Lane(tenant, agent_id, priority), due=due, most_running=most_running)
         for tenant, agent_id, priority, most_running, due in rows

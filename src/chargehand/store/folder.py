@@ -31,8 +31,11 @@ class DataFolder:
         self.path = path
         self._descriptor: int | None = None
 
-    def open(self) -> None:
-        """Make the folder if need be and take its lock. DataFolderInUse, Unavailable."""
+    def open(self, *, shared: bool = False) -> None:
+        """Make the folder if need be and take its lock. DataFolderInUse, Unavailable.
+
+        `shared`: without the lock, beside other processes of this host; a database server keeps them apart.
+        """
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.path / "lock.held", os.O_RDWR | os.O_CREAT, 0o600)
@@ -41,6 +44,9 @@ class DataFolder:
                 f"the data folder {self.path} cannot be used ({error.strerror}); set CHARGEHAND_DATA_DIR to"
                 " one that can be written"
             ) from error
+        if shared:
+            os.close(descriptor)
+            return
         try:
             _lock(descriptor)
         except OSError as error:

@@ -76,11 +76,6 @@ class InlineConnection:
         self._thread = ThreadPoolExecutor(1, "sqlite")
         self._opened: tuple[Connection, sqlite3.Connection] | None = None
 
-    @property
-    def dialect(self) -> Dialect:
-        """As AsyncConnection's."""
-        return self._engine.dialect
-
     async def open(self) -> None:
         """Open the file, when that has not been done."""
         if self._opened is None:
@@ -121,6 +116,11 @@ class InlineConnection:
     async def exec_driver_sql(self, statement: str, parameters: Any = None) -> CursorResult[Any]:
         """As AsyncConnection's."""
         return await self._inline(partial(self._connection.exec_driver_sql, statement, parameters))
+
+    @property
+    def dialect(self) -> Dialect:
+        """As AsyncConnection's."""
+        return self._engine.dialect
 
     @property
     def _connection(self) -> Connection:

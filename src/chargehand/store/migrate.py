@@ -12,6 +12,7 @@ from chargehand.errors import Unavailable
 from chargehand.failpoint import fail_point
 
 if TYPE_CHECKING:
+    from alembic.config import Config
     from sqlalchemy import Connection
 
 HEAD = "0003"
@@ -41,30 +42,48 @@ def upgrade(path: Path) -> str | None:
     return before
 
 
-def _run(path: Path, before: str | None) -> None:
+def run_revisions(connection: "Connection", before: str | None) -> None:
+    """Apply what is missing, on a connection whose transaction the caller commits."""
     from alembic import command  # noqa: PLC0415 - see the module's docstring
-    from alembic.config import Config  # noqa: PLC0415 - as above
-    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
-    from sqlalchemy import create_engine, event, exc  # noqa: PLC0415 - as above
 
-    config = Config()
-    config.set_main_option(
-        "script_location", (Path(__file__).parent / "migrations").as_posix().replace("%", "%%")
-    )
-    known = {script.revision for script in ScriptDirectory.from_config(config).walk_revisions()}
+    require_known(before)
+    config = _config()
+    config.attributes["connection"] = connection
+    command.upgrade(config, "head")
+    fail_point("migrate.before_commit")
+
+
+def require_known(before: str | None) -> None:
+    """Unavailable for a revision that only a newer version has."""
+    from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
+
+    known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if before is not None and before not in known:
         raise Unavailable(
             f"the database is at revision {before}, which is newer than this version of Chargehand knows"
             f" ({HEAD}); install the newer version again"
         )
+
+
+def _config() -> "Config":
+    from alembic.config import Config  # noqa: PLC0415 - as above
+
+    config = Config()
+    config.set_main_option(
+        "script_location", (Path(__file__).parent / "migrations").as_posix().replace("%", "%%")
+    )
+    return config
+
+
+def _run(path: Path, before: str | None) -> None:
+    from sqlalchemy import create_engine, event, exc  # noqa: PLC0415 - as above
+
     engine = create_engine(f"sqlite:///{path.as_posix()}")
     event.listen(engine, "connect", _no_driver_transactions)
     event.listen(engine, "begin", _begin)
     try:
         with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, "head")
-            fail_point("migrate.before_commit")
+            run_revisions(connection, before)
     except exc.DatabaseError as error:
         raise Unavailable(f"the database {path.name} cannot be migrated: {error.orig}") from error
     finally:

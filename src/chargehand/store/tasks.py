@@ -185,10 +185,10 @@ async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]
     if not rows:
         return []
     statement = _update_of(tuple(name for name in rows[0] if not name.startswith("seen_")))
-    result = cast("CursorResult[Any]", await tx.connection.execute(statement, rows))
-    if result.rowcount != len(rows):
+    changed = await tx.change(statement, rows)
+    if changed != len(rows):
         ids = ", ".join(task.id for task, _ in allowed[:5])
-        raise IllegalMove(f"{what.value}: only {result.rowcount} of {len(rows)} tasks stand as seen: {ids}")
+        raise IllegalMove(f"{what.value}: only {changed} of {len(rows)} tasks stand as seen: {ids}")
     return [_changed(task, row) for (task, _), row in zip(allowed, rows, strict=True)]
 
 

@@ -7,7 +7,11 @@ from chargehand.store.tables import Base
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(
-    connection=connection, target_metadata=Base.metadata, render_as_batch=True, transactional_ddl=True
+    connection=connection,
+    target_metadata=Base.metadata,
+    render_as_batch=True,
+    # MySQL ends a transaction with each change of the schema.
+    transactional_ddl=connection.dialect.name != "mysql",
 )
 with context.begin_transaction():
     context.run_migrations()
