@@ -60,10 +60,14 @@ class ChargehandError(Exception):
     code = "internal"
     status = 500
 
-    def __init__(self, message: str, *, findings: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self, message: str, *, findings: Sequence[Finding] = (), retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.findings = tuple(findings)
+        self.retry_after_seconds = retry_after_seconds
+        """When it makes sense to ask again, where that is known."""
 
 
 class InvalidInput(ChargehandError):

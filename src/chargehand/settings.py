@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     """How many tasks of one tenant may run at once, in all processes together; unset: no limit."""
     ageing_seconds: float = Field(default=60.0, ge=0, le=366 * 86_400)
     """How much waiting one point of priority is worth when it is decided which task is next; 0: it is worth nothing."""
+    backlog_limit: int = Field(default=1_000_000, ge=1)
+    """How many due tasks of all tenants may wait to begin before further ones are refused (503)."""
+    tenant_backlog_limit: int | None = Field(default=None, ge=1)
+    """How many due tasks of one tenant may wait to begin before further ones are refused (429); unset: no limit."""
     sandbox: Literal["strict", "restricted", "seatbelt", "job", "none"] | None = None
     """The sandbox level; unset: the strongest that works here. `none` runs agents' commands unconfined."""
     agents_dir: Path | None = None

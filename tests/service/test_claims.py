@@ -173,3 +173,47 @@ async def test_a_limit_that_is_none_is_refused_with_its_place(tmp_path: Path, bl
             await given.an_agent(core, "one", command=["true"], **block)
 
         assert [one.where for one in refused.value.findings] == [f"chargehand.{next(iter(block))}"]
+
+
+async def test_limits_hold_though_many_workers_claim_at_once(tmp_path: Path) -> None:
+    async with given.a_core(
+        tmp_path, playbooks={"one": one, "two": one}, with_engine=False, global_concurrency=5
+    ) as core:
+        await given.an_agent(core, "one", playbook="one", concurrency=2)
+        for agent in ("one", "two"):
+            await submitted(core, ME, 6, agent)
+
+        claims = await asyncio.gather(*(core.attempts.claim(f"w{n}", limit=2) for n in range(8)))
+
+        taken = [task for claim in claims for task in claim]
+        assert len({task.id for task in taken}) == len(taken) == 5
+        assert [task.agent_id for task in taken].count("one") <= 2
+
+
+async def test_workers_that_claim_at_once_get_different_tasks_and_leave_none(tmp_path: Path) -> None:
+    async with given.a_core(tmp_path, playbooks={"one": one, "two": one}, with_engine=False) as core:
+        for agent in ("one", "two"):
+            await submitted(core, ME, 8, agent)
+
+        claims = await asyncio.gather(*(core.attempts.claim(f"w{n}", limit=4) for n in range(4)))
+        rest = await core.attempts.claim("w", limit=16)
+
+        taken = [task.id for claim in [*claims, rest] for task in claim]
+        assert len(taken) == len(set(taken)) == 16
+
+
+async def test_a_running_engine_carries_the_first_task_of_a_tenant_before_the_flood_of_another(
+    tmp_path: Path,
+) -> None:
+    flood, other = tenant("flood"), tenant("other")
+    async with given.a_core(tmp_path, playbooks={"one": one}, slots=1) as core:
+        for who in (flood, other):
+            await core.agents.publish(who, given.a_definition("one", playbook="one"))
+        many = await submitted(core, flood, 200)
+        [late] = await submitted(core, other, 1)
+
+        found = await core.watch.wait(other, late.id, given.LIMIT_SECONDS)
+        left = given.rows(core, "SELECT count(*) FROM agent_tasks WHERE status = 'pending'")[0][0]
+
+        assert found.status.is_final
+        assert 0 < left < len(many)

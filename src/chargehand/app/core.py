@@ -45,6 +45,7 @@ from chargehand.runtimes.edited_calls import JudgedEdits
 from chargehand.runtimes.function import FunctionRuntime
 from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
+from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
@@ -147,6 +148,7 @@ async def open_core(
                 yield core
             finally:
                 await _end(core)
+                await core.tasks.close()
                 await core.runtimes.model.close()
                 await core.chooser.close()
                 await telemetry.traces.close()
@@ -259,6 +261,7 @@ async def _build(
         lambda: folder.check_space(settings.disk_reserve_bytes),
         chooser,
         _day_limits(settings),
+        Admission(db, clock, most=settings.backlog_limit, most_of_tenant=settings.tenant_backlog_limit),
     )
     return Core(
         settings=settings,

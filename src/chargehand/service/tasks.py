@@ -19,6 +19,7 @@ from chargehand.domain.values import JsonObject, JsonValue, check_json, content_
 from chargehand.errors import ChargehandError, IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
+from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.day_account import DayAccount
 from chargehand.service.endings import Hints
@@ -70,8 +71,10 @@ class Tasks:
         check_space: Callable[[], None],
         chooser: AgentChooser | None = None,
         day_limits: DayLimits = NO_DAY_LIMITS,
+        admission: Admission | None = None,
     ) -> None:
         self._db = db
+        self._admission = admission
         self._clock = clock
         self._agents = agents
         self._hints = hints
@@ -85,7 +88,8 @@ class Tasks:
         """Accept an order durably, or say why not. For the agent `auto`, pick the agent first.
 
         A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
-        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull.
+        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull;
+        TooManyRequests, Unavailable: the backlog is full.
         """
         who.require(Scope.TASKS_WRITE)
         _check_order(order, self._clock.now())
@@ -93,6 +97,8 @@ class Tasks:
         picked = None
         try:
             self._check_space()
+            if self._admission is not None:
+                await self._admission.check(who.tenant)
             if order.agent_id == AUTO:
                 # Picking may cost a model's answer: a repeated request is not picked for again.
                 if earlier := await self._accepted_before(who, order.idempotency_key, payload_hash):
@@ -116,9 +122,16 @@ class Tasks:
             told["selection"] = picked.told
         accepted = await self._store(_Submission(task, order.idempotency_key, payload_hash, told))
         fail_point("tasks.submitted")
+        if self._admission is not None and not accepted.replayed and task.run_after <= self._clock.now():
+            self._admission.accepted(who.tenant)
         if picked is None or accepted.replayed:
             return accepted
         return replace(accepted, selection=picked.told)
+
+    async def close(self) -> None:
+        """Let what goes on beside the use cases end."""
+        if self._admission is not None:
+            await self._admission.close()
 
     async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
         """What the same request led to when the service could still take it."""

@@ -90,7 +90,8 @@ async def remember_keys(tx: Tx, rows: Sequence[tuple[str, str, str, str]]) -> No
 
 # Built once: a statement that is made anew for each call costs more than SQLite needs to answer it.
 _BY_ID = select_tasks().where(AgentTask.id.in_(bindparam("ids", expanding=True)))
-_BY_ID_HELD = _BY_ID.with_for_update()
+# In one order everywhere, so that two transactions which hold the same rows do not wait for each other.
+_BY_ID_HELD = _BY_ID.order_by(AgentTask.id).with_for_update()
 # A list of ids is written into the statement at each call, which one id is spared.
 _ONE = select_tasks().where(AgentTask.id == bindparam("one_id"))
 _ONE_HELD = _ONE.with_for_update()
@@ -143,11 +144,14 @@ async def past_deadline(tx: Tx) -> list[Task]:
 
 
 async def expired(tx: Tx, *, of_any_worker: bool) -> list[Task]:
-    """Running tasks whose lease has ended (`of_any_worker`: all running; their workers are dead)."""
+    """Running tasks whose lease has ended (`of_any_worker`: all running; their workers are dead).
+
+    A transaction holds them; those that another one holds, which may be their end, are left for the next look.
+    """
     statement = select_tasks().where(AgentTask.status == Status.RUNNING.value)
     if not of_any_worker:
         statement = statement.where(AgentTask.lease_until <= tx.now)
-    return [as_task(row) for row in await tx.connection.execute(statement.with_for_update())]
+    return [as_task(row) for row in await tx.connection.execute(statement.with_for_update(skip_locked=True))]
 
 
 async def renew(tx: Tx, *, worker: str, attempts: Mapping[str, int], lease: timedelta) -> dict[str, Task]:
