@@ -23,6 +23,7 @@ from sqlalchemy import (
     type_coerce,
     update,
 )
+from sqlalchemy.sql.dml import ReturningUpdate
 
 from chargehand.domain.fairness import Head, Lane
 from chargehand.domain.queues import EVERY_AGENT, AgentScope
@@ -100,7 +101,7 @@ _FIRST: Select[*tuple[Any, ...]] = (
     .limit(bindparam("most"))
     .with_for_update(skip_locked=True)
 )
-_CLAIMED = {
+_CLAIMED: dict[str, Any] = {
     "status": _RUNNING_STATUS.value,
     "reason": None,
     "finished_at": None,
@@ -129,10 +130,12 @@ _chosen = (
     .cte("chosen")
     .prefix_with("MATERIALIZED", dialect="postgresql")
 )
-_CLAIM_AT_ONCE = (
+_CLAIM_AT_ONCE: ReturningUpdate[*tuple[Any, ...]] = (
     update(AgentTask)
     # As an array, so that the planner fetches the rows by their keys whatever it thinks how many they are.
-    .where(AgentTask.id == any_(func.array(select(_chosen.c.id).scalar_subquery())))
+    .where(
+        AgentTask.id == any_(cast("ColumnElement[Any]", func.array(select(_chosen.c.id).scalar_subquery())))
+    )
     .values(_CLAIMED)
     .returning(*TASK_COLUMNS)
 )
@@ -145,10 +148,11 @@ async def heads(tx: Tx, scope: AgentScope = EVERY_AGENT) -> list[Head]:
     else:
         statement = _HEADS_BUT if scope.is_all_but else _HEADS_OF
         rows = await tx.connection.execute(statement, {"now": tx.now, "agents": sorted(scope.agents)})
+    # Of a lane in which nothing is due it is null, which its type does not say.
     return [
         Head(lane=Lane(tenant, agent_id, priority), due=due, most_running=most_running)
         for tenant, agent_id, priority, most_running, due in rows
-        if due is not None
+        if cast("int | None", due) is not None
     ]
 
 
