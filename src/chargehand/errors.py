@@ -63,10 +63,14 @@ class ChargehandError(Exception):
     code = "internal"
     status = 500
 
-    def __init__(self, message: str, *, findings: Sequence[Finding] = ()) -> None:
+    def __init__(
+        self, message: str, *, findings: Sequence[Finding] = (), retry_after_seconds: int | None = None
+    ) -> None:
         super().__init__(message)
         self.message = message
         self.findings = tuple(findings)
+        self.retry_after_seconds = retry_after_seconds
+        """When it makes sense to ask again, where that is known."""
 
 
 class InvalidInput(ChargehandError):
@@ -220,10 +224,6 @@ class TooManyRequests(ChargehandError):
 
     code = "too_many_requests"
     status = 429
-
-    def __init__(self, message: str, *, retry_after_seconds: int | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_seconds = retry_after_seconds
 
 
 class StorageFull(ChargehandError):

@@ -65,6 +65,16 @@ class Settings(BaseSettings):
     """How long a worker may be silent before its task is given to another."""
     shutdown_grace_seconds: float = Field(default=20.0, ge=0, le=3600)
     """How long running steps may go on after a request to stop, before their tasks are given back."""
+    global_concurrency: int | None = Field(default=None, ge=1)
+    """How many tasks may run at once, in all processes and of all tenants together; unset: no limit."""
+    tenant_concurrency: int | None = Field(default=None, ge=1)
+    """How many tasks of one tenant may run at once, in all processes together; unset: no limit."""
+    ageing_seconds: float = Field(default=60.0, ge=0, le=366 * 86_400)
+    """How much waiting one point of priority is worth when it is decided which task is next; 0: it is worth nothing."""
+    backlog_limit: int = Field(default=1_000_000, ge=1)
+    """How many due tasks of all tenants may wait to begin before further ones are refused (503)."""
+    tenant_backlog_limit: int | None = Field(default=None, ge=1)
+    """How many due tasks of one tenant may wait to begin before further ones are refused (429); unset: no limit."""
     sandbox: Literal["strict", "restricted", "seatbelt", "job", "none"] | None = None
     """The sandbox level; unset: the strongest that works here. `none` runs agents' commands unconfined."""
     agents_dir: Path | None = None

@@ -262,7 +262,7 @@ async def open_service(
         mcp=McpPins(db, trusts_first=False),
     )
     worker = Worker(
-        attempts=Attempts(db, agents, hints, timedelta(seconds=30)),
+        attempts=Attempts(db, agents, hints, timedelta(seconds=30), clock),
         journal=Journal(db, clock, agents, hints, directory),
         deliveries=Deliveries(db, blobs, hints),
     )

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from chargehand.app.core import Core
+from chargehand.domain.agent_block import Block
 from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.task import (
     Canceled,
@@ -331,9 +332,33 @@ async def test_a_failure_is_tried_again_as_the_policy_says_and_then_fails(
     [task] = (await given.claimed(core)).values()
     last = await core.attempts.finish(task, Failed(error=BROKEN, may_retry=True))
 
-    assert waits == [10, 20]
+    # Half of the pauses, as the test's clock has it: where between nothing and the whole pause is left to chance.
+    assert waits == [5, 10]
     assert (last.status, last.attempt) == (Status.FAILED, 3)
     assert (await given.kinds(core, submitted)).count("task.deferred") == 2
+
+
+async def test_the_pause_before_another_try_grows_up_to_a_limit(core: Core, clock: TestClock) -> None:
+    await given.an_agent(core, "one", playbook="one", attempts=5, retry_seconds=10, retry_max_seconds=30)
+    await given.a_task(core, "one")
+    waits: list[float] = []
+
+    for _ in range(4):
+        [task] = (await given.claimed(core)).values()
+        deferred = await core.attempts.finish(task, Failed(error=BROKEN, may_retry=True))
+        waits.append((deferred.run_after - clock.now()).total_seconds())
+        clock.advance(waits[-1])
+
+    assert waits == [5, 10, 15, 15]
+
+
+@pytest.mark.parametrize(
+    ("block", "longest"), [(Block(), 3600), (Block(retry_seconds=7200), 7200)], ids=["default", "long"]
+)
+async def test_without_a_limit_of_its_own_a_pause_is_an_hour_at_most_or_as_long_as_the_first(
+    block: Block, longest: float
+) -> None:
+    assert block.longest_pause(19) == longest
 
 
 async def test_a_failure_that_cannot_be_mended_by_trying_again_is_not_tried_again(core: Core) -> None:

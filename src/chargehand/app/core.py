@@ -26,6 +26,7 @@ from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
+from chargehand.domain.fairness import Concurrency
 from chargehand.domain.money import nanos_of
 from chargehand.domain.queues import EVERY_AGENT, Queues
 from chargehand.engine.carrier import Carrier
@@ -46,6 +47,7 @@ from chargehand.runtimes.edited_calls import JudgedEdits
 from chargehand.runtimes.function import FunctionRuntime
 from chargehand.runtimes.model import ModelRuntime
 from chargehand.runtimes.playbook import Playbook, PlaybookRuntime
+from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
@@ -159,6 +161,7 @@ async def open_core(
                 yield core
             finally:
                 await _end(core)
+                await core.tasks.close()
                 await core.runtimes.model.close()
                 await core.chooser.close()
                 await telemetry.traces.close()
@@ -217,7 +220,8 @@ async def _build(
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
-    attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
+    lease = timedelta(seconds=settings.lease_seconds)
+    attempts = Attempts(db, agents, hints, lease, clock, _concurrency(settings))
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
@@ -231,6 +235,7 @@ async def _build(
         _day_limits(settings),
         rates,
         _submits(settings),
+        Admission(db, clock, most=settings.backlog_limit, most_of_tenant=settings.tenant_backlog_limit),
     )
     schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
@@ -386,6 +391,14 @@ def _day_limits(settings: Settings) -> DayLimits:
 def _submits(settings: Settings) -> Rate | None:
     per_second = settings.tenant_submits_per_second
     return None if per_second is None else Rate.of_seconds(per_second)
+
+
+def _concurrency(settings: Settings) -> Concurrency:
+    return Concurrency(
+        whole=settings.global_concurrency,
+        tenant=settings.tenant_concurrency,
+        ageing_seconds=settings.ageing_seconds,
+    )
 
 
 def _model_limits(settings: Settings) -> ModelLimits:

@@ -21,6 +21,9 @@ _Default = TypeVar("_Default", float, None)
 DELIVERABLE_NAME = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9 ._-]{0,126}[A-Za-z0-9])?")
 """It is a part of a URL and of a path in an archive."""
 
+RETRY_MAX_SECONDS = 3600.0
+"""The longest pause before another try, where a definition says nothing."""
+
 RUNTIMES = ("model", "playbook", "function", "command")
 
 
@@ -41,12 +44,24 @@ class Block:
     repair_rounds: int = 1
     attempts: int = 1
     retry_seconds: float = 5.0
+    retry_max_seconds: float | None = None
+    """The longest pause before another try; None: an hour, or `retry_seconds` where that is more."""
+    concurrency: int | None = None
+    """How many of the agent's tasks may run at once, for one tenant; None: as many as there is room for."""
     timeout_seconds: float | None = None
     budget: Budget = field(default_factory=Budget)
     policy: tuple[PolicyRule, ...] = ()
     """What the definition itself wants asked or denied; it never makes the operator's policy milder."""
     output_schema: JsonObject | None = None
     """The JSON schema of the agent's result."""
+
+    def longest_pause(self, tries: int) -> float:
+        """The most seconds before the next try, after so many that failed: each time twice as many, up to a limit."""
+        most = self.retry_max_seconds
+        return min(
+            self.retry_seconds * 2**tries,
+            max(RETRY_MAX_SECONDS, self.retry_seconds) if most is None else most,
+        )
 
 
 def read_block(value: object, findings: list[Finding]) -> Block:
@@ -59,7 +74,8 @@ def read_block(value: object, findings: list[Finding]) -> Block:
     reader = _Reader(cast("dict[str, object]", value), findings)
     reader.refuse_unknown(
         "runtime", "playbook", "function", "command", "takes_briefs", "delegates", "fallback_models", "deliverables",
-        "repair_rounds", "attempts", "retry_seconds", "timeout_seconds", "budget", "output_schema", "policy",
+        "repair_rounds", "attempts", "retry_seconds", "retry_max_seconds", "concurrency", "timeout_seconds", "budget",
+        "output_schema", "policy",
     )  # fmt: skip
     runtime = reader.choice("runtime", RUNTIMES, "model")
     return Block(
@@ -73,6 +89,8 @@ def read_block(value: object, findings: list[Finding]) -> Block:
         repair_rounds=reader.whole("repair_rounds", 1, at_least=0, at_most=5),
         attempts=reader.whole("attempts", 1, at_least=1, at_most=20),
         retry_seconds=reader.number("retry_seconds", 5.0, at_least=0, at_most=86_400),
+        retry_max_seconds=reader.number("retry_max_seconds", None, at_least=0, at_most=86_400),
+        concurrency=reader.count("concurrency", at_least=1, at_most=10_000),
         timeout_seconds=reader.number("timeout_seconds", None, at_least=1, at_most=30 * 86_400),
         budget=reader.budget(),
         policy=read_rules(reader.fields.get("policy"), "chargehand.policy", findings, by="its definition"),
@@ -150,6 +168,14 @@ class _Reader:
             return int(found)
         self.note(key, f"is not a whole number from {at_least} to {at_most}")
         return default
+
+    def count(self, key: str, *, at_least: int, at_most: int) -> int | None:
+        """A whole number that need not be there."""
+        return (
+            None
+            if self.fields.get(key) is None
+            else self.whole(key, at_least, at_least=at_least, at_most=at_most)
+        )
 
     def budget(self) -> Budget:
         value = self.fields.get("budget", {})
@@ -262,6 +288,8 @@ def block_as_data(block: Block) -> JsonObject:
         "repair_rounds": block.repair_rounds,
         "attempts": block.attempts,
         "retry_seconds": block.retry_seconds,
+        "retry_max_seconds": block.retry_max_seconds,
+        "concurrency": block.concurrency,
         "timeout_seconds": block.timeout_seconds,
         "budget": block.budget.as_data(),
         "policy": [rule_as_data(rule) for rule in block.policy],

@@ -66,7 +66,12 @@ class Agents:
         self.runtimes.check_definition(definition)
         async with self.db.write() as tx:
             changed = await agents.publish(
-                tx, who.tenant, definition.id, version=definition.version, source=definition.source
+                tx,
+                who.tenant,
+                definition.id,
+                version=definition.version,
+                source=definition.source,
+                most_running=definition.block.concurrency,
             )
             known = await agents.current_versions(tx, who.tenant) if definition.block.delegates else {}
             tx.after_commit(lambda: self._published(who.tenant, definition, changed=changed))

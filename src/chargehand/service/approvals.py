@@ -122,6 +122,10 @@ class Approvals:
 async def take_default(tx: Tx, hints: Hints, approval: Approval) -> Approval:
     """Nobody decided in time: what was said beforehand holds."""
     task = (await tasks.hold(tx, [approval.task_id]))[approval.task_id]
+    now = await approvals.get(tx, approval.id)
+    if now is not None and now.status is not ApprovalStatus.OPEN:
+        # Somebody decided while the task was waited for.
+        return now
     status = ApprovalStatus.WITHDRAWN if task.status in FINAL else ApprovalStatus.EXPIRED
     expired = replace(approval, status=status, decided_at=tx.now)
     await settle(tx, hints, expired)

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
+from chargehand.clock import Clock
+from chargehand.domain.fairness import Concurrency
 from chargehand.domain.history import EventKind
 from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import (
@@ -27,12 +29,14 @@ from chargehand.domain.task import (
 from chargehand.domain.values import JsonObject
 from chargehand.errors import LeaseLost
 from chargehand.failpoint import fail_point
-from chargehand.service import endings
+from chargehand.service import claims, endings
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
+
+NO_LIMITS = Concurrency()
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,8 +48,18 @@ class _Finish:
 class Attempts:
     """What workers do with the tasks that they carry."""
 
-    def __init__(self, db: Database, agents: Agents, hints: Hints, lease: timedelta) -> None:
+    def __init__(
+        self,
+        db: Database,
+        agents: Agents,
+        hints: Hints,
+        lease: timedelta,
+        clock: Clock,
+        limits: Concurrency = NO_LIMITS,
+    ) -> None:
         self._db = db
+        self._clock = clock
+        self._limits = limits
         self._agents = agents
         self._hints = hints
         self.lease = lease
@@ -55,28 +69,20 @@ class Attempts:
     async def claim(self, worker: str, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
         """Take up to `limit` ready tasks of agents in the scope. The attempt number grows before anything is run."""
         async with self._db.write() as tx:
-            found = await tasks.ready(tx, limit=limit, scope=scope)
-            claimed = await tasks.move(
-                tx,
-                Move.CLAIM,
-                [
-                    (
-                        task,
-                        {
-                            "attempt": task.attempt + 1,
-                            "worker_id": worker,
-                            "lease_until": tx.now + self.lease,
-                            "reason": None,
-                            "started_at": task.started_at or tx.now,
-                        },
-                    )
-                    for task in found
-                ],
+            claimed = await claims.take(
+                tx, worker=worker, lease=self.lease, most=limit, limits=self._limits, scope=scope
             )
-            started: list[tuple[str, EventKind, JsonObject]] = [
-                (task.id, EventKind.STARTED, {"attempt": task.attempt, "worker": worker}) for task in claimed
+            started = [
+                history.row(
+                    task.id,
+                    task.last_event,
+                    EventKind.STARTED,
+                    tx.now,
+                    {"attempt": task.attempt, "worker": worker},
+                )
+                for task in claimed
             ]
-            await history.append(tx, started)
+            await history.insert_events(tx, started)
             self._hints.changed(tx, *(task.id for task in claimed))
         fail_point("attempts.claimed")
         return claimed
@@ -193,7 +199,11 @@ class Attempts:
     async def _retry_delay(self, task: Task) -> float | None:
         """Seconds to wait before the next try; None when the agent's policy has none left."""
         block = (await self._agents.version(task.tenant, task.agent_id, task.agent_version)).block
-        return block.retry_seconds * 2**task.tries if task.tries + 1 < block.attempts else None
+        if task.tries + 1 >= block.attempts:
+            return None
+        # Anywhere up to the whole pause: what failed together, at one server that was down say, does not come back
+        # together.
+        return block.longest_pause(task.tries) * self._clock.random()
 
     @retried
     async def next_round(self, task: Task, failures: Sequence[JsonObject]) -> Task:

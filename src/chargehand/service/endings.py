@@ -96,6 +96,8 @@ async def _end_below(tx: Tx, hints: Hints, task: Task) -> None:
 
 async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reason) -> int:
     """Cancel idle tasks at once and ask the workers of running ones; how many are still running."""
+    # As they stand now: one that was idle when it was found may have been claimed since.
+    targets = list((await tasks.hold(tx, [task.id for task in targets])).values()) if targets else []
     running = [task for task in targets if task.status is Status.RUNNING]
     idle = [task for task in targets if task.status in (Status.PENDING, Status.WAITING)]
     if running:

@@ -27,6 +27,7 @@ from chargehand.service.tasks import new_task
 from chargehand.store import approvals, history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
+from chargehand.store.lanes import Lanes
 
 MAX_FOLLOWED = 10
 """How many tasks back a conversation goes."""
@@ -91,6 +92,7 @@ class Journal:
         self._hints = hints
         self._runtimes = runtimes
         self._day_limits = day_limits
+        self._lanes = Lanes()
         self._advance = GroupCommit[_Advance, Grant | None](self._advance_group)
 
     async def load(self, task: Task) -> dict[str, Step]:
@@ -200,7 +202,7 @@ class Journal:
                 {"agent_id": child.agent_id, "agent_version": child.agent_version, "by": f"task:{task.id}"}
                 for child in children
             ]
-            await tasks.insert_tasks(tx, children, submitted=told)
+            await tasks.insert_tasks(tx, children, submitted=told, lanes=self._lanes)
             opened = replace(step, result=ids)
             await history.begin_steps(tx, [opened])
             await tasks.count_children(tx, task.id, len(children), root_id=task.root_id)

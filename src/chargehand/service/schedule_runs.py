@@ -21,6 +21,7 @@ from chargehand.service.schedules import task_order
 from chargehand.service.tasks import Tasks
 from chargehand.store import schedules, tasks
 from chargehand.store.database import Database, Tx, retried
+from chargehand.store.lanes import Lanes
 from chargehand.telemetry.metrics import Metrics
 
 log = structlog.stdlib.get_logger("chargehand.schedules")
@@ -49,6 +50,7 @@ class ScheduleRuns:
         self._orders = orders
         self._hints = hints
         self._metrics = metrics
+        self._lanes = Lanes()
 
     async def run_due(self, now: datetime | None = None) -> datetime | None:
         """See to the schedules whose time has come; when to look again, or None: nothing is scheduled.
@@ -117,6 +119,7 @@ class ScheduleRuns:
                 tx,
                 [task for _, task in fresh.values()],
                 submitted=[_told(held, at, task) for at, task in fresh.values()],
+                lanes=self._lanes,
             )
             await tasks.remember_keys(
                 tx, [(held.tenant, key, content_hash(key), task.id) for key, (_, task) in fresh.items()]

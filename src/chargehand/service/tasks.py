@@ -26,6 +26,7 @@ from chargehand.errors import (
 )
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
+from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.day_account import DayAccount
 from chargehand.service.endings import Hints
@@ -34,6 +35,7 @@ from chargehand.service.selection import select
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, retried
 from chargehand.store.group import GroupCommit
+from chargehand.store.lanes import Lanes
 from chargehand.store.rates import LocalRates, Rate, Rates
 from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
@@ -79,9 +81,11 @@ class Tasks:
         day_limits: DayLimits = NO_DAY_LIMITS,
         rates: Rates | None = None,
         submits: Rate | None = None,
+        admission: Admission | None = None,
     ) -> None:
         """`submits`: how fast one tenant may submit, counted in `rates`."""
         self._db = db
+        self._admission = admission
         self._clock = clock
         self._agents = agents
         self._hints = hints
@@ -90,13 +94,15 @@ class Tasks:
         self._day_limits = day_limits
         self._rates = rates or LocalRates()
         self._submits = submits
+        self._lanes = Lanes()
         self._store = GroupCommit[_Submission, Accepted](self._store_group)
 
     async def submit(self, who: Principal, order: TaskOrder) -> Accepted:
         """Accept an order durably, or say why not. For the agent `auto`, pick the agent first.
 
         A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
-        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull, TooManyRequests.
+        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull;
+        TooManyRequests, Unavailable: too many at once, or the backlog is full.
         """
         who.require(Scope.TASKS_WRITE)
         _check_order(order, self._clock.now())
@@ -105,6 +111,8 @@ class Tasks:
         try:
             self._check_space()
             await self._check_rate(who)
+            if self._admission is not None:
+                await self._admission.check(who.tenant)
             if order.agent_id == AUTO:
                 # Picking may cost a model's answer: a repeated request is not picked for again.
                 if earlier := await self._accepted_before(who, order.idempotency_key, payload_hash):
@@ -123,6 +131,8 @@ class Tasks:
             told["selection"] = picked.told
         accepted = await self._store(_Submission(task, order.idempotency_key, payload_hash, told))
         fail_point("tasks.submitted")
+        if self._admission is not None and not accepted.replayed and task.run_after <= self._clock.now():
+            self._admission.accepted(who.tenant)
         if picked is None or accepted.replayed:
             return accepted
         return replace(accepted, selection=picked.told)
@@ -146,6 +156,8 @@ class Tasks:
         """
         _check_order(order, self._clock.now())
         self._check_space()
+        if self._admission is not None:
+            await self._admission.check(who.tenant)
         return self._new_task(who, order, await self._checked_agent(who, order, None))
 
     async def _checked_agent(
@@ -158,6 +170,11 @@ class Tasks:
         if order.output_schema is not None:
             self._agents.runtimes.check_output_schema(definition, order.output_schema)
         return definition
+
+    async def close(self) -> None:
+        """Let what goes on beside the use cases end."""
+        if self._admission is not None:
+            await self._admission.close()
 
     async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
         """What the same request led to when the service could still take it."""
@@ -226,7 +243,10 @@ class Tasks:
                     answers.append(Accepted(earlier[seen[0]], replayed=True))
             if fresh:
                 await tasks.insert_tasks(
-                    tx, [one.task for one in fresh], submitted=[one.told for one in fresh]
+                    tx,
+                    [one.task for one in fresh],
+                    submitted=[one.told for one in fresh],
+                    lanes=self._lanes,
                 )
                 keyed = [
                     (one.task.tenant, one.key, one.payload_hash, one.task.id) for one in fresh if one.key

@@ -92,7 +92,9 @@ class Upkeep:
     async def _time_out(self, tx: Tx, late: Sequence[Task]) -> None:
         for task in late:
             now = (await tasks.hold(tx, [task.id]))[task.id]
-            if now.status in (Status.PENDING, Status.WAITING):
+            # A person who was waited for may have put the deadline off since.
+            is_late = now.deadline_at is not None and now.deadline_at <= tx.now
+            if is_late and now.status in (Status.PENDING, Status.WAITING):
                 error = timed_out(now)
                 values = {"reason": error.reason.value, "result": None, "error": error.as_data()}
                 await endings.end(tx, self._hints, Move.FAIL, [(now, values)])

@@ -8,7 +8,9 @@ from chargehand.store.database import Tx
 from chargehand.store.tables import Agent, AgentVersion
 
 
-async def publish(tx: Tx, tenant: str, agent_id: str, *, version: str, source: str) -> bool:
+async def publish(
+    tx: Tx, tenant: str, agent_id: str, *, version: str, source: str, most_running: int | None = None
+) -> bool:
     """Make a text the agent's current version; False when it already was."""
     known = await tx.connection.scalar(
         select(AgentVersion.version).where(
@@ -22,7 +24,7 @@ async def publish(tx: Tx, tenant: str, agent_id: str, *, version: str, source: s
             )
         )
     current = await tx.connection.scalar(
-        select(Agent.version).where(Agent.tenant == tenant, Agent.id == agent_id)
+        select(Agent.version).where(Agent.tenant == tenant, Agent.id == agent_id).with_for_update()
     )
     if current == version:
         return False
@@ -31,6 +33,7 @@ async def publish(tx: Tx, tenant: str, agent_id: str, *, version: str, source: s
             "tenant": tenant,
             "id": agent_id,
             "version": version,
+            "most_running": most_running,
             "created_at": tx.now,
             "updated_at": tx.now,
         }
@@ -39,7 +42,7 @@ async def publish(tx: Tx, tenant: str, agent_id: str, *, version: str, source: s
         await tx.connection.execute(
             update(Agent)
             .where(Agent.tenant == tenant, Agent.id == agent_id)
-            .values(version=version, updated_at=tx.now)
+            .values(version=version, most_running=most_running, updated_at=tx.now)
         )
     return True
 

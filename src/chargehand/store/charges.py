@@ -86,8 +86,10 @@ _ADD_TO_TASK = (
         tokens_spent=AgentTask.tokens_spent + bindparam("more"),
     )
 )
-_DAY = select(TenantDay.usd_nanos, TenantDay.tokens).where(
-    TenantDay.tenant == bindparam("whose"), TenantDay.day == bindparam("on")
+_DAY = (
+    select(TenantDay.usd_nanos, TenantDay.tokens)
+    .where(TenantDay.tenant == bindparam("whose"), TenantDay.day == bindparam("on"))
+    .with_for_update()
 )
 _ADD_TO_DAY = (
     update(TenantDay)
@@ -97,7 +99,7 @@ _ADD_TO_DAY = (
 
 
 async def day(tx: Tx, tenant: str, on: str) -> tuple[int, int]:
-    """What a tenant has used on a day, with what is reserved: nano-dollars and tokens."""
+    """What a tenant has used on a day, with what is reserved: nano-dollars and tokens; the row is held."""
     found = (await tx.connection.execute(_DAY, {"whose": tenant, "on": on})).first()
     if found is None:
         await tx.connection.execute(

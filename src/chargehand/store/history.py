@@ -30,6 +30,7 @@ from chargehand.store.tables import AgentTask, TaskEvent, TaskStep
 _LAST_EVENTS = (
     select(AgentTask.id, AgentTask.last_event)
     .where(AgentTask.id.in_(bindparam("ids", expanding=True)))
+    .order_by(AgentTask.id)
     .with_for_update()
 )
 _SET_LAST_EVENT = (

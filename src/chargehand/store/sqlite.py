@@ -11,7 +11,8 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import cast
 
-from sqlalchemy import Engine, NullPool, create_engine, event, exc
+from sqlalchemy import Engine, FromClause, NullPool, create_engine, event, exc
+from sqlalchemy.dialects.sqlite.base import SQLiteCompiler
 from sqlalchemy.engine import URL
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
@@ -139,7 +140,17 @@ def _inline_engine(path: Path, *, query_only: bool) -> Engine:
     return engine
 
 
+class _Compiler(SQLiteCompiler):
+    """SQLAlchemy leaves out hints for SQLite, which has one: INDEXED BY."""
+
+    def get_from_hint_text(self, table: FromClause, text: str | None) -> str | None:
+        del table
+        return text
+
+
 def _prepare_each(engine: Engine, *, busy_seconds: int, query_only: bool) -> None:
+    engine.dialect.statement_compiler = _Compiler
+
     def prepare(connection: DBAPIConnection, entry: ConnectionPoolEntry) -> None:
         del entry
         # The driver's own BEGIN is deferred and late; the writer sends its own.

@@ -74,8 +74,6 @@ class AgentTask(Base):
     lease_until: Mapped[datetime | None]
     run_after: Mapped[datetime]
     priority: Mapped[int] = mapped_column(Integer, default=0)
-    claim_order: Mapped[int] = mapped_column(BigInteger, server_default="0")
-    """Pending tasks of a lane are claimed by this, the smallest first: the due time less what the priority is worth."""
     parent_id: Mapped[str | None] = mapped_column(String(36))
     parent_step: Mapped[str | None] = mapped_column(String(128))
     root_id: Mapped[str] = mapped_column(String(36))
@@ -115,7 +113,7 @@ class AgentTask(Base):
             "(status = 'running') = (lease_until IS NOT NULL AND worker_id IS NOT NULL)",
             name="running_has_lease",
         ),
-        Index("ix_agent_tasks_claimed", "status", priority.desc(), "run_after", "id"),
+        Index("ix_agent_tasks_lane", "status", "tenant", "agent_id", "priority", "run_after", "id"),
         Index("ix_agent_tasks_due", "status", "run_after"),
         Index("ix_agent_tasks_deadline", "status", "deadline_at"),
         Index("ix_agent_tasks_listed", "tenant", "agent_id", "id"),
@@ -201,6 +199,8 @@ class Agent(Base):
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     id: Mapped[str] = mapped_column(String(128), primary_key=True)
     version: Mapped[str] = mapped_column(String(64))
+    most_running: Mapped[int | None] = mapped_column(Integer)
+    """How many of its tasks may run at once, as that version says; None: as many as there is room for."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 
@@ -353,14 +353,16 @@ class ApiKey(Base):
 
 
 class Lane(Base):
-    """Tasks of one agent for one tenant. Lanes are what claims go round; a row stays once it is there."""
+    """That there was a task of this agent with this priority for this tenant. Lanes are what claims go round.
+
+    In a lane the task that is due longest is first. A row stays once it is there.
+    """
 
     __tablename__ = "lanes"
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
     agent_id: Mapped[str] = mapped_column(String(128), primary_key=True)
-    most_running: Mapped[int | None] = mapped_column(Integer)
-    """How many of the lane's tasks may run at once; None: as many as there is room for."""
+    priority: Mapped[int] = mapped_column(Integer, primary_key=True, autoincrement=False)
 
 
 class Duty(Base):

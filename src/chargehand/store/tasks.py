@@ -1,7 +1,7 @@
 """Every statement that moves a task from one status to another.
 
-Rule: nothing else writes `status`. A move names the status and the attempt that the caller saw under its hold;
-when a row says otherwise, the whole transaction is given up.
+Rule: nothing else writes `status`, but for a claim (store/claims.py). A move names the status and the attempt that the
+caller saw under its hold; when a row says otherwise, the whole transaction is given up.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -11,7 +11,6 @@ from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
-    BigInteger,
     CursorResult,
     Row,
     Select,
@@ -20,18 +19,17 @@ from sqlalchemy import (
     func,
     insert,
     select,
-    type_coerce,
     update,
 )
 
 from chargehand.domain.history import EventKind
-from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
-from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel, UtcMicroseconds
+from chargehand.store.lanes import Lanes
+from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
 
 TASK_COLUMNS = [getattr(AgentTask, field.name) for field in fields(Task)]
 
@@ -48,8 +46,11 @@ def select_tasks() -> Select[*tuple[Any, ...]]:
     return select(*TASK_COLUMNS)
 
 
-async def insert_tasks(tx: Tx, tasks: Sequence[Task], *, submitted: Sequence[JsonObject]) -> None:
+async def insert_tasks(
+    tx: Tx, tasks: Sequence[Task], *, submitted: Sequence[JsonObject], lanes: Lanes
+) -> None:
     """Store new tasks, each with its first event; `submitted` is that event's data, task by task."""
+    await lanes.open(tx, tasks)
     rows: list[dict[str, Any]] = []
     for task in tasks:
         row = {field.name: getattr(task, field.name) for field in fields(Task)}
@@ -89,21 +90,11 @@ async def remember_keys(tx: Tx, rows: Sequence[tuple[str, str, str, str]]) -> No
 
 # Built once: a statement that is made anew for each call costs more than SQLite needs to answer it.
 _BY_ID = select_tasks().where(AgentTask.id.in_(bindparam("ids", expanding=True)))
-_BY_ID_HELD = _BY_ID.with_for_update()
+# In one order everywhere, so that two transactions which hold the same rows do not wait for each other.
+_BY_ID_HELD = _BY_ID.order_by(AgentTask.id).with_for_update()
 # A list of ids is written into the statement at each call, which one id is spared.
 _ONE = select_tasks().where(AgentTask.id == bindparam("one_id"))
 _ONE_HELD = _ONE.with_for_update()
-_READY = (
-    select_tasks()
-    .where(
-        AgentTask.status == Status.PENDING.value,
-        # `+ 0` keeps the planner from the index on the due time, after which it would sort all that are due.
-        type_coerce(AgentTask.run_after, BigInteger) + 0 <= bindparam("now", type_=UtcMicroseconds),
-    )
-    .order_by(AgentTask.priority.desc(), AgentTask.run_after, AgentTask.id)
-    .limit(bindparam("most"))
-    .with_for_update(skip_locked=True)
-)
 
 
 async def get(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
@@ -124,15 +115,6 @@ async def _found(
     else:
         rows = await tx.connection.execute(several, {"ids": list(ids)})
     return {task.id: task for task in map(as_task, rows)}
-
-
-async def ready(tx: Tx, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
-    """Up to `limit` pending tasks that are due: highest priority first, then due longest."""
-    statement = _READY
-    if not scope.is_everything:
-        named = AgentTask.agent_id.in_(scope.agents)
-        statement = statement.where(~named if scope.is_all_but else named)
-    return [as_task(row) for row in await tx.connection.execute(statement, {"now": tx.now, "most": limit})]
 
 
 async def due_timers(tx: Tx) -> list[Task]:
@@ -162,11 +144,14 @@ async def past_deadline(tx: Tx) -> list[Task]:
 
 
 async def expired(tx: Tx, *, of_any_worker: bool) -> list[Task]:
-    """Running tasks whose lease has ended (`of_any_worker`: all running; their workers are dead)."""
+    """Running tasks whose lease has ended (`of_any_worker`: all running; their workers are dead).
+
+    A transaction holds them; those that another one holds, which may be their end, are left for the next look.
+    """
     statement = select_tasks().where(AgentTask.status == Status.RUNNING.value)
     if not of_any_worker:
         statement = statement.where(AgentTask.lease_until <= tx.now)
-    return [as_task(row) for row in await tx.connection.execute(statement.with_for_update())]
+    return [as_task(row) for row in await tx.connection.execute(statement.with_for_update(skip_locked=True))]
 
 
 async def renew(tx: Tx, *, worker: str, attempts: Mapping[str, int], lease: timedelta) -> dict[str, Task]:

@@ -1,4 +1,4 @@
-"""Several processes and hosts: the order of claims, lanes, duties, schedules, snapshots of workspaces."""
+"""Several processes and hosts: the lanes of claims, duties, schedules, snapshots of workspaces."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -11,19 +11,21 @@ depends_on = None
 
 def upgrade() -> None:
     """Apply."""
-    op.add_column(
-        "agent_tasks", sa.Column("claim_order", sa.BigInteger(), server_default="0", nullable=False)
+    op.add_column("agents", sa.Column("most_running", sa.Integer(), nullable=True))
+    op.drop_index("ix_agent_tasks_claimed", "agent_tasks")
+    op.create_index(
+        "ix_agent_tasks_lane", "agent_tasks", ["status", "tenant", "agent_id", "priority", "run_after", "id"]
     )
-    # One step of priority is worth a minute of waiting, as the setting has it that nobody has set yet.
-    op.execute("UPDATE agent_tasks SET claim_order = run_after - priority * 60000000")
     op.create_table(
         "lanes",
         sa.Column("tenant", sa.String(length=64), nullable=False),
         sa.Column("agent_id", sa.String(length=128), nullable=False),
-        sa.Column("most_running", sa.Integer(), nullable=True),
-        sa.PrimaryKeyConstraint("tenant", "agent_id"),
+        sa.Column("priority", sa.Integer(), autoincrement=False, nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "agent_id", "priority"),
     )
-    op.execute("INSERT INTO lanes (tenant, agent_id) SELECT DISTINCT tenant, agent_id FROM agent_tasks")
+    op.execute(
+        "INSERT INTO lanes (tenant, agent_id, priority) SELECT DISTINCT tenant, agent_id, priority FROM agent_tasks"
+    )
     op.create_table(
         "duties",
         sa.Column("name", sa.String(length=64), nullable=False),
