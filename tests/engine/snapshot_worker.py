@@ -18,6 +18,7 @@ from chargehand.tools.sandbox.probe import open_sandbox
 from tests import given
 
 OUTSIDE = Path(sys.argv[2])
+LIMIT_SECONDS = 100.0
 
 
 async def steps(ctx: PlaybookContext) -> JsonValue:
@@ -69,7 +70,7 @@ async def main() -> None:
         sys.stdout.write('"ready"\n')
         sys.stdout.flush()
         if task is not None:
-            ended = await given.ended(core, task)
+            ended = await core.watch.wait(given.ME, task.id, LIMIT_SECONDS)
             said = {
                 "status": ended.status.value,
                 "result": ended.result,
