@@ -3,28 +3,36 @@
 `open_core` is everything but the ways in; app/service.py puts the HTTP service on top.
 """
 
+import asyncio
 import importlib
 import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_publisher
+from chargehand.app.fleet import check_fleet
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
+from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
 from chargehand.domain.money import nanos_of
+from chargehand.domain.queues import EVERY_AGENT, Queues
+from chargehand.engine.carrier import Carrier
 from chargehand.engine.copies import Copies
+from chargehand.engine.duties import Duty, DutyRounds, duty_lease
 from chargehand.engine.embedded import EmbeddedEngine
+from chargehand.engine.fleet import FleetEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
@@ -42,19 +50,24 @@ from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
+from chargehand.service.duties import DutyLeases
 from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.schedule_runs import ScheduleRuns
+from chargehand.service.schedules import Schedules
 from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
+from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
+from chargehand.store.rates import Rate, Rates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
 from chargehand.store.storage import open_blobs
@@ -66,23 +79,6 @@ from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 
 
-@dataclass(slots=True)
-class EngineDoor:
-    """Hints to the engine, which is made after the services that hint; without one nothing is told."""
-
-    engine: EmbeddedEngine | None = None
-
-    def wake(self, due: datetime | None = None) -> None:
-        """Tasks may be ready, or something is due at this time."""
-        if self.engine is not None:
-            self.engine.wake(due)
-
-    def cancel(self, task_ids: Sequence[str]) -> None:
-        """These tasks are to be stopped."""
-        if self.engine is not None:
-            self.engine.cancel(task_ids)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
     """The opened core."""
@@ -91,8 +87,11 @@ class Core:
     clock: Clock
     folder: DataFolder
     db: Database
+    bus: Bus
     agents: Agents
     tasks: Tasks
+    schedules: Schedules
+    schedule_runs: ScheduleRuns
     approvals: Approvals
     messages: Messages
     watch: Watch
@@ -102,7 +101,9 @@ class Core:
     upkeep: Upkeep
     deliveries: Deliveries
     runtimes: Runtimes
-    engine: EmbeddedEngine | None
+    engine: Engine | None
+    duties: DutyRounds | None
+    publisher: Publisher | None
     sandbox: Sandbox | None
     chooser: ModelChooser
     mcp_pins: McpPins
@@ -117,6 +118,9 @@ class Registered:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
 
+SERVE = Part()
+
+
 @asynccontextmanager
 async def open_core(
     settings: Settings,
@@ -124,6 +128,7 @@ async def open_core(
     clock: Clock | None = None,
     registered: Registered | None = None,
     with_engine: bool = True,
+    part: Part = SERVE,
     sandbox: Sandbox | None = None,
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[Core, None]:
@@ -133,6 +138,7 @@ async def open_core(
     """
     # Refused before anything is touched.
     check_models(settings)
+    check_fleet(settings)
     policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
@@ -140,21 +146,42 @@ async def open_core(
     folder.open(shared=settings.database_url is not None)
     try:
         limits = _server_limits(settings)
-        async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
+        async with (
+            open_database(settings.database_path, settings.database_url, limits, clock) as opened,
+            bus_of(settings, telemetry.metrics).running() as bus,
+            aclosing(rates_of(settings, bus)) as rates,
+        ):
             registered = registered or Registered()
-            core = await _build(settings, opened, folder, registered, with_engine, sandbox, telemetry)
-            if core.engine is not None:
-                await core.engine.start(is_alone=not opened.is_shared)
+            part = part if with_engine else replace(part, carries=False, has_duties=False)
+            core = await _build(settings, opened, bus, rates, folder, registered, part, sandbox, telemetry)
+            await _begin(core)
             try:
                 yield core
             finally:
-                if core.engine is not None:
-                    await core.engine.stop(settings.shutdown_grace_seconds)
+                await _end(core)
                 await core.runtimes.model.close()
                 await core.chooser.close()
                 await telemetry.traces.close()
     finally:
         folder.close()
+
+
+async def _begin(core: Core) -> None:
+    if core.publisher is not None:
+        core.publisher.start()
+    if core.engine is not None:
+        await core.engine.start()
+    if core.duties is not None:
+        core.duties.start()
+
+
+async def _end(core: Core) -> None:
+    if core.engine is not None:
+        await core.engine.stop(core.settings.shutdown_grace_seconds)
+    if core.duties is not None:
+        await core.duties.stop()
+    if core.publisher is not None:
+        await asyncio.to_thread(core.publisher.stop)
 
 
 def _refuse_shown_folder(data_dir: Path) -> None:
@@ -171,28 +198,48 @@ def _refuse_shown_folder(data_dir: Path) -> None:
 async def _build(
     settings: Settings,
     opened: Opened,
+    bus: Bus,
+    rates: Rates,
     folder: DataFolder,
     registered: Registered,
-    with_engine: bool,
+    part: Part,
     sandbox: Sandbox | None,
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, door = Signals(), EngineDoor()
+    signals, door = (
+        Signals(bus),
+        EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics)),
+    )
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
-    agents = Agents(db, runtimes, offer=toolbox.offer)
+    agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
     attempts = Attempts(db, agents, hints, timedelta(seconds=settings.lease_seconds))
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    orders = Tasks(
+        db,
+        clock,
+        agents,
+        hints,
+        lambda: folder.check_space(settings.disk_reserve_bytes),
+        chooser,
+        _day_limits(settings),
+        rates,
+        _submits(settings),
+    )
+    schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
-    if with_engine:
+    # Two processes in containers may have the same name and number; a lease must never pass for another's.
+    worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
+    carries = part.carries and (settings.engine == "embedded" or part.is_worker)
+    if carries:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         mcp.sandbox = sandbox
         copies = Copies(upkeep, settings.workspaces_dir)
@@ -212,27 +259,38 @@ async def _build(
             policy=policy_of(settings),
             telemetry=telemetry,
         )
-        # Two processes in containers may have the same name and number; a lease must never pass for another's.
-        worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
-        door.engine = EmbeddedEngine(
-            attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
+        carrier = Carrier(
+            attempts=attempts,
+            runner=runner,
+            clock=clock,
+            slots=settings.slots,
+            worker=worker,
+            scope=Queues(settings.agent_queues).scope(part.queues) if part.queues else EVERY_AGENT,
         )
-    orders = Tasks(
-        db,
-        clock,
-        agents,
-        hints,
-        lambda: folder.check_space(settings.disk_reserve_bytes),
-        chooser,
-        _day_limits(settings),
-    )
+        door.engine = (
+            FleetEngine(carrier=carrier, clock=clock)
+            if opened.is_shared
+            else EmbeddedEngine(
+                carrier=carrier, upkeep=upkeep, clock=clock, duties=[_of_schedules(schedule_runs)]
+            )
+        )
+    if part.has_duties:
+        lease = duty_lease(settings.lease_seconds)
+        door.duties = DutyRounds(
+            duties=_duties(upkeep, schedule_runs, door) if opened.is_shared else [],
+            leases=DutyLeases(db, holder=worker, lease=lease),
+            clock=clock,
+        )
     return Core(
         settings=settings,
         clock=clock,
         folder=folder,
         db=db,
+        bus=bus,
         agents=agents,
         tasks=orders,
+        schedules=Schedules(db, clock, orders, hints),
+        schedule_runs=schedule_runs,
         approvals=Approvals(
             db,
             clock,
@@ -240,7 +298,7 @@ async def _build(
             JudgedEdits(agents=agents, policy=policy_of(settings), catalogue=toolbox.catalogue),
         ),
         messages=Messages(db, agents, hints, orders),
-        watch=Watch(db, blobs, signals),
+        watch=Watch(db, blobs, signals, has_others=opened.is_shared),
         usage=UsageReports(db),
         attempts=attempts,
         journal=journal,
@@ -248,11 +306,29 @@ async def _build(
         deliveries=deliveries,
         runtimes=runtimes,
         engine=door.engine,
+        duties=door.duties,
+        publisher=door.publisher,
         sandbox=sandbox,
         chooser=chooser,
         mcp_pins=mcp_pins,
         telemetry=telemetry,
     )
+
+
+def _duties(upkeep: Upkeep, schedule_runs: ScheduleRuns, door: EngineDoor) -> list[Duty]:
+    """What one process at a time sees to for all. Alone, the embedded engine sees to it by itself, without a lease."""
+
+    async def sweep(now: datetime) -> datetime | None:
+        del now
+        carried = door.engine.carrier.attempts_carried() if door.engine is not None else {}
+        return await upkeep.sweep(but_not=carried)
+
+    return [Duty(name="sweeper", do=sweep, every_seconds=1.0), _of_schedules(schedule_runs)]
+
+
+def _of_schedules(schedule_runs: ScheduleRuns) -> Duty:
+    # Another process may have made a schedule that is due before all that this one knows of.
+    return Duty(name="schedules", do=schedule_runs.run_due, every_seconds=1.0)
 
 
 def _server_limits(settings: Settings) -> ServerLimits:
@@ -305,6 +381,11 @@ def _day_limits(settings: Settings) -> DayLimits:
         usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
         tokens=settings.tenant_tokens_per_day,
     )
+
+
+def _submits(settings: Settings) -> Rate | None:
+    per_second = settings.tenant_submits_per_second
+    return None if per_second is None else Rate.of_seconds(per_second)
 
 
 def _model_limits(settings: Settings) -> ModelLimits:

@@ -51,7 +51,7 @@ async def open_app(
     Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`; one without front matter is none.
     """
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
-        access = Access(core.db, core.clock, settings.data_dir / "pepper")
+        access = Access(core.db, core.clock, settings.data_dir / "pepper", core.bus)
         created = await access.bootstrap(settings.key_file)
         await core.agents.publish_all(LOCAL_OPERATOR, await asyncio.to_thread(_crew), only_new=True)
         if settings.agents_dir is not None:
@@ -89,12 +89,16 @@ def _services(core: Core, access: Access) -> Services:
     engine, sandbox = core.engine, core.sandbox
 
     def engine_reading() -> Reading:
+        if core.settings.engine == "celery":
+            return Reading(ok=True, detail="the fleet's workers carry out tasks")
         alive = engine is not None and engine.is_alive
         return Reading(
             ok=alive, detail=f"carries {engine.running} of {engine.slots}" if engine else "none here"
         )
 
     def sandbox_reading() -> Reading:
+        if core.settings.engine == "celery":
+            return Reading(ok=True, detail="each worker has its own")
         return Reading(ok=sandbox is not None, detail=f"level {sandbox.level}" if sandbox else "none here")
 
     health = Health(
@@ -106,6 +110,7 @@ def _services(core: Core, access: Access) -> Services:
     return Services(
         agents=core.agents,
         tasks=core.tasks,
+        schedules=core.schedules,
         approvals=core.approvals,
         messages=core.messages,
         watch=core.watch,

@@ -1,5 +1,6 @@
 """`chargehand serve`, `chargehand doctor` and `chargehand db`: run the service and see that it can run."""
 
+from enum import StrEnum
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -12,6 +13,14 @@ if TYPE_CHECKING:
     from chargehand.cli import diagnosis, serving
 else:
     diagnosis, serving = Lazily("chargehand.cli.diagnosis"), Lazily("chargehand.cli.serving")
+
+
+class Engine(StrEnum):
+    """As CHARGEHAND_ENGINE."""
+
+    EMBEDDED = "embedded"
+    CELERY = "celery"
+
 
 db = typer_app("Keep the database in order.")
 
@@ -31,6 +40,10 @@ def serve(
             help="Instead of CHARGEHAND_PORT (8700); 0 takes a free one.",
         ),
     ] = None,
+    engine: Annotated[
+        Engine | None,
+        typer.Option("--engine", help="Who carries out tasks, instead of CHARGEHAND_ENGINE (embedded)."),
+    ] = None,
 ) -> ExitCode:
     """Run the service until Ctrl-C or SIGTERM.
 
@@ -40,10 +53,11 @@ def serve(
     Examples:
       chargehand serve
       CHARGEHAND_DATA_DIR=/srv/chargehand chargehand serve --port 8800
+      chargehand serve --engine celery
 
     docs/reference/settings.md lists every setting (CHARGEHAND_...).
     """
-    return serving.serve(host=host, port=port)
+    return serving.serve(host=host, port=port, engine=engine.value if engine else None)
 
 
 @command

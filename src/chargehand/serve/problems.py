@@ -71,7 +71,8 @@ def problem_of(error: ChargehandError, request_id: str) -> Response:
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = REALM
     elif isinstance(error, StorageFull | Unavailable | TooManyRequests):
-        headers["Retry-After"] = str(RETRY_SECONDS)
+        seconds = error.retry_after_seconds if isinstance(error, TooManyRequests) else None
+        headers["Retry-After"] = str(seconds or RETRY_SECONDS)
     if error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
         # What is left of the body is not read.
         headers["Connection"] = "close"

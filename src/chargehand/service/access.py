@@ -18,13 +18,14 @@ from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.errors import Conflict, InvalidInput, NotFound, Unauthorized, Unavailable
 from chargehand.store import access
 from chargehand.store.access import KeyRecord
+from chargehand.store.bus import KEYS, Bus
 from chargehand.store.database import Database, retried
 from chargehand.store.secret_files import read_secret, write_secret
 
 PREFIX = "chg_live_"
 ADMIN_KEY_NAME = "admin"
 CACHE_SECONDS = 5.0
-"""How long a revoked key may still pass in another process than the one that revoked it."""
+"""How long a revoked key may still pass in another process than the one that revoked it, when no signal comes."""
 MOST_CACHED = 1024
 PEPPER_BYTES = 32
 _ALPHABET = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
@@ -45,12 +46,14 @@ class _Known:
 class Access:
     """Who may come in."""
 
-    def __init__(self, db: Database, clock: Clock, pepper_file: Path) -> None:
+    def __init__(self, db: Database, clock: Clock, pepper_file: Path, bus: Bus | None = None) -> None:
         self._db = db
         self._clock = clock
         self._pepper_file = pepper_file
         self._pepper: bytes | None = None
         self._cache: dict[bytes, _Known] = {}
+        self._bus = bus or Bus()
+        self._bus.hear(KEYS, lambda _: self._cache.clear())
 
     @retried
     async def bootstrap(self, key_file: Path) -> bool:
@@ -98,11 +101,12 @@ class Access:
         parts = _KEY.fullmatch(token)
         if parts is None or _checksum(token[:-6]) != parts[3]:
             raise Unauthorized("this is not a key of this service; compare it with the one that was issued")
+        # From before the row is read: a key that is revoked meanwhile passes no longer than it says.
+        fresh_until = self._clock.monotonic() + CACHE_SECONDS
         record = await self._find(parts[1], token)
         principal = Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
         if len(self._cache) >= MOST_CACHED:
             self._cache.clear()
-        fresh_until = self._clock.monotonic() + CACHE_SECONDS
         self._cache[fingerprint] = _Known(principal, fresh_until, record.expires_at)
         return principal
 
@@ -112,14 +116,14 @@ class Access:
 
     @retried
     async def revoke(self, who: Principal, key_id: str) -> None:
-        """End a key: at once in this process, within CACHE_SECONDS in others."""
+        """End a key: at once in this process and where signals come, else within CACHE_SECONDS."""
         who.require(Scope.ADMIN)
         async with self._db.write() as tx:
             record = await access.find(tx, key_id)
             if record is None or record.tenant != who.tenant:
                 raise NotFound(f"there is no key {key_id[:16]!r}")
             await access.revoke(tx, who.tenant, key_id)
-        self._cache.clear()
+            tx.after_commit(lambda: self._bus.publish(KEYS, key_id))
 
     async def list(self, who: Principal) -> list[KeyRecord]:
         """The keys of the caller's tenant, the oldest first."""

@@ -1,10 +1,11 @@
 """Agents: read definitions, publish versions, find the one that a task gets."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from difflib import get_close_matches
+from time import monotonic
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition, parse_definition
@@ -13,22 +14,36 @@ from chargehand.domain.agent_tools import NOTHING_MORE, Offer
 from chargehand.errors import AgentNotFound, Finding, InvalidDefinition
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.store import agents
+from chargehand.store.bus import AGENTS, Bus
 from chargehand.store.database import Database, retried
+
+FRESH_SECONDS = 2.0
+"""How long a process may take another's publication not to have been."""
 
 
 @dataclass(frozen=True, slots=True)
 class Agents:
-    """What can be done with agents. Parsed versions are kept: they never change."""
+    """What can be done with agents. Parsed versions are kept: they never change.
+
+    Which version is current does, and where the database `is_shared` another process may say so.
+    """
 
     db: Database
     runtimes: RuntimeDirectory
     offer: Offer = NOTHING_MORE
-    _current: dict[tuple[str, str], AgentDefinition] = field(
-        default_factory=dict[tuple[str, str], AgentDefinition]
+    bus: Bus = field(default_factory=Bus)
+    is_shared: bool = False
+    now: Callable[[], float] = monotonic
+    _current: dict[tuple[str, str], tuple[AgentDefinition, float]] = field(
+        default_factory=dict[tuple[str, str], tuple[AgentDefinition, float]]
     )
+    """And when it was read."""
     _versions: dict[tuple[str, str, str], AgentDefinition] = field(
         default_factory=dict[tuple[str, str, str], AgentDefinition]
     )
+
+    def __post_init__(self) -> None:
+        self.bus.hear(AGENTS, self._forget)
 
     @retried
     async def publish(
@@ -54,13 +69,23 @@ class Agents:
                 tx, who.tenant, definition.id, version=definition.version, source=definition.source
             )
             known = await agents.current_versions(tx, who.tenant) if definition.block.delegates else {}
-            tx.after_commit(lambda: self._current.update({(who.tenant, definition.id): definition}))
+            tx.after_commit(lambda: self._published(who.tenant, definition, changed=changed))
         absent = [
             Finding(where="chargehand.delegates", message=f"there is no agent {one[:128]!r} (yet)")
             for one in definition.block.delegates
             if one not in known
         ]
         return replace(definition, findings=(*definition.findings, *absent)), changed
+
+    def _published(self, tenant: str, definition: AgentDefinition, *, changed: bool) -> None:
+        if changed:
+            self.bus.publish(AGENTS, f"{tenant} {definition.id}")
+        self._current[tenant, definition.id] = definition, self.now()
+
+    def _forget(self, payload: str) -> None:
+        """A process has published another version."""
+        tenant, _, agent_id = payload.rpartition(" ")
+        self._current.pop((tenant, agent_id), None)
 
     async def publish_all(self, who: Principal, texts: Mapping[str, str], *, only_new: bool = False) -> None:
         """Publish texts by origin (a file name, say); the first bad one is told with its origin.
@@ -82,14 +107,21 @@ class Agents:
 
     async def current(self, who: Principal, agent_id: str) -> AgentDefinition:
         """The version that a new task gets."""
-        found = self._current.get((who.tenant, agent_id))
-        if found is None:
-            async with self.db.read() as tx:
-                source = await agents.source(tx, who.tenant, agent_id)
-            if source is None:
-                raise await self._not_found(who, agent_id)
+        key = (who.tenant, agent_id)
+        known = self._current.get(key)
+        began = self.now()
+        if known is not None and not (self.is_shared and began - known[1] > FRESH_SECONDS):
+            return known[0]
+        async with self.db.read() as tx:
+            source = await agents.source(tx, who.tenant, agent_id)
+        if source is None:
+            raise await self._not_found(who, agent_id)
+        meanwhile = self._current.get(key)
+        if meanwhile is not None and meanwhile is not known:
             # What was published while this read went on is newer and stays.
-            found = self._current.setdefault((who.tenant, agent_id), self._stored(source, agent_id))
+            return meanwhile[0]
+        found = known[0] if known and known[0].source == source else self._stored(source, agent_id)
+        self._current[key] = found, began
         return found
 
     async def version(self, tenant: str, agent_id: str, version: str) -> AgentDefinition:

@@ -16,7 +16,14 @@ from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.money import usd_text
 from chargehand.domain.task import FINAL, FOREVER, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json, content_hash
-from chargehand.errors import ChargehandError, IdempotencyMismatch, IllegalMove, InvalidInput, TaskNotFound
+from chargehand.errors import (
+    ChargehandError,
+    IdempotencyMismatch,
+    IllegalMove,
+    InvalidInput,
+    TaskNotFound,
+    TooManyRequests,
+)
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.agents import Agents
@@ -27,6 +34,7 @@ from chargehand.service.selection import select
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, retried
 from chargehand.store.group import GroupCommit
+from chargehand.store.rates import LocalRates, Rate, Rates
 from chargehand.telemetry.traces import current_traceparent, valid_traceparent
 
 NO_DAY_LIMITS = DayLimits()
@@ -69,7 +77,10 @@ class Tasks:
         check_space: Callable[[], None],
         chooser: AgentChooser | None = None,
         day_limits: DayLimits = NO_DAY_LIMITS,
+        rates: Rates | None = None,
+        submits: Rate | None = None,
     ) -> None:
+        """`submits`: how fast one tenant may submit, counted in `rates`."""
         self._db = db
         self._clock = clock
         self._agents = agents
@@ -77,13 +88,15 @@ class Tasks:
         self._check_space = check_space
         self._chooser = chooser or NoChooser()
         self._day_limits = day_limits
+        self._rates = rates or LocalRates()
+        self._submits = submits
         self._store = GroupCommit[_Submission, Accepted](self._store_group)
 
     async def submit(self, who: Principal, order: TaskOrder) -> Accepted:
         """Accept an order durably, or say why not. For the agent `auto`, pick the agent first.
 
         A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
-        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull.
+        Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull, TooManyRequests.
         """
         who.require(Scope.TASKS_WRITE)
         _check_order(order, self._clock.now())
@@ -91,18 +104,14 @@ class Tasks:
         picked = None
         try:
             self._check_space()
+            await self._check_rate(who)
             if order.agent_id == AUTO:
                 # Picking may cost a model's answer: a repeated request is not picked for again.
                 if earlier := await self._accepted_before(who, order.idempotency_key, payload_hash):
                     return earlier
                 account = DayAccount(self._db, who.tenant, self._day_limits)
                 picked = await select(self._agents, self._chooser, account, who, order.task_data)
-                definition = picked.agent
-            else:
-                definition = await self._agents.current(who, order.agent_id)
-                self._agents.runtimes.check_input(definition, order.task_data)
-            if order.output_schema is not None:
-                self._agents.runtimes.check_output_schema(definition, order.output_schema)
+            definition = await self._checked_agent(who, order, picked.agent if picked else None)
         except ChargehandError:
             earlier = await self._accepted_before(who, order.idempotency_key, payload_hash)
             if earlier is None:
@@ -117,6 +126,38 @@ class Tasks:
         if picked is None or accepted.replayed:
             return accepted
         return replace(accepted, selection=picked.told)
+
+    async def _check_rate(self, who: Principal) -> None:
+        if self._submits is None:
+            return
+        wait = await self._rates.take(f"submits:{who.tenant}", self._submits)
+        if wait > 0:
+            seconds = max(1, math.ceil(wait))
+            raise TooManyRequests(
+                f"this tenant may submit {self._submits.per_second:g} tasks a second"
+                f" (CHARGEHAND_TENANT_SUBMITS_PER_SECOND); the next one in {seconds} s",
+                retry_after_seconds=seconds,
+            )
+
+    async def prepared(self, who: Principal, order: TaskOrder) -> Task:
+        """The task that an order would become, not stored: for one that is stored with something else.
+
+        Raises as `submit` does.
+        """
+        _check_order(order, self._clock.now())
+        self._check_space()
+        return self._new_task(who, order, await self._checked_agent(who, order, None))
+
+    async def _checked_agent(
+        self, who: Principal, order: TaskOrder, picked: AgentDefinition | None
+    ) -> AgentDefinition:
+        """The agent of an order, which takes its input and can answer as the order wants it."""
+        definition = picked or await self._agents.current(who, order.agent_id)
+        if picked is None:
+            self._agents.runtimes.check_input(definition, order.task_data)
+        if order.output_schema is not None:
+            self._agents.runtimes.check_output_schema(definition, order.output_schema)
+        return definition
 
     async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
         """What the same request led to when the service could still take it."""
@@ -192,7 +233,8 @@ class Tasks:
                 ]
                 if keyed:
                     await tasks.remember_keys(tx, keyed)
-                self._hints.ready(tx, due=min(_first_due(one.task, tx.now) for one in fresh))
+                due = min(_first_due(one.task, tx.now) for one in fresh)
+                self._hints.ready(tx, *(one.task for one in fresh), due=due)
         return answers
 
     @retried
@@ -253,7 +295,7 @@ class Tasks:
             await history.discard_failed(tx, task_id)
             await messages.give_back(tx, task_id)
             self._hints.changed(tx, task_id)
-            self._hints.ready(tx, due=moved[0].deadline_at)
+            self._hints.ready(tx, *moved, due=moved[0].deadline_at)
         fail_point("tasks.reopened")
         return moved[0]
 

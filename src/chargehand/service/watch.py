@@ -1,7 +1,7 @@
 """Reads: a task, lists, events, the journal, deliverables; and waiting for what comes next.
 
-Rule: whoever waits reads the rows again after each hint and at the latest after POLL_SECONDS, so a lost hint
-costs time, never truth.
+Rule: whoever waits reads the rows again after each hint and at the latest after POLL_SECONDS (POLL_ALONE_SECONDS
+while other processes may write and no hint of theirs can come), so a lost hint costs time, never truth.
 """
 
 import asyncio
@@ -28,6 +28,7 @@ from chargehand.store.group import GroupCommit
 from chargehand.store.signals import Heard, Signals
 
 POLL_SECONDS = 5.0
+POLL_ALONE_SECONDS = 1.0
 MAX_PAGE = 200
 EVENT_BATCH = 500
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -52,12 +53,19 @@ class Delta:
 class Watch:
     """What can be read, by those who may."""
 
-    def __init__(self, db: Database, blobs: Blobs, signals: Signals) -> None:
+    def __init__(self, db: Database, blobs: Blobs, signals: Signals, *, has_others: bool = False) -> None:
+        """`has_others`: other processes may work on the same database."""
         self._db = db
         self._blobs = blobs
         self._signals = signals
+        self._has_others = has_others
         # Readers that come at the same moment share one statement, as writers share a commit.
         self._one = GroupCommit[str, Task | None](self._get_group)
+
+    @property
+    def _poll_seconds(self) -> float:
+        alone = self._has_others and not self._signals.bus.is_connected
+        return POLL_ALONE_SECONDS if alone else POLL_SECONDS
 
     async def get(self, who: Principal, task_id: str) -> Task:
         """One task; TaskNotFound also when it is another tenant's."""
@@ -129,7 +137,7 @@ class Watch:
     ) -> AsyncGenerator[Event | None, None]:
         """Events after a sequence number, as they come, to the one that ends the task.
 
-        Yields None when POLL_SECONDS passed without one, so that the caller can show that it is alive. A task
+        Yields None when a poll found none, so that the caller can show that it is alive. A task
         that was ended and reopened goes on after its earlier end.
         """
         async with aclosing(self.follow_live(who, task_id, after=after, with_deltas=False)) as events:
@@ -157,9 +165,20 @@ class Watch:
                 if not batch:
                     if await self._has_ended(who, task_id, after):
                         return
-                    async with aclosing(_until_rows_change(heard, task_id)) as meanwhile:
+                    async with aclosing(self._until_rows_change(heard, task_id)) as meanwhile:
                         async for one in meanwhile:
                             yield one
+
+    async def _until_rows_change(self, heard: Heard, task_id: str) -> AsyncGenerator[Delta | None, None]:
+        """What is said until the rows are to be read again; None when nothing came for as long as a poll takes."""
+        while not heard.rows_changed:
+            if not await _heard(heard, self._poll_seconds):
+                yield None
+                return
+            if not heard.rows_changed:
+                heard.clear()
+                for told in heard.said():
+                    yield Delta(task_id, told)
 
     async def _has_ended(self, who: Principal, task_id: str, after: int) -> bool:
         task = await self.get(who, task_id)
@@ -175,7 +194,7 @@ class Watch:
                         task = await self.get(who, task_id)
                         if task.status in FINAL:
                             return task
-                        await _heard(heard, POLL_SECONDS)
+                        await _heard(heard, self._poll_seconds)
             except TimeoutError:
                 return await self.get(who, task_id)
 
@@ -202,18 +221,6 @@ class Watch:
         """How many tasks stand where, in all tenants; for the operator."""
         async with self._db.read() as tx:
             return await tasks.count_by_status(tx)
-
-
-async def _until_rows_change(heard: Heard, task_id: str) -> AsyncGenerator[Delta | None, None]:
-    """What is said until the rows are to be read again; None when POLL_SECONDS passed with nothing."""
-    while not heard.rows_changed:
-        if not await _heard(heard, POLL_SECONDS):
-            yield None
-            return
-        if not heard.rows_changed:
-            heard.clear()
-            for told in heard.said():
-                yield Delta(task_id, told)
 
 
 async def _heard(event: asyncio.Event, seconds: float) -> bool:

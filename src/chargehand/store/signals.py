@@ -1,4 +1,4 @@
-"""Hints that something changed, within this process: whoever waits looks at the rows again.
+"""Hints that something changed, from this process and by the bus from others: whoever waits looks at the rows again.
 
 Rule: a hint carries no truth. Lost, late or double, nothing breaks; a waiter always re-reads. What is said
 beside the rows, such as a text that is still being written, may be lost likewise.
@@ -7,9 +7,11 @@ beside the rows, such as a text that is still being written, may be lost likewis
 import asyncio
 from collections import defaultdict, deque
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 
 from chargehand.domain.values import JsonObject
+from chargehand.store.bus import BACK, CHANGED, Bus
+from chargehand.store.onlookers import Onlookers
 
 MAX_SAID = 100
 """What one listener has not taken yet; of more than that the oldest is dropped."""
@@ -47,20 +49,42 @@ class Heard(asyncio.Event):
 class Signals:
     """Topics (task ids) and who waits for them."""
 
-    def __init__(self) -> None:
+    def __init__(self, bus: Bus | None = None) -> None:
         self._listeners: defaultdict[str, set[Heard]] = defaultdict(set)
+        self.bus = bus or Bus()
+        self._onlookers = Onlookers(self.bus)
+        self.bus.hear(CHANGED, self._wake)
+        self.bus.hear(BACK, self._wake_all)
+        self.bus.on_said = self._hear_said
 
     def notify(self, topic: str) -> None:
         """Wake everyone who listens to the topic."""
+        self.bus.publish(CHANGED, topic)
+
+    def _wake(self, topic: str) -> None:
         for listener in self._listeners.get(topic, ()):
             listener.set()
 
+    def _wake_all(self, nothing: str) -> None:
+        """Hints were missed: everybody looks."""
+        del nothing
+        for topic in self._listeners:
+            self._wake(topic)
+
     def is_watched(self, topic: str) -> bool:
-        """Whether a listener takes what is said beside the rows."""
+        """Whether a listener, here or in another process, takes what is said beside the rows."""
+        return self._is_watched_here(topic) or bool(self._onlookers.of(topic))
+
+    def _is_watched_here(self, topic: str) -> bool:
         return any(listener.takes_said for listener in self._listeners.get(topic, ()))
 
     def say(self, topic: str, told: JsonObject) -> None:
         """Tell the listeners that take it something that is in no row."""
+        self._hear_said(topic, told)
+        for process in self._onlookers.of(topic):
+            self.bus.say(process, topic, told)
+
+    def _hear_said(self, topic: str, told: JsonObject) -> None:
         for listener in self._listeners.get(topic, ()):
             if listener.takes_said:
                 listener.say(told)
@@ -71,7 +95,8 @@ class Signals:
         heard = Heard(takes_said=takes_said)
         self._listeners[topic].add(heard)
         try:
-            yield heard
+            with self._onlookers.looking(topic) if takes_said else nullcontext():
+                yield heard
         finally:
             self._listeners[topic].discard(heard)
             if not self._listeners[topic]:

@@ -76,8 +76,15 @@ class Metrics:
             "chargehand_provider_waits", "Waits for a provider that could not answer.", ("provider",)
         )
         self.tool_calls = Counter("chargehand_tool_calls", "Tool calls, by outcome.", ("tool", "outcome"))
+        self.schedule_runs = Counter("chargehand_schedule_runs", "Due times of schedules.", ("outcome",))
+        self.hints = Counter(
+            "chargehand_hints", "Wake-ups for the fleet's workers, by what became of them.", ("outcome",)
+        )
         self.http_requests = Counter(
             "chargehand_http_requests", "HTTP requests.", ("method", "route", "status")
+        )
+        self.bus_messages = Counter(
+            "chargehand_bus_messages", "What became of signals between processes.", ("bus", "outcome")
         )
 
     @property
@@ -91,7 +98,10 @@ class Metrics:
             self.model_usd,
             self.provider_waits,
             self.tool_calls,
+            self.schedule_runs,
+            self.hints,
             self.http_requests,
+            self.bus_messages,
         )
 
     def exposed(self, tasks: Mapping[str, int]) -> bytes:
