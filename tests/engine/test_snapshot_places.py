@@ -19,6 +19,7 @@ from chargehand.errors import ChargehandError, ContentDamaged, LeaseLost, NotFou
 from chargehand.runtimes.base import Suspension
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.snapshots import Snapshots
+from chargehand.store import workspace_heads
 from chargehand.store.blobs import FolderBlobs
 from chargehand.tools import snapshot
 from chargehand.tools.entries import Quota
@@ -56,8 +57,8 @@ class Fleet:
         folders = WorkingFolders(self.folder / name)
         return SnapshotPlaces(self.snapshots, self.core.journal, folders, quota or Quota())
 
-    async def task(self, **order: str) -> Task:
-        return await given.a_running_task(self.core, "nothing", **order)
+    async def task(self) -> Task:
+        return await given.a_running_task(self.core, "nothing")
 
     async def manifest(self, workspace_id: str) -> Manifest:
         head = await self.snapshots.head(workspace_id)
@@ -360,8 +361,20 @@ async def test_everything_that_heads_refer_to_is_listed_until_their_tasks_are_go
 
     assert len(needed) == 2
     stored = {blob.sha256 async for blob in fleet.blobs.listed()}
-    assert set.union(*needed) == stored
+    assert needed[0] | needed[1] == stored
     assert {bytes_hash(b"1"), bytes_hash(b"2"), bytes_hash(b"both")} < stored
+
+
+async def test_the_head_of_a_workspace_that_no_task_works_in_is_forgotten_and_no_other(fleet: Fleet) -> None:
+    task = await fleet.task()
+    for workspace_id in (task.id, "of-a-task-that-is-gone"):
+        await fleet.snapshots.publish(task, workspace_id, Manifest(), seen=None)
+
+    async with fleet.core.db.write() as tx:
+        await workspace_heads.forget_unused(tx, [task.id, "of-a-task-that-is-gone"])
+
+    assert await fleet.snapshots.head(task.id) is not None
+    assert await fleet.snapshots.head("of-a-task-that-is-gone") is None
 
 
 async def test_folders_of_dead_processes_are_removed_and_those_of_living_ones_are_not(

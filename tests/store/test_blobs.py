@@ -20,6 +20,7 @@ from chargehand.store.storage import open_blobs
 from tests.s3_server import Keys, S3Server, an_s3_server
 
 TWO_DAYS_SECONDS = 2 * REFRESHED_AFTER.total_seconds()
+SOON = datetime.now(UTC) + timedelta(days=1)
 WRONG_ADDRESSES = (
     "gs://bucket",
     "s3://",
@@ -110,11 +111,23 @@ async def test_empty_content_and_content_of_many_megabytes_are_content(storage: 
 
 async def test_content_that_is_gone_is_named(storage: Storage) -> None:
     digest = await storage.blobs.put(b"content")
-    await storage.blobs.remove([digest, bytes_hash(b"never there")])
+    await storage.blobs.remove([digest, bytes_hash(b"never there")], stored_before=SOON)
 
     with pytest.raises(NotFound, match=f"{digest[:12]}… is gone from "):
         await storage.blobs.get(digest)
     assert await digests(storage.blobs) == set()
+
+
+async def test_what_a_put_has_made_young_is_not_removed_as_old(storage: Storage) -> None:
+    digest = await storage.blobs.put(b"content")
+    [file] = storage.files()
+    long_ago = time.time() - TWO_DAYS_SECONDS
+    os.utime(file, (long_ago, long_ago))
+    await storage.blobs.put(b"content")
+
+    await storage.blobs.remove([digest], stored_before=datetime.now(UTC) - REFRESHED_AFTER)
+
+    assert await storage.blobs.get(digest) == b"content"
 
 
 async def test_damaged_content_is_told_and_never_handed_on(storage: Storage) -> None:

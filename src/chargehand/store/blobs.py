@@ -12,6 +12,7 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -50,8 +51,8 @@ class Blobs(Protocol):
         """Every blob, in no order."""
         ...
 
-    async def remove(self, digests: Iterable[str]) -> None:
-        """Remove blobs; what is gone already is passed over. Who calls it knows that nobody refers to them."""
+    async def remove(self, digests: Iterable[str], *, stored_before: datetime) -> None:
+        """Remove blobs that nobody refers to, as the caller knows. One that a put has made young meanwhile stays."""
         ...
 
 
@@ -89,9 +90,9 @@ class FolderBlobs:
             for blob in some:
                 yield blob
 
-    async def remove(self, digests: Iterable[str]) -> None:
+    async def remove(self, digests: Iterable[str], *, stored_before: datetime) -> None:
         """See `Blobs`."""
-        await asyncio.to_thread(self._remove, tuple(digests))
+        await asyncio.to_thread(self._remove, tuple(digests), stored_before.timestamp())
 
     def path(self, digest: str) -> Path:
         """Where the bytes of a hash stand."""
@@ -145,9 +146,11 @@ class FolderBlobs:
                 stored_at = datetime.fromtimestamp(status.st_mtime, UTC)
                 yield StoredBlob(sha256=path.name, size_bytes=status.st_size, stored_at=stored_at)
 
-    def _remove(self, digests: tuple[str, ...]) -> None:
-        for digest in digests:
-            self.path(digest).unlink(missing_ok=True)
+    def _remove(self, digests: tuple[str, ...], stored_before: float) -> None:
+        for path in map(self.path, digests):
+            with suppress(FileNotFoundError):
+                if path.stat().st_mtime < stored_before:
+                    path.unlink()
 
 
 def _next_of(found: Iterator[StoredBlob], count: int) -> list[StoredBlob]:

@@ -81,17 +81,24 @@ class S3Blobs:
                             sha256=digest, size_bytes=one["size"], stored_at=one["last_modified"]
                         )
 
-    async def remove(self, digests: Iterable[str]) -> None:
+    async def remove(self, digests: Iterable[str], *, stored_before: datetime) -> None:
         """See `Blobs`."""
         with self._told(None):
-            await obstore.delete_async(self._store, [key_of(digest) for digest in digests])
+            old = [
+                digest for digest in digests if (at := await self._stored_at(digest)) and at < stored_before
+            ]
+            if old:
+                await obstore.delete_async(self._store, [key_of(digest) for digest in old])
 
     async def _is_young(self, digest: str) -> bool:
+        stored_at = await self._stored_at(digest)
+        return stored_at is not None and datetime.now(UTC) - stored_at < REFRESHED_AFTER
+
+    async def _stored_at(self, digest: str) -> datetime | None:
         try:
-            found = await obstore.head_async(self._store, key_of(digest))
+            return (await obstore.head_async(self._store, key_of(digest)))["last_modified"]
         except FileNotFoundError:
-            return False
-        return datetime.now(UTC) - found["last_modified"] < REFRESHED_AFTER
+            return None
 
     @contextmanager
     def _told(self, digest: str | None) -> Generator[None]:
