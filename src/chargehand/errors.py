@@ -25,6 +25,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── PayloadTooLarge / UnsupportedMediaType
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
+    ├── ContentDamaged                stored bytes do not have their hash any more
     ├── Unavailable                   not now: starting, stopping, database out of reach
     │   └── RaceLost                  other transactions were in the way again and again
     ├── BudgetExhausted               the tree of tasks has used what it may
@@ -212,6 +213,12 @@ class StorageFull(ChargehandError):
 
     code = "storage_full"
     status = 507
+
+
+class ContentDamaged(ChargehandError):
+    """Stored bytes do not have their hash any more; a backup has them, or nobody."""
+
+    code = "content_damaged"
 
 
 class Unavailable(ChargehandError):

@@ -123,6 +123,10 @@ class Settings(BaseSettings):
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Free space below which new tasks are refused (507); what is there is kept."""
+    storage_url: str | None = None
+    """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
+    workspace_snapshots: Literal["auto", "on", "off"] = "auto"
+    """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
     workspace_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)

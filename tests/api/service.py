@@ -43,7 +43,7 @@ from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
-from chargehand.store.blobs import Blobs
+from chargehand.store.blobs import FolderBlobs
 from chargehand.store.signals import Signals
 from chargehand.store.sqlite import SqliteDatabase
 from chargehand.telemetry.metrics import Metrics
@@ -238,7 +238,7 @@ async def open_service(
     settings = settings or Settings(data_dir=folder)
     await asyncio.to_thread(with_database, settings.database_path)
     db = SqliteDatabase(settings.database_path, clock)
-    signals, blobs, directory, space = Signals(), Blobs(settings.blobs_dir), Directory(), Space()
+    signals, blobs, directory, space = Signals(), FolderBlobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
     access = Access(db, clock, folder / "pepper")

@@ -50,12 +50,12 @@ from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
+from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
@@ -177,7 +177,8 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, door, blobs = Signals(), EngineDoor(), Blobs(settings.blobs_dir)
+    signals, door = Signals(), EngineDoor()
+    blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
