@@ -24,6 +24,7 @@ from chargehand.domain.charge import DayLimits, UnknownPrice
 from chargehand.domain.money import nanos_of
 from chargehand.engine.copies import Copies
 from chargehand.engine.embedded import EmbeddedEngine
+from chargehand.engine.pruning import Pruning
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
@@ -45,11 +46,13 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
+from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
@@ -60,6 +63,7 @@ from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
+from chargehand.tools.own_workspace import remove_copy, workspaces_in
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 from chargehand.tools.workspace import Quota
@@ -100,6 +104,7 @@ class Core:
     journal: Journal
     upkeep: Upkeep
     deliveries: Deliveries
+    retention: Retention
     runtimes: Runtimes
     engine: EmbeddedEngine | None
     sandbox: Sandbox | None
@@ -144,9 +149,13 @@ async def open_core(
             core = await _build(settings, opened, folder, registered, with_engine, sandbox, telemetry)
             if core.engine is not None:
                 await core.engine.start(is_alone=not opened.is_shared)
+            pruning = Pruning(core.retention, core.clock)
+            if with_engine:
+                pruning.start()
             try:
                 yield core
             finally:
+                await pruning.stop()
                 if core.engine is not None:
                     await core.engine.stop(settings.shutdown_grace_seconds)
                 await core.runtimes.model.close()
@@ -245,6 +254,7 @@ async def _build(
         journal=journal,
         upkeep=upkeep,
         deliveries=deliveries,
+        retention=_retention(settings, db, blobs, clock),
         runtimes=runtimes,
         engine=door.engine,
         sandbox=sandbox,
@@ -260,6 +270,19 @@ def _server_limits(settings: Settings) -> ServerLimits:
         statement_seconds=settings.database_statement_seconds,
         lock_seconds=settings.database_lock_seconds,
         idle_transaction_seconds=settings.database_idle_seconds,
+    )
+
+
+def _retention(settings: Settings, db: Database, blobs: Blobs, clock: Clock) -> Retention:
+    folder = settings.workspaces_dir
+    return Retention(
+        db=db,
+        blobs=blobs,
+        clock=clock,
+        folders=WorkspaceFolders(
+            listed=lambda: workspaces_in(folder), remove=lambda task_id: remove_copy(folder / task_id)
+        ),
+        keep=None if settings.retention_days is None else timedelta(days=settings.retention_days),
     )
 
 

@@ -14,6 +14,7 @@ from chargehand.cli import (
     commands_approvals,
     commands_deliverables,
     commands_dev,
+    commands_keep,
     commands_mcp,
     commands_service,
     commands_tasks,
@@ -50,6 +51,7 @@ app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
 commands_usage.add_to(app)
+commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")
