@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import structlog
 
+from tests.databases import KINDS, VARIABLE, a_database
 from tests.network import refuse_other_than_loopback
 from tests.servers import server_or_skip
 
@@ -49,3 +50,12 @@ def redis_url() -> str:
 @pytest.fixture(scope="session")
 def rabbitmq_url() -> str:
     return server_or_skip("rabbitmq")
+
+
+@pytest.fixture(params=KINDS)
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The kind of database that the test's services keep their rows in; each kind in turn."""
+    kind: str = request.param
+    if kind != "sqlite":
+        monkeypatch.setenv(VARIABLE, a_database(kind))
+    return kind

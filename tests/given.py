@@ -2,10 +2,9 @@
 
 import asyncio
 import json
-import sqlite3
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
-from contextlib import asynccontextmanager, closing
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -25,6 +24,7 @@ from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.sandbox.base import Ended, OnLine, Sandbox, SandboxCommand, SandboxLevel
+from tests.databases import outside
 
 ME = LOCAL_OPERATOR
 LIMIT_SECONDS = 20.0
@@ -222,8 +222,8 @@ def rows(core: Core, statement: str, *parameters: object) -> list[tuple[Any, ...
 
 
 def query(database: Path, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-    """As `rows`, of a database file."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+    """As `rows`, of a database file, or of the server that the test runs on."""
+    with outside(database) as connection:
         return connection.execute(statement, parameters).fetchall()
 
 

@@ -2,8 +2,9 @@
 
 import sqlite3
 from collections.abc import Iterator
-from contextlib import closing
 from pathlib import Path
+
+from tests.databases import outside
 
 FINAL = "('completed','failed','canceled')"
 TERMINAL = "('task.completed','task.failed','task.canceled')"
@@ -11,7 +12,7 @@ TERMINAL = "('task.completed','task.failed','task.canceled')"
 
 def violations(database: Path) -> list[str]:
     """Every broken promise, named with the task that shows it; an empty list when all hold."""
-    with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+    with outside(database) as connection:
         return [
             f"{rule}: {', '.join(map(str, row))}"
             for rule, statement in RULES

@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     """How long a statement waits for rows that another transaction holds."""
     database_idle_seconds: float = Field(default=60.0, gt=0, le=3600)
     """After so long without a statement the server ends a transaction, such as one of a stopped process."""
+    engine: Literal["embedded", "celery"] = "embedded"
+    """Who carries out tasks: this process, or the workers of a fleet (`chargehand worker`)."""
+    broker_url: str | None = None
+    """The fleet's broker, which carries wake-ups: `redis://host:6379/0` or `amqp://user:password@host//`."""
+    agent_queues: dict[str, str] = Field(default_factory=dict[str, str])
+    """Agents whose tasks have a queue of their own: `{"backend-developer": "builds"}`; the others': `chargehand`."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)
@@ -50,7 +56,7 @@ class Settings(BaseSettings):
     cors_origins: tuple[str, ...] = ()
     """Web pages' origins that may call the API from a browser; none by default, `*` is refused."""
     slots: int = Field(default=8, ge=1, le=1000)
-    """Tasks carried out at once by the embedded engine. A task that waits holds none."""
+    """Tasks that one process carries out at once. A task that waits holds none."""
     lease_seconds: float = Field(default=30.0, ge=1, le=3600)
     """How long a worker may be silent before its task is given to another."""
     shutdown_grace_seconds: float = Field(default=20.0, ge=0, le=3600)

@@ -5,10 +5,12 @@ inside the database, so that no moment is missed.
 """
 
 import sqlite3
-from contextlib import closing
+from collections.abc import Callable, Generator
+from contextlib import closing, contextmanager
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -19,6 +21,7 @@ from chargehand.domain.task import Status, Task, TaskOrder
 from chargehand.domain.usage import UsageBy, UsageFilter
 from chargehand.errors import IdempotencyMismatch, InvalidInput
 from tests import given
+from tests.databases import copy_rows, execute
 from tests.given import ME
 from tests.invariants import violations
 from tests.runtimes.test_model import DEFINITION, a_modelled_core
@@ -59,18 +62,57 @@ def five_children(*, child_input: int = 1_000, child_output: int) -> list[dict[s
     ]
 
 
-def watch_every_moment(core: Core) -> None:
+MOMENTS = "CREATE TABLE moments (pool BIGINT, ledger BIGINT)"
+NOTE = """
+    INSERT INTO moments SELECT NEW.usd_nanos_spent, sum(
+        CASE status WHEN 'reserved' THEN reserved_usd_nanos ELSE usd_nanos END
+    ) FROM task_charges WHERE root_id = NEW.id;
+"""
+WATCHED = {
+    "sqlite": [
+        f"CREATE TRIGGER pool_moved AFTER UPDATE OF usd_nanos_spent ON agent_tasks WHEN NEW.parent_id IS NULL"
+        f" BEGIN {NOTE} END"
+    ],
+    "postgresql": [
+        f"CREATE FUNCTION note() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN {NOTE} RETURN NEW; END $$",
+        "CREATE TRIGGER pool_moved AFTER UPDATE OF usd_nanos_spent ON agent_tasks FOR EACH ROW"
+        " WHEN (NEW.parent_id IS NULL) EXECUTE FUNCTION note()",
+    ],
+    "mysql": [
+        "CREATE TRIGGER pool_moved AFTER UPDATE ON agent_tasks FOR EACH ROW"
+        f" IF NEW.parent_id IS NULL AND NEW.usd_nanos_spent <> OLD.usd_nanos_spent THEN {NOTE} END IF"
+    ],
+}
+UNWATCHED = {
+    "postgresql": ["DROP FUNCTION IF EXISTS note CASCADE"],
+    "mysql": ["DROP TRIGGER IF EXISTS pool_moved"],
+}
+
+
+Moments = list[tuple[int, int]]
+
+
+@contextmanager
+def every_moment(core: Core) -> Generator[Callable[[], Moments]]:
     """Have the database note each state of the pool and of the ledger, whoever changes them."""
-    with closing(sqlite3.connect(core.settings.database_path)) as connection:
-        connection.executescript("""
-            CREATE TABLE moments (pool INTEGER, ledger INTEGER);
-            CREATE TRIGGER pool_moved AFTER UPDATE OF usd_nanos_spent ON agent_tasks WHEN NEW.parent_id IS NULL
-            BEGIN
-                INSERT INTO moments SELECT NEW.usd_nanos_spent, sum(
-                    CASE status WHEN 'reserved' THEN reserved_usd_nanos ELSE usd_nanos END
-                ) FROM task_charges WHERE root_id = NEW.id;
-            END;
-        """)
+    url = core.settings.database_url
+    if url is None:
+        with closing(sqlite3.connect(core.settings.database_path)) as connection:
+            connection.executescript(";".join([MOMENTS, *WATCHED["sqlite"]]))
+        yield lambda: given.rows(core, "SELECT pool, ledger FROM moments")
+        return
+    kind = urlsplit(url).scheme
+    execute(url, MOMENTS, *WATCHED[kind])
+    try:
+        yield lambda: _moments_on(url)
+    finally:
+        execute(url, *UNWATCHED[kind], "DROP TABLE moments")
+
+
+def _moments_on(url: str) -> Moments:
+    with closing(sqlite3.connect(":memory:")) as copy:
+        copy_rows(url, copy, ["moments"])
+        return copy.execute("SELECT pool, ledger FROM moments").fetchall()
 
 
 def ledger(core: Core, root: Task) -> int:
@@ -86,13 +128,12 @@ async def test_five_children_at_once_never_reserve_more_than_their_budget(tmp_pa
     script = five_children(child_output=100)
     async with a_modelled_core(tmp_path, script, slots=8, model_prices=PRICES) as (core, models):
         await core.agents.publish(ME, LEAD)
-        watch_every_moment(core)
-
-        ended = await given.ended(core, await given.a_task(core, "lead", {"prompt": "Lead."}))
+        with every_moment(core) as moments_of:
+            ended = await given.ended(core, await given.a_task(core, "lead", {"prompt": "Lead."}))
+            moments = moments_of()
 
         assert ended.status is Status.COMPLETED
         assert len(models.log) == 7
-        moments = given.rows(core, "SELECT pool, ledger FROM moments")
         assert all(pool == ledger for pool, ledger in moments), "a pool is not what its ledger says"
         assert 0.8 * NANOS_PER_USD < max(pool for pool, _ in moments) <= NANOS_PER_USD
         spent = (900 + 5 * 1000 + 1500) * 10_000 + (300 + 5 * 100 + 20) * 50_000
@@ -145,9 +186,9 @@ async def test_a_budget_exhausted_in_the_middle_of_a_tree_ends_it_and_the_ledger
     script = five_children(child_input=4_700, child_output=5_300)  # 0.312 USD each: three fit
     async with a_modelled_core(tmp_path, script, slots=8, model_prices=PRICES) as (core, _):
         await core.agents.publish(ME, LEAD)
-        watch_every_moment(core)
-
-        ended = await given.ended(core, await given.a_task(core, "lead", {"prompt": "Lead."}))
+        with every_moment(core) as moments_of:
+            ended = await given.ended(core, await given.a_task(core, "lead", {"prompt": "Lead."}))
+            moments = moments_of()
 
         children = given.rows(core, "SELECT status, reason FROM agent_tasks WHERE parent_id = ?", ended.id)
         assert {("completed", None), ("failed", "budget_exhausted")} == set(children)
@@ -160,7 +201,6 @@ async def test_a_budget_exhausted_in_the_middle_of_a_tree_ends_it_and_the_ledger
         assert isinstance(details, dict)
         used = f"{pool(core, ended) / NANOS_PER_USD:.9f}".rstrip("0")
         assert (details["limit"], details["budget"], details["used"]) == ("usd", "1.00", used)
-        moments = given.rows(core, "SELECT pool, ledger FROM moments")
         assert all(pool == ledger <= NANOS_PER_USD for pool, ledger in moments)
         assert pool(core, ended) == ledger(core, ended)
         assert given.rows(core, "SELECT count(*) FROM task_charges WHERE status = 'reserved'") == [(0,)]

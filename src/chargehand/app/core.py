@@ -3,18 +3,21 @@
 `open_core` is everything but the ways in; app/service.py puts the HTTP service on top.
 """
 
+import asyncio
 import importlib
 import os
 import socket
 import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_publisher
+from chargehand.app.fleet import check_fleet
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
@@ -22,9 +25,12 @@ from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
 from chargehand.domain.money import nanos_of
+from chargehand.domain.queues import EVERY_AGENT, Queues
+from chargehand.engine.carrier import Carrier
 from chargehand.engine.copies import Copies
+from chargehand.engine.duties import Duty, DutyRounds, duty_lease
 from chargehand.engine.embedded import EmbeddedEngine
-from chargehand.engine.pruning import Pruning
+from chargehand.engine.fleet import FleetEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
@@ -42,6 +48,7 @@ from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.deliveries import Deliveries
+from chargehand.service.duties import DutyLeases
 from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
@@ -69,23 +76,6 @@ from chargehand.tools.sandbox.probe import open_sandbox
 from chargehand.tools.workspace import Quota
 
 
-@dataclass(slots=True)
-class EngineDoor:
-    """Hints to the engine, which is made after the services that hint; without one nothing is told."""
-
-    engine: EmbeddedEngine | None = None
-
-    def wake(self, due: datetime | None = None) -> None:
-        """Tasks may be ready, or something is due at this time."""
-        if self.engine is not None:
-            self.engine.wake(due)
-
-    def cancel(self, task_ids: Sequence[str]) -> None:
-        """These tasks are to be stopped."""
-        if self.engine is not None:
-            self.engine.cancel(task_ids)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Core:
     """The opened core."""
@@ -106,7 +96,9 @@ class Core:
     deliveries: Deliveries
     retention: Retention
     runtimes: Runtimes
-    engine: EmbeddedEngine | None
+    engine: Engine | None
+    duties: DutyRounds | None
+    publisher: Publisher | None
     sandbox: Sandbox | None
     chooser: ModelChooser
     mcp_pins: McpPins
@@ -121,6 +113,9 @@ class Registered:
     functions: Mapping[str, Callable[..., Any]] = field(default_factory=dict[str, Callable[..., Any]])
 
 
+SERVE = Part()
+
+
 @asynccontextmanager
 async def open_core(
     settings: Settings,
@@ -128,6 +123,7 @@ async def open_core(
     clock: Clock | None = None,
     registered: Registered | None = None,
     with_engine: bool = True,
+    part: Part = SERVE,
     sandbox: Sandbox | None = None,
     telemetry: Telemetry | None = None,
 ) -> AsyncGenerator[Core, None]:
@@ -137,6 +133,7 @@ async def open_core(
     """
     # Refused before anything is touched.
     check_models(settings)
+    check_fleet(settings)
     policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
@@ -146,23 +143,36 @@ async def open_core(
         limits = _server_limits(settings)
         async with open_database(settings.database_path, settings.database_url, limits, clock) as opened:
             registered = registered or Registered()
-            core = await _build(settings, opened, folder, registered, with_engine, sandbox, telemetry)
-            if core.engine is not None:
-                await core.engine.start(is_alone=not opened.is_shared)
-            pruning = Pruning(core.retention, core.clock)
-            if with_engine:
-                pruning.start()
+            part = part if with_engine else replace(part, carries=False, has_duties=False)
+            core = await _build(settings, opened, folder, registered, part, sandbox, telemetry)
+            await _begin(core)
             try:
                 yield core
             finally:
-                await pruning.stop()
-                if core.engine is not None:
-                    await core.engine.stop(settings.shutdown_grace_seconds)
+                await _end(core)
                 await core.runtimes.model.close()
                 await core.chooser.close()
                 await telemetry.traces.close()
     finally:
         folder.close()
+
+
+async def _begin(core: Core) -> None:
+    if core.publisher is not None:
+        core.publisher.start()
+    if core.engine is not None:
+        await core.engine.start()
+    if core.duties is not None:
+        core.duties.start()
+
+
+async def _end(core: Core) -> None:
+    if core.engine is not None:
+        await core.engine.stop(core.settings.shutdown_grace_seconds)
+    if core.duties is not None:
+        await core.duties.stop()
+    if core.publisher is not None:
+        await asyncio.to_thread(core.publisher.stop)
 
 
 def _refuse_shown_folder(data_dir: Path) -> None:
@@ -181,13 +191,14 @@ async def _build(
     opened: Opened,
     folder: DataFolder,
     registered: Registered,
-    with_engine: bool,
+    part: Part,
     sandbox: Sandbox | None,
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, door = Signals(), EngineDoor()
+    signals = Signals()
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
+    door = EngineDoor(signals, clock, publisher=open_publisher(settings, telemetry.metrics))
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
@@ -197,10 +208,14 @@ async def _build(
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    retention = _retention(settings, db, blobs, clock)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
-    if with_engine:
+    # Two processes in containers may have the same name and number; a lease must never pass for another's.
+    worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
+    carries = part.carries and (settings.engine == "embedded" or part.is_worker)
+    if carries:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         mcp.sandbox = sandbox
         runner = Runner(
@@ -220,10 +235,25 @@ async def _build(
             policy=policy_of(settings),
             telemetry=telemetry,
         )
-        # Two processes in containers may have the same name and number; a lease must never pass for another's.
-        worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
-        door.engine = EmbeddedEngine(
-            attempts=attempts, upkeep=upkeep, runner=runner, clock=clock, slots=settings.slots, worker=worker
+        carrier = Carrier(
+            attempts=attempts,
+            runner=runner,
+            clock=clock,
+            slots=settings.slots,
+            worker=worker,
+            scope=Queues(settings.agent_queues).scope(part.queues) if part.queues else EVERY_AGENT,
+        )
+        door.engine = (
+            FleetEngine(carrier=carrier, signals=signals, clock=clock)
+            if opened.is_shared
+            else EmbeddedEngine(carrier=carrier, upkeep=upkeep, clock=clock)
+        )
+    if part.has_duties:
+        lease = duty_lease(settings.lease_seconds)
+        door.duties = DutyRounds(
+            duties=_duties(upkeep, door, retention, is_shared=opened.is_shared),
+            leases=DutyLeases(db, holder=worker, lease=lease),
+            clock=clock,
         )
     orders = Tasks(
         db,
@@ -254,14 +284,37 @@ async def _build(
         journal=journal,
         upkeep=upkeep,
         deliveries=deliveries,
-        retention=_retention(settings, db, blobs, clock),
+        retention=retention,
         runtimes=runtimes,
         engine=door.engine,
+        duties=door.duties,
+        publisher=door.publisher,
         sandbox=sandbox,
         chooser=chooser,
         mcp_pins=mcp_pins,
         telemetry=telemetry,
     )
+
+
+def _duties(upkeep: Upkeep, door: EngineDoor, retention: Retention, *, is_shared: bool) -> list[Duty]:
+    """What one process at a time sees to for all."""
+
+    async def sweep(now: datetime) -> datetime | None:
+        del now
+        carried = door.engine.carrier.attempts_carried() if door.engine is not None else {}
+        return await upkeep.sweep(but_not=carried)
+
+    async def prune(now: datetime) -> datetime | None:
+        del now
+        await retention.duty()
+
+    duties: list[Duty] = []
+    if is_shared:
+        # Alone, the embedded engine sweeps by itself.
+        duties.append(Duty(name="sweeper", do=sweep, every_seconds=1.0))
+    if retention.keep is not None:
+        duties.append(Duty(name="retention", do=prune, every_seconds=3600.0))
+    return duties
 
 
 def _server_limits(settings: Settings) -> ServerLimits:

@@ -14,6 +14,7 @@ from chargehand.cli import (
     commands_approvals,
     commands_deliverables,
     commands_dev,
+    commands_fleet,
     commands_keep,
     commands_mcp,
     commands_service,
@@ -47,6 +48,7 @@ def _chargehand(
 
 commands_work.add_to(app)
 commands_service.add_to(app)
+commands_fleet.add_to(app)
 app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")

@@ -17,9 +17,9 @@ from chargehand.store.folder import DataFolder
 from chargehand.telemetry.logs import configure_logging
 
 
-def serve(*, host: str | None, port: int | None) -> ExitCode:
+def serve(*, host: str | None, port: int | None, engine: str | None = None) -> ExitCode:
     """Run the service until it is told to stop."""
-    given = {"host": host, "port": port}
+    given = {"host": host, "port": port, "engine": engine}
     settings = load_settings(**{name: value for name, value in given.items() if value is not None})
     configure_logging(settings.log_level, settings.log_format)
     for warning in unknown_variables(os.environ):

@@ -97,6 +97,8 @@ class Runner:
     policy: Policy = field(default_factory=Policy)
     telemetry: Telemetry = field(default_factory=Telemetry)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    lost: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
+    """Attempts, by task and number, that are stopped because another worker may carry the task by now."""
 
     async def carry(self, task: Task) -> None:
         """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
@@ -137,7 +139,7 @@ class Runner:
         except LeaseLost:
             raise
         except asyncio.CancelledError:
-            return self._canceled()
+            return self._canceled(task)
         except TimeoutError:
             if kept is not None and kept.limit.expired():
                 return Failed(error=timed_out(replace(task, deadline_at=kept.at)))
@@ -152,14 +154,21 @@ class Runner:
             log.exception("the agent raised", task_id=task.id, agent_id=task.agent_id)
             return _failed(Reason.AGENT_ERROR, f"{type(error).__name__}: {error}", may_retry=True)
 
-    def _canceled(self) -> Outcome:
-        """By the engine: a stop gives the task back, anything else is a caller's cancel. Or by the agent."""
+    def _canceled(self, task: Task) -> Outcome:
+        """By the engine: a stop gives the task back, anything else is a caller's cancel. Or by the agent.
+
+        LeaseLost when the engine is not sure any more that the attempt is its own.
+        """
         current = asyncio.current_task()
         if current is None or not current.cancelling():
             return _failed(Reason.AGENT_ERROR, "the agent canceled its own work", may_retry=True)
         # The cancel has been heard: what follows (writing the outcome) is not to be cut off by it.
         while current.cancelling():
             current.uncancel()
+        if (task.id, task.attempt) in self.lost:
+            raise LeaseLost(
+                f"the lease of attempt {task.attempt} of task {task.id} is over; its work is dropped"
+            )
         return Released() if self.stopping.is_set() else Canceled()
 
     @staticmethod

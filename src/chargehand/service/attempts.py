@@ -10,6 +10,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from chargehand.domain.history import EventKind
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import (
     FOREVER,
     Canceled,
@@ -51,10 +52,10 @@ class Attempts:
         self._finish = GroupCommit[_Finish, Task](self._finish_group)
 
     @retried
-    async def claim(self, worker: str, *, limit: int) -> list[Task]:
-        """Take up to `limit` ready tasks. The attempt number grows before anything is run."""
+    async def claim(self, worker: str, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
+        """Take up to `limit` ready tasks of agents in the scope. The attempt number grows before anything is run."""
         async with self._db.write() as tx:
-            found = await tasks.ready(tx, limit=limit)
+            found = await tasks.ready(tx, limit=limit, scope=scope)
             claimed = await tasks.move(
                 tx,
                 Move.CLAIM,
@@ -154,7 +155,7 @@ class Attempts:
         due = tx.now + timedelta(seconds=outcome.after_seconds)
         moved = await tasks.move(tx, Move.RELEASE, [(task, {"reason": None, "run_after": due})])
         await history.append(tx, [(task.id, EventKind.RELEASED, {"attempt": task.attempt})])
-        self._hints.ready(tx, due=due)
+        self._hints.ready(tx, *moved, due=due)
         return moved
 
     async def _suspend(self, tx: Tx, task: Task, outcome: Suspended) -> list[Task]:
@@ -186,7 +187,7 @@ class Attempts:
         await history.discard_last_failures(tx, task.id)
         told: JsonObject = {"error": error, "retry_in_seconds": delay}
         await history.append(tx, [(task.id, EventKind.DEFERRED, told)])
-        self._hints.ready(tx, due=tx.now + timedelta(seconds=delay))
+        self._hints.ready(tx, *moved, due=tx.now + timedelta(seconds=delay))
         return moved
 
     async def _retry_delay(self, task: Task) -> float | None:

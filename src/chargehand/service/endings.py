@@ -37,9 +37,9 @@ class Hints:
         for task_id in task_ids:
             tx.after_commit(lambda topic=task_id: self.signals.notify(topic))
 
-    def ready(self, tx: Tx, *, due: datetime | None = None) -> None:
-        """Some task became pending; `due`: or something will have to be done at this time."""
-        tx.after_commit(lambda: self.engine.wake(due))
+    def ready(self, tx: Tx, *pending: Task, due: datetime | None = None) -> None:
+        """These tasks became pending; `due`: or something will have to be done at this time."""
+        tx.after_commit(lambda: self.engine.wake(due, pending))
 
     def stop(self, tx: Tx, task_ids: Sequence[str]) -> None:
         """These running tasks are to be canceled."""
@@ -137,10 +137,10 @@ async def wake(tx: Tx, hints: Hints, task_id: str) -> None:
     await tasks.note_wake(tx, task_id)
     task = (await tasks.hold(tx, [task_id]))[task_id]
     if task.status is Status.WAITING:
-        await tasks.move(tx, Move.WAKE, [(task, {"reason": None, "run_after": tx.now})])
+        moved = await tasks.move(tx, Move.WAKE, [(task, {"reason": None, "run_after": tx.now})])
         await history.append(tx, [(task_id, EventKind.WOKEN, {"waited_for": task.reason})])
         hints.changed(tx, task_id)
-        hints.ready(tx)
+        hints.ready(tx, *moved)
 
 
 async def wake_for_budget(tx: Tx, hints: Hints, task: Task) -> None:

@@ -210,7 +210,8 @@ class Journal:
             data: JsonObject = {"path": step.path, "children": listed}
             await history.append(tx, [(task.id, EventKind.DELEGATED, data)])
             self._hints.changed(tx, task.id)
-            self._hints.ready(tx, due=min((child.deadline_at or FOREVER for child in children), default=None))
+            due = min((child.deadline_at or FOREVER for child in children), default=None)
+            self._hints.ready(tx, *children, due=due)
         fail_point("journal.delegated")
         return opened
 

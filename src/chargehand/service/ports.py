@@ -14,8 +14,8 @@ from chargehand.domain.values import JsonObject
 class EngineHints(Protocol):
     """How an engine is told that there may be something to do. Hints only: the rows decide."""
 
-    def wake(self, due: datetime | None = None) -> None:
-        """Tasks may be ready; `due`: or something is, at this time, that was not known before."""
+    def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
+        """Tasks may be ready, `ready` among them; `due`: or something is, at this time, that was not known before."""
         ...
 
     def cancel(self, task_ids: Sequence[str]) -> None:
@@ -106,7 +106,7 @@ class EditedCalls(Protocol):
 class NoEngine:
     """Nobody carries out tasks in this process: they wait in their rows."""
 
-    def wake(self, due: datetime | None = None) -> None:
+    def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
         """Nothing to wake."""
 
     def cancel(self, task_ids: Sequence[str]) -> None:

@@ -60,20 +60,19 @@ class Retention:
         who.require(Scope.ADMIN)
         return await self._sweep()
 
-    async def duty(self, stopping: asyncio.Event) -> Pruned:
+    async def duty(self) -> Pruned:
         """Once an hour: what the setting says, of all tenants, turn by turn; then what nothing refers to."""
         done = Pruned()
         if self.keep is None:
             return done
         order = PruneOrder(older_than=self.keep)
         order.check()
-        while not stopping.is_set():
+        while True:
             done = done.with_more(await self._turn(order, tenant=None))
             if done.after is None:
                 await self._sweep()
-                break
+                return done
             order = replace(order, after=done.after)
-        return done
 
     async def _turn(self, order: PruneOrder, *, tenant: str | None) -> Pruned:
         before = self.clock.now() - order.older_than

@@ -192,7 +192,8 @@ class Tasks:
                 ]
                 if keyed:
                     await tasks.remember_keys(tx, keyed)
-                self._hints.ready(tx, due=min(_first_due(one.task, tx.now) for one in fresh))
+                due = min(_first_due(one.task, tx.now) for one in fresh)
+                self._hints.ready(tx, *(one.task for one in fresh), due=due)
         return answers
 
     @retried
@@ -253,7 +254,7 @@ class Tasks:
             await history.discard_failed(tx, task_id)
             await messages.give_back(tx, task_id)
             self._hints.changed(tx, task_id)
-            self._hints.ready(tx, due=moved[0].deadline_at)
+            self._hints.ready(tx, *moved, due=moved[0].deadline_at)
         fail_point("tasks.reopened")
         return moved[0]
 

@@ -83,11 +83,11 @@ class Upkeep:
                 await endings.end(tx, self._hints, Move.FAIL, [(task, values)])
             else:
                 values = {"reason": None, "losses": losses, "run_after": tx.now}
-                await tasks.move(tx, Move.RESCUE, [(task, values)])
+                moved = await tasks.move(tx, Move.RESCUE, [(task, values)])
                 told: JsonObject = {"worker": task.worker_id, "attempt": task.attempt, "losses": losses}
                 await history.append(tx, [(task.id, EventKind.RESCUED, told)])
                 self._hints.changed(tx, task.id)
-                self._hints.ready(tx)
+                self._hints.ready(tx, *moved)
 
     async def _time_out(self, tx: Tx, late: Sequence[Task]) -> None:
         for task in late:

@@ -6,9 +6,9 @@ can neither leave a gap nor use a number twice.
 
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any, cast
+from typing import Any
 
-from sqlalchemy import CursorResult, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
 
 from chargehand.domain.history import (
     CUT_BY_BUDGET,
@@ -151,10 +151,10 @@ async def finish_steps(tx: Tx, finished: Sequence[tuple[str, str, JsonValue]]) -
     ]
     if not rows:
         return
-    changed = cast("CursorResult[Any]", await tx.connection.execute(_FINISH_STEP, rows))
-    if changed.rowcount != len(rows):
+    changed = await tx.change(_FINISH_STEP, rows)
+    if changed != len(rows):
         paths = ", ".join(f"{path} of {task_id}" for task_id, path, _ in finished[:5])
-        raise IllegalMove(f"only {changed.rowcount} of {len(rows)} steps could be finished: {paths}")
+        raise IllegalMove(f"only {changed} of {len(rows)} steps could be finished: {paths}")
 
 
 async def discard_failed(tx: Tx, task_id: str) -> None:

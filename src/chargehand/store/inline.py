@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, TypeVar, cast
 
 import aiosqlite
-from sqlalchemy import Connection, CursorResult, Engine, Executable, ScalarResult, exc
+from sqlalchemy import Connection, CursorResult, Dialect, Engine, Executable, ScalarResult, exc
 
 Result = TypeVar("Result")
 Steady = TypeVar("Steady", bound="SteadyConnection")
@@ -116,6 +116,11 @@ class InlineConnection:
     async def exec_driver_sql(self, statement: str, parameters: Any = None) -> CursorResult[Any]:
         """As AsyncConnection's."""
         return await self._inline(partial(self._connection.exec_driver_sql, statement, parameters))
+
+    @property
+    def dialect(self) -> Dialect:
+        """As AsyncConnection's."""
+        return self._engine.dialect
 
     @property
     def _connection(self) -> Connection:

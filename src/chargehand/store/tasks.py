@@ -25,6 +25,7 @@ from sqlalchemy import (
 )
 
 from chargehand.domain.history import EventKind
+from chargehand.domain.queues import EVERY_AGENT, AgentScope
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
@@ -125,9 +126,13 @@ async def _found(
     return {task.id: task for task in map(as_task, rows)}
 
 
-async def ready(tx: Tx, *, limit: int) -> list[Task]:
+async def ready(tx: Tx, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
     """Up to `limit` pending tasks that are due: highest priority first, then due longest."""
-    return [as_task(row) for row in await tx.connection.execute(_READY, {"now": tx.now, "most": limit})]
+    statement = _READY
+    if not scope.is_everything:
+        named = AgentTask.agent_id.in_(scope.agents)
+        statement = statement.where(~named if scope.is_all_but else named)
+    return [as_task(row) for row in await tx.connection.execute(statement, {"now": tx.now, "most": limit})]
 
 
 async def due_timers(tx: Tx) -> list[Task]:
@@ -199,10 +204,10 @@ async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]
     if not rows:
         return []
     statement = _update_of(tuple(name for name in rows[0] if not name.startswith("seen_")))
-    result = cast("CursorResult[Any]", await tx.connection.execute(statement, rows))
-    if result.rowcount != len(rows):
+    changed = await tx.change(statement, rows)
+    if changed != len(rows):
         ids = ", ".join(task.id for task, _ in allowed[:5])
-        raise IllegalMove(f"{what.value}: only {result.rowcount} of {len(rows)} tasks stand as seen: {ids}")
+        raise IllegalMove(f"{what.value}: only {changed} of {len(rows)} tasks stand as seen: {ids}")
     return [_changed(task, row) for (task, _), row in zip(allowed, rows, strict=True)]
 
 

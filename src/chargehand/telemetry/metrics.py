@@ -76,6 +76,9 @@ class Metrics:
             "chargehand_provider_waits", "Waits for a provider that could not answer.", ("provider",)
         )
         self.tool_calls = Counter("chargehand_tool_calls", "Tool calls, by outcome.", ("tool", "outcome"))
+        self.hints = Counter(
+            "chargehand_hints", "Wake-ups for the fleet's workers, by what became of them.", ("outcome",)
+        )
         self.http_requests = Counter(
             "chargehand_http_requests", "HTTP requests.", ("method", "route", "status")
         )
@@ -91,6 +94,7 @@ class Metrics:
             self.model_usd,
             self.provider_waits,
             self.tool_calls,
+            self.hints,
             self.http_requests,
         )
 

@@ -1,0 +1,29 @@
+"""What the settings of a fleet must be before anything is touched."""
+
+from urllib.parse import urlsplit
+
+from chargehand.domain.queues import check_queues
+from chargehand.errors import InvalidInput
+from chargehand.settings import Settings
+
+BROKERS = ("redis", "rediss", "amqp", "amqps")
+
+
+def check_fleet(settings: Settings) -> None:
+    """InvalidInput names the setting that a fleet lacks, or whose value no broker takes."""
+    check_queues(settings.agent_queues)
+    if settings.broker_url is not None and urlsplit(settings.broker_url).scheme not in BROKERS:
+        raise InvalidInput(
+            "CHARGEHAND_BROKER_URL must begin with redis:// or amqp:// (with TLS: rediss:// or amqps://)"
+        )
+    if settings.engine != "celery":
+        return
+    if settings.database_url is None:
+        raise InvalidInput(
+            "CHARGEHAND_ENGINE=celery needs a database server that all processes reach: set CHARGEHAND_DATABASE_URL to"
+            " postgresql://… or mysql://…; the SQLite file belongs to one process (CHARGEHAND_ENGINE=embedded)"
+        )
+    if settings.broker_url is None:
+        raise InvalidInput(
+            "CHARGEHAND_ENGINE=celery needs a broker: set CHARGEHAND_BROKER_URL to redis://… or amqp://…"
+        )

@@ -1,0 +1,135 @@
+"""One member of a fleet: carries attempts beside other processes, and stops by itself when its leases may be gone.
+
+Rule: it hears of ready tasks (`wake`, `heard`) and looks into the rows by itself too, so that a hint that is lost,
+late or double costs time only. What one process sees to for all (the sweeper, …) is not its own: engine/duties.py.
+"""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime, timedelta
+
+import structlog
+
+from chargehand.clock import Clock
+from chargehand.domain.task import Task
+from chargehand.engine.carrier import Carrier
+from chargehand.errors import StorageFull, Unavailable
+from chargehand.store.signals import Signals
+
+log = structlog.stdlib.get_logger("chargehand.engine")
+
+LOOK_SECONDS = 1.0
+"""How often it looks for ready tasks without having been told."""
+CANCEL_TOPIC = "engine:cancel"
+"""What processes say to each other: `{"task_ids": […]}` are to be stopped."""
+
+
+class FleetEngine:
+    """Claims, carries and renews. `start` and `stop` bound its life."""
+
+    def __init__(self, *, carrier: Carrier, signals: Signals, clock: Clock) -> None:
+        self.carrier = carrier
+        self._signals = signals
+        self._clock = clock
+        self._hurry = asyncio.Event()
+        self._loops: list[asyncio.Task[None]] = []
+
+    @property
+    def running(self) -> int:
+        """Attempts carried right now."""
+        return self.carrier.running
+
+    @property
+    def slots(self) -> int:
+        """How many it may carry."""
+        return self.carrier.slots
+
+    @property
+    def is_alive(self) -> bool:
+        """Whether all loops go on."""
+        return bool(self._loops) and not any(loop.done() for loop in self._loops)
+
+    def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
+        """Tasks may be ready."""
+        del due, ready
+        self.carrier.wake()
+
+    def cancel(self, task_ids: Sequence[str]) -> None:
+        """Stop attempts whose tasks were canceled."""
+        self.carrier.cancel(task_ids)
+
+    async def heard(self, limit_seconds: float) -> None:
+        """A wake-up came from outside: return once it has been looked after, or after so long."""
+        try:
+            async with asyncio.timeout(limit_seconds):
+                await self.carrier.passed()
+        except TimeoutError:
+            return
+
+    def hurry(self) -> None:
+        """A stop that is under way waits no longer for steps to end."""
+        self._hurry.set()
+
+    def begin_stop(self) -> None:
+        """Claim nothing more; `stop` follows."""
+        self.carrier.runner.stopping.set()
+        self.carrier.wake()
+
+    async def start(self) -> None:
+        """Begin."""
+        await self.carrier.runner.copies.look()
+        self.carrier.wake()
+        loops = (
+            self.carrier.claim_loop(),
+            self._look_loop(),
+            self._renew_loop(),
+            self._guard_loop(),
+            self._cancel_loop(),
+        )
+        self._loops = [asyncio.create_task(loop) for loop in loops]
+
+    async def stop(self, grace_seconds: float) -> None:
+        """Begin nothing more; let running steps end for so long; give the rest back. No attempt is spent."""
+        claiming, *others = self._loops
+        await self.carrier.stop(grace_seconds, claiming, self._hurry)
+        for loop in others:
+            loop.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        await self.carrier.runner.copies.close()
+
+    async def _look_loop(self) -> None:
+        """Look once in a while, not in step with the others."""
+        while True:
+            await asyncio.sleep(LOOK_SECONDS * (0.75 + self._clock.random() / 4))
+            if self.carrier.free > 0:
+                self.carrier.wake()
+
+    async def _renew_loop(self) -> None:
+        pause = min(1.0, self.carrier.lease.total_seconds() / 8)
+        while True:
+            await asyncio.sleep(pause)
+            try:
+                await self.carrier.renew()
+                await self.carrier.runner.copies.sweep(but_not=self.carrier.attempts_carried())
+            except (StorageFull, Unavailable) as error:
+                log.warning("leases cannot be renewed now; trying again", error=error.message)
+            except Exception:
+                log.exception("renewing leases failed; trying again")
+
+    async def _guard_loop(self) -> None:
+        """Beside the renewal, which may itself be waiting for a database that does not answer."""
+        pause = self.carrier.lease / timedelta(seconds=20)
+        while True:
+            await asyncio.sleep(min(0.5, pause))
+            for task_id in self.carrier.drop_unsure():
+                log.warning("its lease could not be renewed in time; the attempt is dropped", task_id=task_id)
+
+    async def _cancel_loop(self) -> None:
+        with self._signals.listen(CANCEL_TOPIC, takes_said=True) as heard:
+            while True:
+                await heard.wait()
+                heard.clear()
+                for told in heard.said():
+                    task_ids = told.get("task_ids")
+                    if isinstance(task_ids, list):
+                        self.carrier.cancel(str(one) for one in task_ids)

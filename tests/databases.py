@@ -1,0 +1,103 @@
+"""The databases that a test may run on, and what they hold, read past all of our code.
+
+A fixture that puts a server's address into CHARGEHAND_DATABASE_URL moves every service that the test opens there,
+in this process and in those that it starts. What a server holds is looked at as a SQLite copy of its rows, so that a
+query in a test is written once.
+"""
+
+import asyncio
+import os
+import sqlite3
+from collections.abc import Generator, Iterable, Sequence
+from contextlib import closing, contextmanager
+from functools import cache
+from pathlib import Path
+from typing import Any
+from urllib.parse import unquote, urlsplit
+
+import psycopg
+import pymysql
+from psycopg.types.string import TextLoader
+
+from chargehand.store import server_migrate
+from chargehand.store.server_url import server_url
+from chargehand.store.tables import Base
+from tests.servers import server_or_skip
+
+KINDS = ("sqlite", "postgresql", "mysql")
+VARIABLE = "CHARGEHAND_DATABASE_URL"
+TABLES = [table.name for table in reversed(Base.metadata.sorted_tables)]
+"""Those that others refer to come last."""
+
+
+def a_database(kind: str) -> str:
+    """The address of this process's own database on a server of this kind: migrated, and emptied at each call."""
+    url = _made(kind)
+    execute(url, *(f"DELETE FROM {table}" for table in TABLES))  # noqa: S608 - names of this module
+    return url
+
+
+@cache
+def _made(kind: str) -> str:
+    name = f"chargehand_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    server = server_or_skip(kind)
+    execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    url = urlsplit(server)._replace(path=f"/{name}").geturl()
+    asyncio.run(server_migrate.upgrade(server_url(url)))
+    return url
+
+
+def execute(url: str, *statements: str) -> None:
+    """Run statements on a server, each a transaction of its own."""
+    with _connected(url) as connection, closing(connection.cursor()) as cursor:
+        for statement in statements:
+            cursor.execute(statement)
+
+
+@contextmanager
+def outside(database: Path) -> Generator[sqlite3.Connection, None, None]:
+    """The rows to look at: those of the file, or a copy of the server's that CHARGEHAND_DATABASE_URL names."""
+    url = os.environ.get(VARIABLE)
+    if url is None:
+        with closing(sqlite3.connect(f"file:{database}?mode=ro", uri=True)) as connection:
+            yield connection
+    else:
+        with closing(sqlite3.connect(":memory:")) as copy:
+            copy_rows(url, copy, TABLES)
+            yield copy
+
+
+def copy_rows(url: str, copy: sqlite3.Connection, tables: Iterable[str]) -> None:
+    """Make tables of the server's rows, as one moment had them."""
+    with _connected(url, in_one_moment=True) as connection, closing(connection.cursor()) as cursor:
+        for table in tables:
+            cursor.execute(f"SELECT * FROM {table}")  # noqa: S608 - names of this module
+            names = [column[0] for column in cursor.description]
+            copy.execute(f"CREATE TABLE {table} ({', '.join(names)})")
+            marks = ", ".join("?" * len(names))
+            rows: Sequence[Sequence[Any]] = cursor.fetchall()
+            copy.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)  # noqa: S608 - as above
+
+
+@contextmanager
+def _connected(url: str, *, in_one_moment: bool = False) -> Generator[Any, None, None]:
+    place = urlsplit(url)
+    if place.scheme.startswith("postgres"):
+        with closing(psycopg.connect(url, autocommit=not in_one_moment)) as connection:
+            connection.adapters.register_loader("json", TextLoader)
+            if in_one_moment:
+                connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
+            yield connection
+    else:
+        with closing(
+            pymysql.connect(
+                host=place.hostname,
+                port=place.port or 3306,
+                user=unquote(place.username or "root"),
+                password=unquote(place.password or ""),
+                database=place.path.lstrip("/"),
+                autocommit=not in_one_moment,
+            )
+        ) as connection:
+            # MySQL's own isolation level shows one moment.
+            yield connection
