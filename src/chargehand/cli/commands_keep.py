@@ -1,5 +1,6 @@
 """`chargehand prune`, `chargehand backup` and `chargehand restore`: what is kept, and for how long."""
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,8 +10,10 @@ from chargehand.cli.lazily import Lazily
 from chargehand.cli.options import AsJson, Server, command
 
 if TYPE_CHECKING:
+    from chargehand.cli import backup as saving
     from chargehand.cli import retention
 else:
+    saving = Lazily("chargehand.cli.backup")
     retention = Lazily("chargehand.cli.retention")
 
 
@@ -63,6 +66,36 @@ async def prune(
     )
 
 
+@command
+async def backup(
+    target: Annotated[Path, typer.Argument(metavar="TARGET", help="A folder that is not there yet.")],
+) -> ExitCode:
+    """Save everything into a folder while the service runs, and read it again.
+
+    \b
+    Example:
+      chargehand backup /backups/chargehand-2030-01-31
+    """
+    return await saving.save_backup(target)
+
+
+@command
+async def restore(
+    source: Annotated[
+        Path, typer.Argument(metavar="SOURCE", help="A folder that `chargehand backup` wrote.")
+    ],
+) -> ExitCode:
+    """Bring a backup back into an empty data folder (and an empty database, when one is set).
+
+    \b
+    Example:
+      CHARGEHAND_DATA_DIR=/srv/chargehand chargehand restore /backups/chargehand-2030-01-31
+    """
+    return await saving.restore_backup(source)
+
+
 def add_to(app: typer.Typer) -> None:
     """Register these commands."""
     app.command()(prune)
+    app.command()(backup)
+    app.command()(restore)

@@ -19,7 +19,7 @@ TOLD_EVERY_SECONDS = 2.0
 async def copy_database(from_address: str, to_address: str, *, force: bool) -> ExitCode:
     """Copy and compare every row, with a line now and then."""
     source, target = side_of(from_address), side_of(to_address)
-    begun, lines = time.monotonic(), _Lines()
+    begun, lines = time.monotonic(), Lines()
     with ExitStack() as held:
         for side in (source, target):
             held.enter_context(_alone(side))
@@ -48,7 +48,7 @@ def _alone(side: Side) -> Generator[None]:
 
 
 @dataclass(slots=True)
-class _Lines:
+class Lines:
     """A line every two seconds, and one for each table that had rows."""
 
     _at: float = field(default_factory=time.monotonic)

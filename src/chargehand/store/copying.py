@@ -1,8 +1,8 @@
 """Copies every row from one database to another, of whichever kinds, and compares them one by one.
 
-Rule: FROM is read in one snapshot. A batch and the note of how far it goes are one transaction at TO, so a copy that was
-cut off goes on behind the last row that arrived. Until it has been compared, TO is at a revision (`UNFINISHED`) that no
-service starts on.
+Rule: FROM is read in one snapshot. A batch and the note of how far it goes are one transaction at TO, so a copy that
+was cut off goes on behind the last row that arrived. Until it has been compared, TO is at a revision (`UNFINISHED`)
+that no service starts on.
 """
 
 import json
@@ -78,8 +78,8 @@ async def copy(source: Side, target: Side, *, told: Told, force: bool = False) -
     async with source.connected(in_one_moment=True) as reading, target.connected() as writing:
         if source.is_server and not force and (held := await live_leases(reading, source)):
             raise Conflict(
-                f"a service is at work on {source.name}: {held} lease(s) are live. Stop every process that uses it, wait"
-                " half a minute, and begin again; --force copies the moment as it is and loses what comes later"
+                f"a service is at work on {source.name}: {held} lease(s) are live. Stop every process that uses it,"
+                " wait half a minute, and begin again; --force copies the moment as it is and loses what comes later"
             )
         await _begin(writing, source, target, is_begun=before == UNFINISHED)
         rows = 0
