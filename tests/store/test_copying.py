@@ -18,7 +18,7 @@ import pytest
 from chargehand.domain.deliverable import Deliverable, DeliveredFile
 from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.task import Completed, Reason, Status, Suspended
-from chargehand.domain.values import JsonValue, bytes_hash
+from chargehand.domain.values import JsonObject, JsonValue, bytes_hash
 from chargehand.errors import Conflict, InvalidInput, Unavailable
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
@@ -32,10 +32,11 @@ from tests.invariants import violations
 PROGRAM = Path(__file__).with_name("copy_worker.py")
 ODD: JsonValue = {
     "z": 1,
-    "a": [0.1, 1e-7, 1.0, -0.0, 2**53 - 1, None, True, "", "𝛼 \u2028 ☃ \" \\ '"],
+    "a": [0.1, 1e-7, 1.0, -0.0, 2**53 - 1, None, True, "", "\U0001d6fc \u2028 ☃ \" \\ '"],
     "n": None,
     "": {"b": {}, "a": []},
 }
+HANDED_OUT = Delegation(agent_id="work", task_data={}, labels={})
 
 
 async def work(ctx: PlaybookContext) -> str:
@@ -44,7 +45,8 @@ async def work(ctx: PlaybookContext) -> str:
 
 
 async def lead(ctx: PlaybookContext) -> JsonValue:
-    return await ctx.delegate("work", {})
+    [answer] = await ctx.delegate(HANDED_OUT)
+    return answer["status"]
 
 
 @pytest.fixture
@@ -82,8 +84,9 @@ async def a_store(folder: Path, clock: TestClock, *, more: int = 0) -> Path:
         await core.deliveries.store(ended, [one])
         await core.attempts.finish(ended, Completed(result=ODD))
         root = await given.a_running_task(core, "lead")
-        step = core.journal.new_step(root, "0/0", StepKind.DELEGATION, "delegate", {}, StepStatus.OPEN)
-        await core.journal.delegate(root, step, [Delegation(agent_id="work", task_data={}, labels={})])
+        arguments: JsonObject = {"orders": [{"agent_id": "work", "task_data": {}}]}
+        step = core.journal.new_step(root, "0/0", StepKind.DELEGATION, "work", arguments, StepStatus.OPEN)
+        await core.journal.delegate(root, step, [HANDED_OUT])
         await core.attempts.finish(root, Suspended(reason=Reason.CHILDREN))
         await given.a_running_task(core, "work", {"n": "running"})
         await given.a_task(core, "work", run_after=clock.now() + timedelta(hours=1))
