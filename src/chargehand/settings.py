@@ -147,6 +147,8 @@ class Settings(BaseSettings):
     """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
     workspace_snapshots: Literal["auto", "on", "off"] = "auto"
     """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
+    retention_days: float | None = Field(default=None, gt=0, le=36_500)
+    """How long ended trees of tasks are kept; unset: for ever. Once an hour older ones go, with all they left."""
     workspace_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)

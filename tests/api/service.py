@@ -37,6 +37,7 @@ from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
+from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
@@ -260,6 +261,12 @@ async def open_service(
         measures=Measures(db, clock, Metrics()),
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
         mcp=McpPins(db, trusts_first=False),
+        retention=Retention(
+            db=db,
+            blobs=blobs,
+            clock=clock,
+            folders=WorkspaceFolders(listed=set[str], remove=lambda task_id: None),
+        ),
     )
     worker = Worker(
         attempts=Attempts(db, agents, hints, timedelta(seconds=30), clock),

@@ -24,6 +24,7 @@ COMPUTED_DEFAULTS = {
     "model",
     "model_context_tokens",
     "policy_file",
+    "retention_days",
     "skills_dir",
     "tenant_usd_per_day",
     "tenant_tokens_per_day",

@@ -111,7 +111,7 @@ async def test_empty_content_and_content_of_many_megabytes_are_content(storage: 
 
 async def test_content_that_is_gone_is_named(storage: Storage) -> None:
     digest = await storage.blobs.put(b"content")
-    await storage.blobs.remove([digest, bytes_hash(b"never there")], stored_before=SOON)
+    await storage.blobs.remove([digest, bytes_hash(b"never there")])
 
     with pytest.raises(NotFound, match=f"{digest[:12]}… is gone from "):
         await storage.blobs.get(digest)
@@ -125,7 +125,7 @@ async def test_what_a_put_has_made_young_is_not_removed_as_old(storage: Storage)
     os.utime(file, (long_ago, long_ago))
     await storage.blobs.put(b"content")
 
-    await storage.blobs.remove([digest], stored_before=datetime.now(UTC) - REFRESHED_AFTER)
+    await storage.blobs.remove([digest], older_than=REFRESHED_AFTER)
 
     assert await storage.blobs.get(digest) == b"content"
 

@@ -1,6 +1,7 @@
 """Rates: the same allowance counted in a process and in Redis; and what a process does while Redis is away."""
 
 import asyncio
+from typing import Any
 from collections.abc import AsyncGenerator
 from uuid import uuid4
 
@@ -85,7 +86,7 @@ async def test_two_processes_share_what_redis_counts_and_it_forgets_it_in_time(
     await other.aclose()
 
     assert [wait == 0 for wait in waits] == [True, True, True, False]
-    client = open_redis(redis_url)
+    client: Any = open_redis(redis_url)
     [kept] = [one async for one in client.scan_iter(match=f"*{key}")]
     seconds = await client.ttl(kept)
     await client.aclose()

@@ -57,6 +57,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedule_runs import ScheduleRuns
 from chargehand.service.schedules import Schedules
 from chargehand.service.snapshots import Snapshots
@@ -65,6 +66,7 @@ from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
+from chargehand.store.blobs import Blobs
 from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
@@ -77,6 +79,7 @@ from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
+from chargehand.tools.own_workspace import remove_copy, workspaces_in
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 
@@ -102,6 +105,7 @@ class Core:
     journal: Journal
     upkeep: Upkeep
     deliveries: Deliveries
+    retention: Retention
     runtimes: Runtimes
     engine: Engine | None
     duties: DutyRounds | None
@@ -210,11 +214,9 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, door = (
-        Signals(bus),
-        EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics)),
-    )
+    signals = Signals(bus)
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
+    door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
@@ -238,6 +240,8 @@ async def _build(
         Admission(db, clock, most=settings.backlog_limit, most_of_tenant=settings.tenant_backlog_limit),
     )
     schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
+    snapshots = Snapshots(db, blobs)
+    retention = _retention(settings, db, blobs, clock, snapshots)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
@@ -257,7 +261,7 @@ async def _build(
             catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
-            workplaces=workplaces_of(settings, Snapshots(db, blobs), journal, copies),
+            workplaces=workplaces_of(settings, snapshots, journal, copies),
             clock=clock,
             copies=copies,
             mcp=mcp,
@@ -282,7 +286,7 @@ async def _build(
     if part.has_duties:
         lease = duty_lease(settings.lease_seconds)
         door.duties = DutyRounds(
-            duties=_duties(upkeep, schedule_runs, door) if opened.is_shared else [],
+            duties=_duties(upkeep, schedule_runs, retention, door, is_shared=opened.is_shared),
             leases=DutyLeases(db, holder=worker, lease=lease),
             clock=clock,
         )
@@ -309,6 +313,7 @@ async def _build(
         journal=journal,
         upkeep=upkeep,
         deliveries=deliveries,
+        retention=retention,
         runtimes=runtimes,
         engine=door.engine,
         duties=door.duties,
@@ -320,15 +325,26 @@ async def _build(
     )
 
 
-def _duties(upkeep: Upkeep, schedule_runs: ScheduleRuns, door: EngineDoor) -> list[Duty]:
-    """What one process at a time sees to for all. Alone, the embedded engine sees to it by itself, without a lease."""
+def _duties(
+    upkeep: Upkeep, schedule_runs: ScheduleRuns, retention: Retention, door: EngineDoor, *, is_shared: bool
+) -> list[Duty]:
+    """What one process at a time sees to for all. Alone, the embedded engine sweeps and minds schedules by itself."""
 
     async def sweep(now: datetime) -> datetime | None:
         del now
         carried = door.engine.carrier.attempts_carried() if door.engine is not None else {}
         return await upkeep.sweep(but_not=carried)
 
-    return [Duty(name="sweeper", do=sweep, every_seconds=1.0), _of_schedules(schedule_runs)]
+    async def prune(now: datetime) -> datetime | None:
+        del now
+        await retention.duty()
+
+    duties: list[Duty] = []
+    if is_shared:
+        duties += [Duty(name="sweeper", do=sweep, every_seconds=1.0), _of_schedules(schedule_runs)]
+    if retention.keep is not None:
+        duties.append(Duty(name="retention", do=prune, every_seconds=3600.0))
+    return duties
 
 
 def _of_schedules(schedule_runs: ScheduleRuns) -> Duty:
@@ -342,6 +358,22 @@ def _server_limits(settings: Settings) -> ServerLimits:
         statement_seconds=settings.database_statement_seconds,
         lock_seconds=settings.database_lock_seconds,
         idle_transaction_seconds=settings.database_idle_seconds,
+    )
+
+
+def _retention(
+    settings: Settings, db: Database, blobs: Blobs, clock: Clock, snapshots: Snapshots
+) -> Retention:
+    folder = settings.workspaces_dir
+    return Retention(
+        db=db,
+        blobs=blobs,
+        clock=clock,
+        folders=WorkspaceFolders(
+            listed=lambda: workspaces_in(folder), remove=lambda task_id: remove_copy(folder / task_id)
+        ),
+        heads=snapshots.referred_to,
+        keep=None if settings.retention_days is None else timedelta(days=settings.retention_days),
     )
 
 

@@ -118,6 +118,7 @@ def _services(core: Core, access: Access) -> Services:
         access=access,
         health=health,
         mcp=core.mcp_pins,
+        retention=core.retention,
         measures=Measures(core.db, core.clock, core.telemetry.metrics),
     )
 

@@ -10,8 +10,9 @@ from chargehand.cli.lazily import Lazily
 from chargehand.cli.options import AsJson, command, synchronous, typer_app
 
 if TYPE_CHECKING:
-    from chargehand.cli import diagnosis, serving
+    from chargehand.cli import copying, diagnosis, serving
 else:
+    copying = Lazily("chargehand.cli.copying")
     diagnosis, serving = Lazily("chargehand.cli.diagnosis"), Lazily("chargehand.cli.serving")
 
 
@@ -83,6 +84,30 @@ def upgrade() -> ExitCode:
       chargehand db upgrade
     """
     return serving.upgrade_database()
+
+
+@db.command()
+@command
+async def copy(
+    source: Annotated[str, typer.Argument(metavar="FROM", help="The database to copy, as an address.")],
+    target: Annotated[
+        str, typer.Argument(metavar="TO", help="An empty one, or one that this copy was begun in.")
+    ],
+    force: Annotated[
+        bool, typer.Option("--force", help="Copy the moment as it is, though a service works on FROM.")
+    ] = False,
+) -> ExitCode:
+    """Copy every row to another database and compare them one by one; tasks that were under way go on there.
+
+    Stop the service first. A copy that was cut off goes on when it is begun again. Files (deliverables, workspaces,
+    keys) are not in the database: the data folder stays what it is.
+
+    \b
+    Examples:
+      chargehand db copy sqlite:////srv/chargehand/chargehand.db postgresql://chargehand@db.example/chargehand
+      chargehand db copy mysql://chargehand@db.example/chargehand sqlite:///copy/chargehand.db
+    """
+    return await copying.copy_database(source, target, force=force)
 
 
 def add_to(app: typer.Typer) -> None:

@@ -15,6 +15,7 @@ from chargehand.cli import (
     commands_deliverables,
     commands_dev,
     commands_fleet,
+    commands_keep,
     commands_mcp,
     commands_schedules,
     commands_service,
@@ -54,6 +55,7 @@ app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_schedules.app, name="schedules")
 commands_usage.add_to(app)
+commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")

@@ -41,6 +41,7 @@ from chargehand.wire.agents import (
     McpToolBody,
     McpToolList,
 )
+from chargehand.wire.retention import PruneAnswer, PruneRequest, SweepAnswer
 from chargehand.wire.schedules import ScheduleBody, SchedulePage
 from chargehand.wire.spending import UsageBody
 
@@ -257,6 +258,22 @@ class AsyncClient:
     async def usage(self, call: Call) -> UsageBody:
         """The sums of a `usage_report`."""
         return answer_of(UsageBody, await self.send(call))
+
+    # What is no longer kept
+
+    async def prune(self, wanted: PruneRequest) -> PruneAnswer:
+        """Delete ended trees of tasks for about a second; go on with `after` of the answer."""
+        call = sending(
+            "POST", path_of("admin", "prune"), wanted.model_dump(exclude_none=True), repeatable=True
+        )
+        return answer_of(PruneAnswer, await self.send(call))
+
+    async def sweep(self) -> SweepAnswer:
+        """Remove workspaces and stored content that no task names any more; it may take minutes."""
+        call = Call(
+            method="POST", path=path_of("admin", "sweep"), headers={"Prefer": "wait=3600"}, repeatable=True
+        )
+        return answer_of(SweepAnswer, await self.send(call))
 
     # Events
 

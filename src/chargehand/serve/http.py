@@ -28,6 +28,7 @@ from chargehand.serve.mcp import McpRoutes
 from chargehand.serve.metrics import PATH as METRICS_PATH
 from chargehand.serve.metrics import MetricsRoutes
 from chargehand.serve.openapi import DESCRIPTION
+from chargehand.serve.retention import RetentionRoutes
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.schedules import ScheduleRoutes
 from chargehand.serve.stopping import Stopping
@@ -110,6 +111,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *ScheduleRoutes(services).routes(),
         *AgentRoutes(services).routes(),
         *McpRoutes(services).routes(),
+        *RetentionRoutes(services).routes(),
         *UsageRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]

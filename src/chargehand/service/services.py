@@ -9,6 +9,7 @@ from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
@@ -30,3 +31,4 @@ class Services:
     health: Health
     mcp: McpPins
     measures: Measures
+    retention: Retention

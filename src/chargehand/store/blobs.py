@@ -12,7 +12,6 @@ import os
 import tempfile
 import time
 from collections.abc import AsyncIterator, Iterable, Iterator
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -20,11 +19,13 @@ from typing import Protocol
 
 from chargehand.domain.values import bytes_hash
 from chargehand.errors import ContentDamaged, NotFound, StorageFull
+from chargehand.failpoint import fail_point
 
 REFRESHED_AFTER = timedelta(days=1)
 """A put leaves a blob alone that is younger than this; an older one is as young as a new one afterwards."""
 
 _LISTED_AT_ONCE = 1000
+_GOING = ".going-"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +52,11 @@ class Blobs(Protocol):
         """Every blob, in no order."""
         ...
 
-    async def remove(self, digests: Iterable[str], *, stored_before: datetime) -> None:
-        """Remove blobs that nobody refers to, as the caller knows. One that a put has made young meanwhile stays."""
+    async def remove(self, digests: Iterable[str], *, older_than: timedelta = timedelta(0)) -> None:
+        """Remove blobs; what is gone already is passed over, and what a put has made young again since it was listed.
+
+        Who calls it knows that nobody refers to them.
+        """
         ...
 
 
@@ -90,9 +94,9 @@ class FolderBlobs:
             for blob in some:
                 yield blob
 
-    async def remove(self, digests: Iterable[str], *, stored_before: datetime) -> None:
+    async def remove(self, digests: Iterable[str], *, older_than: timedelta = timedelta(0)) -> None:
         """See `Blobs`."""
-        await asyncio.to_thread(self._remove, tuple(digests), stored_before.timestamp())
+        await asyncio.to_thread(self._remove, tuple(digests), time.time() - older_than.total_seconds())
 
     def path(self, digest: str) -> Path:
         """Where the bytes of a hash stand."""
@@ -136,7 +140,11 @@ class FolderBlobs:
 
     def _listed(self) -> Iterator[StoredBlob]:
         for shelf in sorted(self.folder.iterdir()) if self.folder.is_dir() else ():
-            for path in shelf.iterdir() if shelf.is_dir() else ():
+            for found in shelf.iterdir() if shelf.is_dir() else ():
+                path = found
+                if path.name.startswith(_GOING):
+                    self._bring_back(path)
+                    path = self.path(path.name.removeprefix(_GOING))
                 if path.name.startswith("."):
                     continue
                 try:
@@ -146,11 +154,29 @@ class FolderBlobs:
                 stored_at = datetime.fromtimestamp(status.st_mtime, UTC)
                 yield StoredBlob(sha256=path.name, size_bytes=status.st_size, stored_at=stored_at)
 
-    def _remove(self, digests: tuple[str, ...], stored_before: float) -> None:
-        for path in map(self.path, digests):
-            with suppress(FileNotFoundError):
-                if path.stat().st_mtime < stored_before:
-                    path.unlink()
+    def _remove(self, digests: tuple[str, ...], before: float) -> None:
+        """Under another name first: a put that comes now stores the bytes anew, and one that came just before shows."""
+        for digest in digests:
+            going = self.path(digest).with_name(f"{_GOING}{digest}")
+            try:
+                self.path(digest).replace(going)
+                fail_point("blobs.going")
+                if going.stat().st_mtime > before:
+                    self._bring_back(going)
+                else:
+                    going.unlink()
+            except FileNotFoundError:
+                continue
+            except PermissionError:
+                continue  # Windows: somebody reads it now, and it goes the next time.
+
+    def _bring_back(self, going: Path) -> None:
+        """It is needed again, or whoever was about to remove it was killed."""
+        target = self.path(going.name.removeprefix(_GOING))
+        if target.exists():
+            going.unlink(missing_ok=True)
+        else:
+            going.replace(target)
 
 
 def _next_of(found: Iterator[StoredBlob], count: int) -> list[StoredBlob]:

@@ -130,7 +130,7 @@ _chosen = (
     .cte("chosen")
     .prefix_with("MATERIALIZED", dialect="postgresql")
 )
-_CLAIM_AT_ONCE: ReturningUpdate[*tuple[Any, ...]] = (
+_CLAIM_AT_ONCE: ReturningUpdate[*tuple[Any, ...]] = (  # pyright: ignore[reportUnknownVariableType] - of many columns
     update(AgentTask)
     # As an array, so that the planner fetches the rows by their keys whatever it thinks how many they are.
     .where(
@@ -138,7 +138,7 @@ _CLAIM_AT_ONCE: ReturningUpdate[*tuple[Any, ...]] = (
     )
     .values(_CLAIMED)
     .returning(*TASK_COLUMNS)
-)  # pyright: ignore[reportUnknownVariableType] - of as many columns as tasks have
+)
 
 
 async def heads(tx: Tx, scope: AgentScope = EVERY_AGENT) -> list[Head]:

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 HEAD = "0003"
 """The newest revision in migrations/versions; a test holds the two together."""
+UNFINISHED = "copying"
+"""In the place of a revision: `chargehand db copy` was begun there and not brought to its end."""
 
 
 def current_revision(path: Path) -> str | None:
@@ -57,6 +59,10 @@ def require_known(before: str | None) -> None:
     """Unavailable for a revision that only a newer version has."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
+    if before == UNFINISHED:
+        raise Unavailable(
+            "the database holds a copy that is not whole; give the same `chargehand db copy` again, and it goes on"
+        )
     known = {script.revision for script in ScriptDirectory.from_config(_config()).walk_revisions()}
     if before is not None and before not in known:
         raise Unavailable(

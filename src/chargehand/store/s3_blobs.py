@@ -81,24 +81,18 @@ class S3Blobs:
                             sha256=digest, size_bytes=one["size"], stored_at=one["last_modified"]
                         )
 
-    async def remove(self, digests: Iterable[str], *, stored_before: datetime) -> None:
-        """See `Blobs`."""
+    async def remove(self, digests: Iterable[str], *, older_than: timedelta = timedelta(0)) -> None:
+        """See `Blobs`. Between the look at an age and the removal lie milliseconds: no call closes that."""
         with self._told(None):
-            old = [
-                digest for digest in digests if (at := await self._stored_at(digest)) and at < stored_before
-            ]
-            if old:
-                await obstore.delete_async(self._store, [key_of(digest) for digest in old])
+            going = [digest for digest in digests if not await self._is_young(digest, older_than)]
+            await obstore.delete_async(self._store, [key_of(digest) for digest in going])
 
-    async def _is_young(self, digest: str) -> bool:
-        stored_at = await self._stored_at(digest)
-        return stored_at is not None and datetime.now(UTC) - stored_at < REFRESHED_AFTER
-
-    async def _stored_at(self, digest: str) -> datetime | None:
+    async def _is_young(self, digest: str, age: timedelta = REFRESHED_AFTER) -> bool:
         try:
-            return (await obstore.head_async(self._store, key_of(digest)))["last_modified"]
+            found = await obstore.head_async(self._store, key_of(digest))
         except FileNotFoundError:
-            return None
+            return False
+        return datetime.now(UTC) - found["last_modified"] < age
 
     @contextmanager
     def _told(self, digest: str | None) -> Generator[None]:

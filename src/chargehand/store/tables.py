@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Text,
     UniqueConstraint,
+    text,
 )
 from sqlalchemy.dialects import mysql
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
@@ -51,6 +52,12 @@ class Base(DeclarativeBase):
         datetime: UtcMicroseconds(),
         dict[str, Any]: JSON(none_as_null=True),
     }
+
+
+def _of_few(name: str, column: str) -> Index:
+    """An index of a column that few rows have; MySQL has none but whole ones."""
+    some = text(f"{column} IS NOT NULL")
+    return Index(name, column, sqlite_where=some, postgresql_where=some)
 
 
 class AgentTask(Base):
@@ -119,6 +126,8 @@ class AgentTask(Base):
         Index("ix_agent_tasks_listed", "tenant", "agent_id", "id"),
         Index("ix_agent_tasks_parent", "parent_id", "parent_step"),
         Index("ix_agent_tasks_root", "root_id"),
+        _of_few("ix_agent_tasks_follows", "follows_id"),
+        _of_few("ix_agent_tasks_workspace", "workspace_id"),
     )
 
 
@@ -132,6 +141,8 @@ class IdempotencyKey(Base):
     payload_hash: Mapped[str] = mapped_column(String(64))
     task_id: Mapped[str] = mapped_column(String(36))
     created_at: Mapped[datetime]
+
+    __table_args__ = (Index("ix_idempotency_keys_task", "task_id"),)
 
 
 class TaskLabel(Base):

@@ -8,6 +8,7 @@ Links are neither followed nor copied. All of it blocks; callers on the event lo
 import contextlib
 import json
 import os
+import re
 import shutil
 from collections.abc import Callable, Container, Mapping
 from dataclasses import dataclass, field
@@ -31,6 +32,7 @@ MAX_LISTED = 200
 _BASE, _MAKING, _REMOVING = ".base.json", ".making", ".removing"
 
 Parts = tuple[str, ...]
+_TASK_ID = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,6 +100,12 @@ def copies_in(workspaces: Path) -> set[str]:
     suffixes = (_BASE, _MAKING, _REMOVING)
     names = [path.name for path in workspaces.iterdir()] if workspaces.is_dir() else []
     return {name.removesuffix(suffix) for name in names for suffix in suffixes if name.endswith(suffix)}
+
+
+def workspaces_in(workspaces: Path) -> set[str]:
+    """The ids of the tasks whose workspaces are there, whole or in parts."""
+    names = [path.name for path in workspaces.iterdir()] if workspaces.is_dir() else []
+    return {found[0] for name in names if (found := _TASK_ID.match(name))}
 
 
 def remove_copy(target: Path) -> None:

@@ -70,3 +70,11 @@ def upgrade() -> None:
         sa.Column("taken_at", sa.BigInteger(), nullable=False),
         sa.PrimaryKeyConstraint("workspace_id"),
     )
+    # What retention looks up.
+    op.create_index("ix_idempotency_keys_task", "idempotency_keys", ["task_id"], unique=False)
+    for name, column in (
+        ("ix_agent_tasks_follows", "follows_id"),
+        ("ix_agent_tasks_workspace", "workspace_id"),
+    ):
+        some = sa.text(f"{column} IS NOT NULL")
+        op.create_index(name, "agent_tasks", [column], unique=False, sqlite_where=some, postgresql_where=some)

@@ -1,0 +1,52 @@
+"""`chargehand prune`, beside a running service and without one."""
+
+import json
+
+import pytest
+
+from tests.cli.service import Cli, Running, running_service
+
+
+def told(cli: Cli, *arguments: str, code: int = 0) -> str:
+    done = cli.run(*arguments)
+    assert done.returncode == code, done.stdout + done.stderr
+    return done.stdout + done.stderr
+
+
+def test_it_asks_the_service_that_holds_the_folder(alone: Cli) -> None:
+    with running_service(alone):
+        told(alone, "run", "greeter")
+        assert "would prune 0 trees" in told(alone, "prune", "--older-than", "1h", "--dry-run")
+
+
+def test_without_a_service_it_opens_the_folder_itself(alone: Cli) -> None:
+    told(alone, "run", "greeter")
+
+    done = json.loads(told(alone, "prune", "--older-than", "1d", "--json"))
+
+    assert done == {
+        "dry_run": False,
+        "trees": 0,
+        "tasks": 0,
+        "events": 0,
+        "workspaces": 0,
+        "blobs": 0,
+        "blob_bytes": 0,
+    }
+    assert len(json.loads(told(alone, "tasks", "list", "--json"))) > 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--older-than", "soon"], "30d for thirty days"),
+        (["--older-than", "10s"], "at least a minute"),
+        (["--older-than", "1d", "--status", "running"], "only ended tasks are pruned"),
+        (["--older-than", "1d", "--status", ","], "only ended tasks are pruned"),
+        (["--older-than", "1d", "--limit", "0"], "--limit"),
+        ([], "--older-than"),
+    ],
+)
+def test_what_is_refused(cli: Cli, service: Running, arguments: list[str], said: str) -> None:
+    assert service.url
+    assert said in told(cli, "prune", *arguments, code=2)
