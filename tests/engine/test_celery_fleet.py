@@ -1,4 +1,4 @@
-"""Workers of a fleet as processes: messages wake them, the rows decide, and no death or stop loses or doubles a task."""
+"""Workers of a fleet as processes: messages wake them, the rows decide, no death or stop loses or doubles a task."""
 
 import asyncio
 import signal
@@ -147,7 +147,9 @@ async def test_a_stopped_process_that_comes_back_drops_what_others_have_taken_ov
             ended = await completed(core, task)
 
             assert (ended.attempt, ended.result) == (2, 2)
-            assert [mark.split()[2] for mark in given.Effects(tmp_path / "effects").marks() if "left" in mark] == ["2"]
+            assert [
+                mark.split()[2] for mark in given.Effects(tmp_path / "effects").marks() if "left" in mark
+            ] == ["2"]
             assert sound(fleet)
 
 
@@ -231,7 +233,9 @@ async def test_a_worker_of_some_queues_claims_only_their_agents(
 
         unknown = await fleet.worker("unknown", "--queues", "bulids", ready=False)
         assert await unknown.ended(60) == 2
-        assert "there is no queue 'bulids'; CHARGEHAND_AGENT_QUEUES gives: chargehand, builds" in unknown.said()
+        assert (
+            "there is no queue 'bulids'; CHARGEHAND_AGENT_QUEUES gives: chargehand, builds" in unknown.said()
+        )
 
 
 async def test_the_usual_celery_tools_see_the_worker(tmp_path: Path, postgresql: str, redis_url: str) -> None:

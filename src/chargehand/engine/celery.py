@@ -7,6 +7,7 @@ claims what it has slots for, and only then is the message acknowledged. See doc
 from typing import Any
 
 from chargehand.domain.queues import DEFAULT_QUEUE, Queues
+from chargehand.engine.celery_acks import CONNECTION, WakeUp
 from chargehand.engine.celery_process import PROCESS
 from chargehand.errors import Unavailable
 from chargehand.settings import Settings
@@ -103,13 +104,17 @@ class CarryingStep(bootsteps.StartStopStep):
 
     terminate = stop
 
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        del parent
+        CONNECTION.register(hub)
+
 
 def fleet_app(settings: Settings) -> Any:
     """The app, for a worker or for those who wake it."""
     app: Any = Celery("ai_agents", set_as_current=False)
     app.conf.update(configuration(settings))
     app.steps["worker"].add(CarryingStep)
-    app.task(name=TASK)(_wake_up)
+    app.task(name=TASK, Request=WakeUp)(_wake_up)
     return app
 
 
