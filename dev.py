@@ -7,7 +7,10 @@
     python3 dev.py run serve            any `chargehand` command, from this source tree
     python3 dev.py test                 every test
     python3 dev.py test -k lease -x     arguments go on to pytest
+    python3 dev.py chaos                break a whole fleet on purpose for 10 minutes, and check every promise
+    python3 dev.py chaos --help         what it can be told; shorter, another seed, one process instead of a fleet
     python3 dev.py check                ruff, basedpyright (strict), import-linter: all are run, all must pass
+    python3 dev.py bench                the service beside its peers, measured: docs/performance.md; --help says more
     python3 dev.py setup                only make the environment, for an editor
     python3 dev.py lock                 write the lock files anew after a change of dependencies
     python3 dev.py lock --upgrade       the same, with the newest versions
@@ -70,6 +73,12 @@ def test(arguments: list[str]) -> int:
     return hand_over(["-m", "pytest", *(arguments or at_once)])
 
 
+def chaos(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    # The package lies beside this file; where the report goes is meant from where the command was given.
+    return hand_over([str(environment.ROOT / "chaos" / "start.py"), *arguments])
+
+
 def check(arguments: list[str]) -> int:
     refuse_arguments("check", arguments)
     environment.ensure("dev")
@@ -84,6 +93,12 @@ def check(arguments: list[str]) -> int:
         print(f"   {'FAILED' if done.returncode else 'ok'}, {time.monotonic() - started:.1f} s", flush=True)
     print(f"failed: {', '.join(failed)}" if failed else "all checks passed")
     return 1 if failed else 0
+
+
+def bench(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    os.chdir(environment.ROOT)
+    return hand_over(["-m", "bench", *arguments])
 
 
 def setup(arguments: list[str]) -> int:
@@ -118,7 +133,9 @@ COMMANDS = {
     "example": example,
     "run": run,
     "test": test,
+    "chaos": chaos,
     "check": check,
+    "bench": bench,
     "setup": setup,
     "lock": lock.write,
 }

@@ -141,7 +141,7 @@ async def a_core(folder: Path, requests: InProcess, *, slots: int = 1) -> AsyncG
     )
     async with open_core(settings) as core:
         core.runtimes.model._requests = requests  # pyright: ignore[reportPrivateUsage, reportAttributeAccessIssue] - no other way in
-        runner: Any = core.engine._runner  # pyright: ignore[reportPrivateUsage, reportOptionalMemberAccess] - as above
+        runner: Any = core.engine.carrier.runner  # pyright: ignore[reportOptionalMemberAccess] - it has one
         read = catalogue()["Read"]
         tool = FunctionTool(
             name="Read",

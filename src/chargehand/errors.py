@@ -14,9 +14,11 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── AgentNotFound
     │   ├── TaskNotFound
     │   ├── ApprovalNotFound
+    │   ├── ScheduleNotFound
     │   └── DeliverableNotFound
     ├── Conflict                      the thing's present state forbids it
     │   ├── IllegalMove               a task's status does not allow the move
+    │   ├── ScheduleNameTaken         the tenant has a schedule of this name
     │   ├── ApprovalStale             the approval is for other arguments than the caller has seen
     │   ├── RuntimeMissing            the agent's runtime is not there yet
     │   ├── PriceUnknown              a budget in USD, and a model whose price nobody knows
@@ -25,6 +27,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── PayloadTooLarge / UnsupportedMediaType
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
+    ├── ContentDamaged                stored bytes do not have their hash any more
     ├── Unavailable                   not now: starting, stopping, database out of reach
     │   └── RaceLost                  other transactions were in the way again and again
     ├── BudgetExhausted               the tree of tasks has used what it may
@@ -129,6 +132,12 @@ class ApprovalNotFound(NotFound):
     code = "approval.not_found"
 
 
+class ScheduleNotFound(NotFound):
+    """No schedule of this id."""
+
+    code = "schedule.not_found"
+
+
 class DeliverableNotFound(NotFound):
     """The task has no deliverable of this name, or not yet."""
 
@@ -146,6 +155,12 @@ class IllegalMove(Conflict):
     """A task's status does not allow the move."""
 
     code = "task.illegal_move"
+
+
+class ScheduleNameTaken(Conflict):
+    """The tenant has another schedule of this name."""
+
+    code = "schedule.name_taken"
 
 
 class ApprovalStale(Conflict):
@@ -216,6 +231,12 @@ class StorageFull(ChargehandError):
 
     code = "storage_full"
     status = 507
+
+
+class ContentDamaged(ChargehandError):
+    """Stored bytes do not have their hash any more; a backup has them, or nobody."""
+
+    code = "content_damaged"
 
 
 class Unavailable(ChargehandError):

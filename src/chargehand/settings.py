@@ -133,6 +133,10 @@ class Settings(BaseSettings):
     """The largest request body."""
     disk_reserve_bytes: int = Field(default=256 * 1024 * 1024, ge=0)
     """Free space below which new tasks are refused (507); what is there is kept."""
+    storage_url: str | None = None
+    """Where deliverables and snapshots of workspaces are kept: `s3://bucket/prefix`; unset: a folder in `data_dir`."""
+    workspace_snapshots: Literal["auto", "on", "off"] = "auto"
+    """Whether each attempt works in a folder of its own, published by content; auto: when a fleet carries tasks."""
     workspace_bytes: int = Field(default=1024 * 1024 * 1024, ge=1024 * 1024)
     """How large one workspace may grow."""
     workspace_files: int = Field(default=50_000, ge=100)
@@ -154,6 +158,12 @@ class Settings(BaseSettings):
     @property
     def blobs_dir(self) -> Path:
         return self.data_dir / "blobs"
+
+    @property
+    def takes_snapshots(self) -> bool:
+        """Whether each attempt works in a folder of its own and publishes what it changes."""
+        wish = self.workspace_snapshots
+        return wish == "on" or (wish == "auto" and self.database_url is not None)
 
     @property
     def workspaces_dir(self) -> Path:

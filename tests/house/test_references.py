@@ -18,6 +18,7 @@ COMPUTED_DEFAULTS = {
     "database_url",
     "data_dir",
     "sandbox",
+    "storage_url",
     "agents_dir",
     "mcp_file",
     "model",

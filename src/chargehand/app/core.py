@@ -22,6 +22,7 @@ from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
 from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
+from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
 from chargehand.domain.charge import DayLimits, UnknownPrice
@@ -54,12 +55,14 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.schedule_runs import ScheduleRuns
+from chargehand.service.schedules import Schedules
+from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store.blobs import Blobs
 from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
@@ -67,13 +70,13 @@ from chargehand.store.opening import Opened, open_database
 from chargehand.store.rates import Rate, Rates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
+from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
-from chargehand.tools.workspace import Quota
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +90,8 @@ class Core:
     bus: Bus
     agents: Agents
     tasks: Tasks
+    schedules: Schedules
+    schedule_runs: ScheduleRuns
     approvals: Approvals
     messages: Messages
     watch: Watch
@@ -202,8 +207,11 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
-    signals, blobs = Signals(bus), Blobs(settings.blobs_dir)
-    door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
+    signals, door = (
+        Signals(bus),
+        EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics)),
+    )
+    blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     hints = Hints(signals, door)
     runtimes = _runtimes(settings, clock, registered)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
@@ -213,6 +221,18 @@ async def _build(
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    orders = Tasks(
+        db,
+        clock,
+        agents,
+        hints,
+        lambda: folder.check_space(settings.disk_reserve_bytes),
+        chooser,
+        _day_limits(settings),
+        rates,
+        _submits(settings),
+    )
+    schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
@@ -222,6 +242,7 @@ async def _build(
     if carries:
         sandbox = sandbox or await open_sandbox(SandboxLevel(settings.sandbox) if settings.sandbox else None)
         mcp.sandbox = sandbox
+        copies = Copies(upkeep, settings.workspaces_dir)
         runner = Runner(
             agents=agents,
             attempts=attempts,
@@ -231,10 +252,9 @@ async def _build(
             catalogue=toolbox.catalogue,
             sandbox=sandbox,
             limits=SandboxLimits(),
-            quota=Quota(max_bytes=settings.workspace_bytes, max_files=settings.workspace_files),
-            workspaces=settings.workspaces_dir,
+            workplaces=workplaces_of(settings, Snapshots(db, blobs), journal, copies),
             clock=clock,
-            copies=Copies(upkeep, settings.workspaces_dir),
+            copies=copies,
             mcp=mcp,
             policy=policy_of(settings),
             telemetry=telemetry,
@@ -250,26 +270,17 @@ async def _build(
         door.engine = (
             FleetEngine(carrier=carrier, clock=clock)
             if opened.is_shared
-            else EmbeddedEngine(carrier=carrier, upkeep=upkeep, clock=clock)
+            else EmbeddedEngine(
+                carrier=carrier, upkeep=upkeep, clock=clock, duties=[_of_schedules(schedule_runs)]
+            )
         )
     if part.has_duties:
         lease = duty_lease(settings.lease_seconds)
         door.duties = DutyRounds(
-            duties=_duties(upkeep, door, is_shared=opened.is_shared),
+            duties=_duties(upkeep, schedule_runs, door) if opened.is_shared else [],
             leases=DutyLeases(db, holder=worker, lease=lease),
             clock=clock,
         )
-    orders = Tasks(
-        db,
-        clock,
-        agents,
-        hints,
-        lambda: folder.check_space(settings.disk_reserve_bytes),
-        chooser,
-        _day_limits(settings),
-        rates,
-        _submits(settings),
-    )
     return Core(
         settings=settings,
         clock=clock,
@@ -278,6 +289,8 @@ async def _build(
         bus=bus,
         agents=agents,
         tasks=orders,
+        schedules=Schedules(db, clock, orders, hints),
+        schedule_runs=schedule_runs,
         approvals=Approvals(
             db,
             clock,
@@ -302,19 +315,20 @@ async def _build(
     )
 
 
-def _duties(upkeep: Upkeep, door: EngineDoor, *, is_shared: bool) -> list[Duty]:
-    """What one process at a time sees to for all."""
+def _duties(upkeep: Upkeep, schedule_runs: ScheduleRuns, door: EngineDoor) -> list[Duty]:
+    """What one process at a time sees to for all. Alone, the embedded engine sees to it by itself, without a lease."""
 
     async def sweep(now: datetime) -> datetime | None:
         del now
         carried = door.engine.carrier.attempts_carried() if door.engine is not None else {}
         return await upkeep.sweep(but_not=carried)
 
-    duties: list[Duty] = []
-    if is_shared:
-        # Alone, the embedded engine sweeps by itself.
-        duties.append(Duty(name="sweeper", do=sweep, every_seconds=1.0))
-    return duties
+    return [Duty(name="sweeper", do=sweep, every_seconds=1.0), _of_schedules(schedule_runs)]
+
+
+def _of_schedules(schedule_runs: ScheduleRuns) -> Duty:
+    # Another process may have made a schedule that is due before all that this one knows of.
+    return Duty(name="schedules", do=schedule_runs.run_due, every_seconds=1.0)
 
 
 def _server_limits(settings: Settings) -> ServerLimits:

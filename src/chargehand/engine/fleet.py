@@ -91,6 +91,7 @@ class FleetEngine:
             loop.cancel()
         await asyncio.gather(*self._loops, return_exceptions=True)
         await self.carrier.runner.copies.close()
+        await self.carrier.runner.workplaces.close()
 
     async def _look_loop(self) -> None:
         """Look once in a while, not in step with the others."""

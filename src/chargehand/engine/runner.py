@@ -10,7 +10,6 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from functools import partial
-from pathlib import Path
 
 import structlog
 
@@ -33,6 +32,7 @@ from chargehand.domain.task import (
 from chargehand.domain.values import JsonObject, JsonValue, check_json, plain_text
 from chargehand.engine.copies import Copies
 from chargehand.engine.deadlines import KeptDeadline, kept_deadline
+from chargehand.engine.workplaces import Place, Workplaces
 from chargehand.errors import (
     BudgetExhausted,
     ChargehandError,
@@ -46,7 +46,7 @@ from chargehand.errors import (
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
 from chargehand.runtimes.delivery import check_all, failures_before, store_all
 from chargehand.runtimes.directory import Runtimes
-from chargehand.runtimes.isolation import bring_changes_back, has_own_workspace, make_own_workspace
+from chargehand.runtimes.isolation import has_own_workspace
 from chargehand.runtimes.journal import DurableSteps
 from chargehand.service.agents import Agents
 from chargehand.service.attempts import Attempts
@@ -61,7 +61,6 @@ from chargehand.tools.catalogue import tools_of
 from chargehand.tools.ledger import ReadLedger
 from chargehand.tools.mcp_tools import McpTools
 from chargehand.tools.sandbox.base import Sandbox, SandboxLimits
-from chargehand.tools.workspace import Quota, Workspace
 
 log = structlog.stdlib.get_logger("chargehand.runner")
 
@@ -89,8 +88,7 @@ class Runner:
     catalogue: Mapping[str, Tool]
     sandbox: Sandbox
     limits: SandboxLimits
-    quota: Quota
-    workspaces: Path
+    workplaces: Workplaces
     clock: Clock
     copies: Copies
     mcp: McpTools | None = None
@@ -189,7 +187,7 @@ class Runner:
         definition = await self.agents.version(task.tenant, task.agent_id, task.agent_version)
         runtime = self.runtimes.of(definition, task.task_data)
         must_read = runtime is self.runtimes.model
-        async with self._hands(task, definition, must_read=must_read) as hands:
+        async with self._hands(task, definition, must_read=must_read) as (hands, place):
             hands = hands.for_round(task, await failures_before(hands))
             while True:
                 result = await runtime.run(hands)
@@ -197,48 +195,38 @@ class Runner:
                 await hands.tools.background.end_all()
                 hands.steps.require_same_way()
                 if not definition.block.deliverables:
-                    return await self._completed(hands, result)
+                    return await self._completed(hands, place, result)
                 verdict = await check_all(hands)
                 if not verdict.failures:
                     await store_all(hands, verdict)
-                    return await self._completed(hands, result)
+                    return await self._completed(hands, place, result)
                 if hands.task.round >= definition.block.repair_rounds:
                     return _checks_failed(verdict.failures)
                 failed = [one.as_data() for one in verdict.failures]
                 hands = hands.for_round(await self.attempts.next_round(hands.task, failed), verdict.failures)
 
-    async def _completed(self, hands: Hands, result: JsonValue) -> Outcome:
+    async def _completed(self, hands: Hands, place: Place, result: JsonValue) -> Outcome:
         if has_own_workspace(hands.task):
-            shared = self.workspaces / await self.journal.parent_workspace(hands.task)
-            await bring_changes_back(hands, shared, self.quota)
+            await place.bring_changes_back(hands)
         return Completed(result=result)
 
     @asynccontextmanager
     async def _hands(
         self, task: Task, definition: AgentDefinition, *, must_read: bool
-    ) -> AsyncGenerator[Hands, None]:
-        """Everything this attempt may use; the workspace is the tree's, or the task's own copy of it."""
-        folder = self.workspaces / (task.workspace_id or task.root_id)
-        if has_own_workspace(task):
-            shared = self.workspaces / await self.journal.parent_workspace(task)
-            self.copies.made(task.id)
-            await make_own_workspace(task, shared, folder, self.quota)
-        try:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        except OSError as error:
-            raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
+    ) -> AsyncGenerator[tuple[Hands, Place], None]:
+        """Everything this attempt may use, and where it works."""
         recorded = await self.journal.load(task)
         above = await agents_above(self.agents, task)
         below = await agents_below(self.agents, task.tenant, definition)
         mcp_tools, notes = await self.mcp.of(definition) if self.mcp else ({}, [])
         before_new = partial(refuse_when_stopping, self.stopping, asyncio.current_task())
-        with Workspace(folder, quota=self.quota) as workspace:
+        async with self.workplaces.opened(task) as place:
             reads = _what_was_read(recorded, enforced=must_read)
             async with Background() as background:
                 hands = Hands(
                     task=task,
                     definition=definition,
-                    steps=DurableSteps(task, self.journal, recorded, before_new),
+                    steps=DurableSteps(task, self.journal, recorded, before_new, place.keep),
                     attempts=self.attempts,
                     deliveries=self.deliveries,
                     clock=self.clock,
@@ -248,7 +236,7 @@ class Runner:
                     telemetry=self.telemetry,
                     catalogue={**tools_of(self.catalogue, definition), **mcp_tools},
                     tools=ToolContext(
-                        workspace=workspace,
+                        workspace=place.workspace,
                         sandbox=self.sandbox,
                         limits=self.limits,
                         task_id=task.id,
@@ -258,7 +246,7 @@ class Runner:
                 )
                 if notes and task.attempt == 1:
                     await hands.report("; ".join(notes)[:MAX_MESSAGE])
-                yield hands
+                yield hands, place
 
     def _seconds_left(self, task: Task) -> float:
         if task.deadline_at is None:

@@ -101,7 +101,9 @@ async def _checked(hands: Hands, path: str, promise: Promise, check: Check) -> E
             duration_seconds=round(hands.clock.monotonic() - started, 3),
         ).as_data()
 
-    result = await hands.steps.run(path, StepKind.CHECK, f"check:{promise.name}"[:128], arguments, work)
+    name = f"check:{promise.name}"[:128]
+    runs_code = check.run is not None
+    result = await hands.steps.run(path, StepKind.CHECK, name, arguments, work, changes_files=runs_code)
     return Evidence.from_data(result if isinstance(result, dict) else {})
 
 

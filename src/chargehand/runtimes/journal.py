@@ -39,6 +39,8 @@ class DurableSteps:
     journal: Journal
     recorded: dict[str, Step]
     before_new: Callable[[], None]
+    keep_files: Callable[[], Awaitable[None]]
+    """Makes the files that a step has changed last, before the step is recorded as finished."""
     mismatches: list[JournalMismatch] = field(default_factory=list[JournalMismatch])
     _held_back: Ended | None = None
 
@@ -61,11 +63,13 @@ class DurableSteps:
         *,
         unknown: JsonValue = None,
         goes_on: bool = False,
+        changes_files: bool = True,
     ) -> JsonValue:
         """The step's result: recorded, or of doing `work` now.
 
         `unknown` (when not None) is what a call that was in flight when its worker died comes to, instead of
-        being run a second time. `goes_on`: a step follows at once, or `write_held_back`.
+        being run a second time. `goes_on`: a step follows at once, or `write_held_back`. `changes_files`: whether
+        `work` can have changed files of the workspace.
         """
         step = self._recorded(path, kind, name, arguments)
         if step is not None and step.status is StepStatus.DONE:
@@ -82,6 +86,8 @@ class DurableSteps:
             await self._begin(step, is_repeat=True)
         fail_point("steps.before_effect")
         result = await work()
+        if changes_files:
+            await self.keep_files()
         fail_point("steps.after_effect")
         return await self._end(Ended(step, result), goes_on=goes_on)
 

@@ -144,26 +144,33 @@ class PlaybookContext:
         An exception is not recorded: when a replay comes here again, it is computed again.
         """
 
+        return await self._value(name, compute, changes_files=True)
+
+    async def _value(
+        self, name: str, compute: Callable[[], Awaitable[JsonValue] | JsonValue], *, changes_files: bool
+    ) -> JsonValue:
         async def work() -> JsonValue:
             value = compute()
             found = await value if isinstance(value, Awaitable) else value
             check_json(found, max_nodes=MAX_RESULT_NODES)
             return found
 
-        return await self._hands.steps.run(self._step_path(), StepKind.VALUE, name, {}, work)
+        return await self._hands.steps.run(
+            self._step_path(), StepKind.VALUE, name, {}, work, changes_files=changes_files
+        )
 
     async def now(self) -> datetime:
         """The time when this line was first reached."""
-        found = await self.once("now", lambda: self._hands.clock.now().isoformat())
+        found = await self._value("now", lambda: self._hands.clock.now().isoformat(), changes_files=False)
         return datetime.fromisoformat(str(found))
 
     async def new_id(self) -> str:
         """An id that stays the same on every replay."""
-        return str(await self.once("new_id", self._hands.clock.new_id))
+        return str(await self._value("new_id", self._hands.clock.new_id, changes_files=False))
 
     async def random(self) -> float:
         """In [0, 1); the same on every replay."""
-        found = await self.once("random", self._hands.clock.random)
+        found = await self._value("random", self._hands.clock.random, changes_files=False)
         return found if isinstance(found, float) else 0.0
 
     async def report(self, message: str, **data: JsonValue) -> None:
@@ -174,7 +181,10 @@ class PlaybookContext:
             await self._hands.report(message, **data)
             return message
 
-        await self._hands.steps.run(self._step_path(), StepKind.VALUE, "report", {"message": message}, work)
+        arguments: JsonObject = {"message": message}
+        await self._hands.steps.run(
+            self._step_path(), StepKind.VALUE, "report", arguments, work, changes_files=False
+        )
 
     async def together(
         self, *branches: Callable[["PlaybookContext"], Coroutine[Any, Any, Branch]]

@@ -8,7 +8,7 @@ from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import ToolError
 from chargehand.runtimes.base import Hands
 from chargehand.runtimes.permission import permission
-from chargehand.tools.base import OUTCOME_UNKNOWN, AfterCrash, ToolResult, call_tool
+from chargehand.tools.base import OUTCOME_UNKNOWN, AfterCrash, Risk, ToolResult, call_tool
 
 
 async def run_tool(
@@ -32,9 +32,18 @@ async def run_tool(
             call.ended(result.content, is_error=result.is_error, code=code if isinstance(code, str) else None)
         return as_data(result)
 
+    reads_only = allowed.refusal is not None or (tool is not None and tool.risk is Risk.READ)
     unknown = as_data(_outcome_unknown(name)) if reports and allowed.refusal is None else None
     data = await hands.steps.run(
-        path, StepKind.TOOL, name, allowed.arguments, work, unknown=unknown, goes_on=goes_on
+        path,
+        StepKind.TOOL,
+        name,
+        allowed.arguments,
+        work,
+        unknown=unknown,
+        goes_on=goes_on,
+        # What runs in the background changes files also while others only read.
+        changes_files=not reads_only or hands.tools.background.is_busy,
     )
     result = as_result(data)
     result.content = allowed.note + result.content
@@ -48,7 +57,9 @@ async def refuse(hands: Hands, path: str, name: str, arguments: JsonObject, why:
     async def work() -> JsonValue:
         return as_data(ToolResult(content=why, details={"code": code}, is_error=True))
 
-    return as_result(await hands.steps.run(path, StepKind.TOOL, name, arguments, work)).content
+    return as_result(
+        await hands.steps.run(path, StepKind.TOOL, name, arguments, work, changes_files=False)
+    ).content
 
 
 def _outcome_unknown(name: str) -> ToolResult:

@@ -110,6 +110,11 @@ class Background:
     ) -> None:
         await self.end_all()
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether any of them runs."""
+        return any(one.is_running for one in self._commands.values())
+
     def start(self, sandbox: Sandbox, command: SandboxCommand, command_line: str) -> BackgroundCommand:
         """Start a command; ToolError when too many run already."""
         running = [one.shell_id for one in self._commands.values() if one.is_running]

@@ -37,6 +37,7 @@ _WORDS: dict[int, tuple[type[ToolError], str]] = {
     errno.ENOENT: (FileMissing, "there is no such file or folder"),
     errno.ENOTDIR: (ToolError, "a part of the path is a file, or a link, where a folder is needed"),
     errno.EISDIR: (ToolError, "it is a folder, not a file"),
+    errno.ENOTEMPTY: (ToolError, "the folder is not empty"),
     errno.EXDEV: (PathRefused, _LEAVES),
     errno.ELOOP: (PathRefused, _LEAVES),
     errno.EMLINK: (PathRefused, _LEAVES),

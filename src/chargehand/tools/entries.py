@@ -32,6 +32,9 @@ class Entry:
     size_bytes: int
     modified_ns: int
     mode: int
+    changed_ns: int
+    """When the disk last noted a change, of times and permissions too; commands cannot set it."""
+    file_number: int
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +69,8 @@ def entry_at(path: LogicalPath, status: os.stat_result) -> Entry:
         size_bytes=status.st_size,
         modified_ns=status.st_mtime_ns,
         mode=stat.S_IMODE(status.st_mode),
+        changed_ns=status.st_ctime_ns,
+        file_number=status.st_ino,
     )
 
 

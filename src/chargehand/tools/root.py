@@ -31,10 +31,10 @@ class Root(Protocol):
         """Every name in a folder, with what it is; links are not followed."""
         ...
 
-    def replace(self, path: LogicalPath, data: bytes, *, mode: int | None) -> None:
+    def replace(self, path: LogicalPath, data: bytes, *, mode: int | None, durable: bool = True) -> None:
         """Put a file in place at once: a reader, or a crash, sees the old content or the new, never a part.
 
-        `mode` None: what the process's umask gives.
+        `mode` None: what the process's umask gives. Without `durable` a power cut may undo it.
         """
         ...
 
@@ -44,6 +44,10 @@ class Root(Protocol):
 
     def remove(self, path: LogicalPath) -> None:
         """Remove a file or a link itself."""
+        ...
+
+    def remove_folder(self, path: LogicalPath) -> None:
+        """Remove an empty folder."""
         ...
 
     def close(self) -> None: ...

@@ -51,18 +51,19 @@ class PosixRoot:
                     found.append((entry.name, entry.stat(follow_symlinks=False)))
         return found
 
-    def replace(self, path: LogicalPath, data: bytes, *, mode: int | None) -> None:
+    def replace(self, path: LogicalPath, data: bytes, *, mode: int | None, durable: bool = True) -> None:
         temporary = TEMPORARY_PREFIX + secrets.token_hex(8)
         with self._folder(path.parent, follow=False) as parent:
             try:
-                _write_new(temporary, data, mode=mode, folder=parent)
+                _write_new(temporary, data, mode=mode, folder=parent, durable=durable)
                 os.replace(temporary, path.name, src_dir_fd=parent, dst_dir_fd=parent)
             except BaseException:
                 with suppress(FileNotFoundError):
                     os.unlink(temporary, dir_fd=parent)
                 raise
-            # The journal will say that this write is done; a power cut must not take the rename back.
-            os.fsync(parent)
+            if durable:
+                # The journal will say that this write is done; a power cut must not take the rename back.
+                os.fsync(parent)
 
     def make_folders(self, path: LogicalPath) -> int:
         made = 0
@@ -78,6 +79,10 @@ class PosixRoot:
         with self._folder(path.parent, follow=False) as parent:
             os.unlink(path.name, dir_fd=parent)
 
+    def remove_folder(self, path: LogicalPath) -> None:
+        with self._folder(path.parent, follow=False) as parent:
+            os.rmdir(path.name, dir_fd=parent)
+
     @contextmanager
     def _folder(self, path: LogicalPath, *, follow: bool) -> Generator[int]:
         descriptor = self._opener(self._descriptor, path.parts, _FOLDER, follow=follow)
@@ -87,7 +92,7 @@ class PosixRoot:
             os.close(descriptor)
 
 
-def _write_new(name: str, data: bytes, *, mode: int | None, folder: int) -> None:
+def _write_new(name: str, data: bytes, *, mode: int | None, folder: int, durable: bool) -> None:
     descriptor = os.open(name, _CREATE, 0o666, dir_fd=folder)
     try:
         rest = memoryview(data)
@@ -96,6 +101,7 @@ def _write_new(name: str, data: bytes, *, mode: int | None, folder: int) -> None
         if mode is not None:
             # Only the nine permission bits: what an agent writes never runs with another's rights.
             os.fchmod(descriptor, stat.S_IMODE(mode) & 0o777)
-        os.fsync(descriptor)
+        if durable:
+            os.fsync(descriptor)
     finally:
         os.close(descriptor)

@@ -63,7 +63,7 @@ class WindowsRoot:
                     found.append((entry.name, os.lstat(entry.path)))
         return found
 
-    def replace(self, path: LogicalPath, data: bytes, *, mode: int | None) -> None:
+    def replace(self, path: LogicalPath, data: bytes, *, mode: int | None, durable: bool = True) -> None:
         # Windows has one permission bit, and rename keeps none of it: `mode` says whether to stay read-only.
         with self._pinned(path.parent) as folder:
             temporary = folder / (TEMPORARY_PREFIX + secrets.token_hex(8))
@@ -71,7 +71,8 @@ class WindowsRoot:
                 with temporary.open("xb") as file:
                     file.write(data)
                     file.flush()
-                    os.fsync(file.fileno())
+                    if durable:
+                        os.fsync(file.fileno())
                 temporary.replace(folder / path.name)
             except BaseException:
                 temporary.unlink(missing_ok=True)
@@ -91,6 +92,10 @@ class WindowsRoot:
     def remove(self, path: LogicalPath) -> None:
         with self._pinned(path.parent) as folder:
             (folder / path.name).unlink()
+
+    def remove_folder(self, path: LogicalPath) -> None:
+        with self._pinned(path.parent) as folder:
+            (folder / path.name).rmdir()
 
     @contextmanager
     def _pinned(self, path: LogicalPath) -> Generator[Path]:

@@ -89,13 +89,14 @@ class Workspace:
         expected: Stamp | None = None,
         only_new: bool = False,
         mode: int | None = None,
+        durable: bool = True,
     ) -> Stamp:
         """Put the file in place at once, making the folders above it, and answer its stamp.
 
         `FileChanged` when the file holds something else than `expected`, or stands there already while
         `only_new`: of those who write from this process at once, one wins. What a command writes in the
         instant before the rename is not seen. A link at the path is replaced, never followed. Without a `mode`,
-        permissions of a replaced file are kept, without setuid.
+        permissions of a replaced file are kept, without setuid. `durable`: also over a power cut.
         """
         with self._shared.writing, explained(path):
             before = self._present(path)
@@ -110,7 +111,7 @@ class Workspace:
                 self._make_parents(path)
             if mode is None and before is not None and stat.S_ISREG(before.st_mode):
                 mode = before.st_mode
-            self._root.replace(path, data, mode=mode)
+            self._root.replace(path, data, mode=mode, durable=durable)
             self._count(len(data) - _counted_bytes(before), 1 if before is None else 0)
         return Stamp.of(data)
 
@@ -131,6 +132,12 @@ class Workspace:
             before = self._root.lstat(path)
             self._root.remove(path)
             self._count(-_counted_bytes(before), -1)
+
+    def remove_folder(self, path: LogicalPath) -> None:
+        """Remove an empty folder. ToolError when it is none, is not empty or is not there."""
+        with self._shared.writing, explained(path):
+            self._root.remove_folder(path)
+            self._count(0, -1)
 
     def stat(self, path: LogicalPath) -> Entry:
         """What stands at the path; ToolError when nothing does."""
