@@ -6,6 +6,8 @@ claims what it has slots for, and only then is the message acknowledged. See doc
 
 from typing import Any
 
+import structlog
+
 from chargehand.domain.queues import DEFAULT_QUEUE, Queues
 from chargehand.engine.celery_acks import CONNECTION, WakeUp
 from chargehand.engine.celery_process import PROCESS
@@ -20,6 +22,8 @@ except ImportError as error:
     raise Unavailable(
         "CHARGEHAND_ENGINE=celery needs Celery; install it with: pip install 'chargehand[celery]'"
     ) from error
+
+log = structlog.stdlib.get_logger("chargehand.worker")
 
 TASK = "process_agent_task"
 WAIT_SECONDS = 1.0
@@ -95,8 +99,14 @@ class CarryingStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:
-        if not _has_processes(parent.pool):
+        if _has_processes(parent.pool):
+            return
+        try:
             PROCESS.start(_queues())
+        except Exception as error:
+            log.error("the worker cannot begin", error=str(error))
+            # Celery ends quietly by it; run_worker raises the error itself.
+            raise SystemExit(1) from error
 
     def stop(self, parent: Any) -> None:
         del parent
