@@ -1,6 +1,7 @@
 """Workers as processes of their own, a database and a broker for them, and the side that submits."""
 
 import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -42,8 +43,7 @@ class Fleet:
             "DATA_DIR": str(self.folder / "data"),
             "DATABASE_URL": self.database_url,
             "BROKER_URL": self.broker_url,
-            "PLAYBOOKS": "[%s]"
-            % ",".join(f'"{one}=tests.engine.fleet_playbooks:{one}"' for one in PLAYBOOKS),
+            "PLAYBOOKS": json.dumps([f"{one}=tests.engine.fleet_playbooks:{one}" for one in PLAYBOOKS]),
             "LEASE_SECONDS": str(LEASE_SECONDS),
             "SHUTDOWN_GRACE_SECONDS": "1",
             "SANDBOX": "none",
@@ -63,7 +63,7 @@ class Fleet:
         """Start one; unless told otherwise, wait until it is ready."""
         log = self.folder / f"{name}.log"
         with log.open("wb") as output:
-            process = subprocess.Popen(
+            process = subprocess.Popen(  # noqa: ASYNC220 - it returns at once; what follows is awaited
                 [sys.executable, "-m", "chargehand", "worker", "--name", name, *arguments],
                 env=self.environment(),
                 cwd=self.folder,
@@ -99,8 +99,7 @@ class Fleet:
         app = fleet_app(Settings(broker_url=self.broker_url))
         with app.connection_for_write() as connection:
             queue = app.amqp.queues["chargehand"](connection.default_channel)
-            queue.declare()
-            return queue.queue_declare(passive=True).message_count
+            return int(queue.queue_declare().message_count)
 
 
 @dataclass(kw_only=True)

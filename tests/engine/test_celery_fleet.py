@@ -1,4 +1,4 @@
-"""Workers of a fleet as processes: messages wake them, the rows decide, and no death or stop loses or doubles a task."""
+"""Workers of a fleet as processes: messages wake them, the rows decide, no death or stop loses or doubles a task."""
 
 import asyncio
 import signal

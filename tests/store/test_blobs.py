@@ -20,7 +20,6 @@ from chargehand.store.storage import open_blobs
 from tests.s3_server import Keys, S3Server, an_s3_server
 
 TWO_DAYS_SECONDS = 2 * REFRESHED_AFTER.total_seconds()
-SOON = datetime.now(UTC) + timedelta(days=1)
 WRONG_ADDRESSES = (
     "gs://bucket",
     "s3://",

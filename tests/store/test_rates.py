@@ -1,8 +1,8 @@
 """Rates: the same allowance counted in a process and in Redis; and what a process does while Redis is away."""
 
 import asyncio
-from typing import Any
 from collections.abc import AsyncGenerator
+from typing import Any
 from uuid import uuid4
 
 import pytest

@@ -6,7 +6,10 @@ claims what it has slots for, and only then is the message acknowledged. See doc
 
 from typing import Any
 
+import structlog
+
 from chargehand.domain.queues import DEFAULT_QUEUE, Queues
+from chargehand.engine.celery_acks import CONNECTION, WakeUp
 from chargehand.engine.celery_process import PROCESS
 from chargehand.errors import Unavailable
 from chargehand.settings import Settings
@@ -19,6 +22,8 @@ except ImportError as error:
     raise Unavailable(
         "CHARGEHAND_ENGINE=celery needs Celery; install it with: pip install 'chargehand[celery]'"
     ) from error
+
+log = structlog.stdlib.get_logger("chargehand.worker")
 
 TASK = "process_agent_task"
 WAIT_SECONDS = 1.0
@@ -94,8 +99,14 @@ class CarryingStep(bootsteps.StartStopStep):
     requires = ("celery.worker.components:Pool",)
 
     def start(self, parent: Any) -> None:
-        if not _has_processes(parent.pool):
+        if _has_processes(parent.pool):
+            return
+        try:
             PROCESS.start(_queues())
+        except Exception as error:
+            log.error("the worker cannot begin", error=str(error))
+            # Celery ends quietly by it; run_worker raises the error itself.
+            raise SystemExit(1) from error
 
     def stop(self, parent: Any) -> None:
         del parent
@@ -103,13 +114,17 @@ class CarryingStep(bootsteps.StartStopStep):
 
     terminate = stop
 
+    def register_with_event_loop(self, parent: Any, hub: Any) -> None:
+        del parent
+        CONNECTION.register(hub)
+
 
 def fleet_app(settings: Settings) -> Any:
     """The app, for a worker or for those who wake it."""
     app: Any = Celery("ai_agents", set_as_current=False)
     app.conf.update(configuration(settings))
     app.steps["worker"].add(CarryingStep)
-    app.task(name=TASK)(_wake_up)
+    app.task(name=TASK, Request=WakeUp)(_wake_up)
     return app
 
 

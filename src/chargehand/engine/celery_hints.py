@@ -150,9 +150,7 @@ class HintPublisher:
         if self._since_look >= LOOK_EVERY:
             self._since_look = 0
             for name in self._queues.names:
-                found = self._app.amqp.queues[name](self._connection.default_channel).queue_declare(
-                    passive=True
-                )
+                found = self._app.amqp.queues[name](self._connection.default_channel).queue_declare()
                 if found.message_count > MOST_WAITING:
                     self._enough_until[name] = time.monotonic() + 1.0
                     self._since_look = LOOK_EVERY

@@ -55,6 +55,12 @@ class WorkerProcess:
                 thread.start()
         life.opened.result()
 
+    def raise_failure(self) -> None:
+        """Raise what hindered the start, if anything did."""
+        life = self._current()
+        if life is not None and life.opened.done():
+            life.opened.result()
+
     def heard(self, limit_seconds: float) -> None:
         """A message came: return once the rows were looked at, or after so long."""
         life = self._current()

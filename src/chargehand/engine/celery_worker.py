@@ -11,12 +11,10 @@ from chargehand.settings import Settings
 def run_worker(settings: Settings, *, queues: Sequence[str], node: str, pool: str, processes: int) -> int:
     """Carry out tasks until SIGTERM or Ctrl-C; the exit code. InvalidInput names a queue that there is not.
 
-    What keeps the core from opening is raised before Celery begins.
+    What keeps the core from opening is raised.
     """
     chosen = tuple(queues) or Queues(settings.agent_queues).names
     Queues(settings.agent_queues).scope(chosen)
-    if pool != "prefork":
-        PROCESS.start(chosen)
     worker: Any = ai_agents.Worker(
         hostname=node,
         queues=",".join(chosen),
@@ -28,5 +26,7 @@ def run_worker(settings: Settings, *, queues: Sequence[str], node: str, pool: st
         without_gossip=True,
         without_mingle=True,
     )
+    # Begins to carry tasks once Celery's signal handlers are there (CarryingStep): a stop is never a kill.
     worker.start()
+    PROCESS.raise_failure()
     return int(worker.exitcode or 0)
