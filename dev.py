@@ -10,6 +10,7 @@
     python3 dev.py chaos                break a whole fleet on purpose for 10 minutes, and check every promise
     python3 dev.py chaos --help         what it can be told; shorter, another seed, one process instead of a fleet
     python3 dev.py check                ruff, basedpyright (strict), import-linter: all are run, all must pass
+    python3 dev.py bench                the service beside its peers, measured: docs/performance.md; --help says more
     python3 dev.py setup                only make the environment, for an editor
     python3 dev.py lock                 write the lock files anew after a change of dependencies
     python3 dev.py lock --upgrade       the same, with the newest versions
@@ -94,6 +95,12 @@ def check(arguments: list[str]) -> int:
     return 1 if failed else 0
 
 
+def bench(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    os.chdir(environment.ROOT)
+    return hand_over(["-m", "bench", *arguments])
+
+
 def setup(arguments: list[str]) -> int:
     refuse_arguments("setup", arguments)
     environment.ensure("dev")
@@ -128,6 +135,7 @@ COMMANDS = {
     "test": test,
     "chaos": chaos,
     "check": check,
+    "bench": bench,
     "setup": setup,
     "lock": lock.write,
 }

@@ -24,6 +24,8 @@ PLATFORMS = [
     "x86_64-pc-windows-msvc",
 ]
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+# What the benchmark compares with, in an environment of its own: it is no part of the product.
+PEERS = ROOT / "bench" / "peers" / "requirements.in"
 
 
 def write(arguments: Sequence[str]) -> int:
@@ -34,21 +36,28 @@ def write(arguments: Sequence[str]) -> int:
         say(f"resolving {lock.name}")
         # The demo and the tests get the same versions of what both need.
         same_versions = ["--constraint", LOCKS["run"].name] if purpose == "dev" else []
-        resolution = ["--universal", "--generate-hashes", "--python-version", PYTHONS[0], *same_versions]
-        resolution += ["--fork-strategy", "fewest"]  # one version of a package for all, where there is one
-        silence = [
-            "--no-emit-index-url",
-            "--no-emit-find-links",
-            "--custom-compile-command",
-            "python3 dev.py lock",
-        ]
-        files = ["pyproject.toml", "--output-file", lock.name]
-        uv("compile", *resolution, *silence, *CONTENTS[purpose], *arguments, *files)
+        resolve(ROOT / "pyproject.toml", lock, [*same_versions, *CONTENTS[purpose], *arguments])
+    peers = PEERS.with_suffix(".lock")
+    say(f"resolving {peers.relative_to(ROOT)}")
+    resolve(PEERS, peers, arguments)
     for lock in LOCKS.values():
         for platform in PLATFORMS:
             see_that_it_installs(lock, platform)
     say(f"both install from wheels alone on {', '.join(PLATFORMS)}, Python {', '.join(PYTHONS)}")
     return 0
+
+
+def resolve(wanted: Path, lock: Path, more: Sequence[str]) -> None:
+    resolution = ["--universal", "--generate-hashes", "--python-version", PYTHONS[0]]
+    resolution += ["--fork-strategy", "fewest"]  # one version of a package for all, where there is one
+    silence = [
+        "--no-emit-index-url",
+        "--no-emit-find-links",
+        "--custom-compile-command",
+        "python3 dev.py lock",
+    ]
+    names = [path.relative_to(ROOT).as_posix() for path in (wanted, lock)]
+    uv("compile", *resolution, *silence, *more, names[0], "--output-file", names[1])
 
 
 def see_that_it_installs(lock: Path, platform: str) -> None:

@@ -8,6 +8,7 @@ query in a test is written once.
 import asyncio
 import os
 import sqlite3
+import zlib
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import closing, contextmanager
 from functools import cache
@@ -39,7 +40,9 @@ def a_database(kind: str) -> str:
 
 @cache
 def _made(kind: str) -> str:
-    name = f"chargehand_test_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
+    # Two checkouts may be tested beside each other.
+    place = f"{zlib.crc32(__file__.encode()):08x}"
+    name = f"chargehand_test_{place}_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
     server = server_or_skip(kind)
     execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
     url = urlsplit(server)._replace(path=f"/{name}").geturl()

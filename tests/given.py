@@ -203,9 +203,9 @@ async def event(core: Core, task: Task | str, kind: EventKind, *, count: int = 1
     raise AssertionError(f"the task ended with {seen} {kind}")
 
 
-async def eventually(holds: Callable[[], Awaitable[bool]]) -> None:
+async def eventually(holds: Callable[[], Awaitable[bool]], limit_seconds: float = LIMIT_SECONDS) -> None:
     """Return when it holds; for what another task brings about at its own pace, without telling."""
-    async with asyncio.timeout(LIMIT_SECONDS):
+    async with asyncio.timeout(limit_seconds):
         while not await holds():  # noqa: ASYNC110 - nobody tells
             await asyncio.sleep(0.02)
 

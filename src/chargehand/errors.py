@@ -14,9 +14,11 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── AgentNotFound
     │   ├── TaskNotFound
     │   ├── ApprovalNotFound
+    │   ├── ScheduleNotFound
     │   └── DeliverableNotFound
     ├── Conflict                      the thing's present state forbids it
     │   ├── IllegalMove               a task's status does not allow the move
+    │   ├── ScheduleNameTaken         the tenant has a schedule of this name
     │   ├── ApprovalStale             the approval is for other arguments than the caller has seen
     │   ├── RuntimeMissing            the agent's runtime is not there yet
     │   ├── PriceUnknown              a budget in USD, and a model whose price nobody knows
@@ -130,6 +132,12 @@ class ApprovalNotFound(NotFound):
     code = "approval.not_found"
 
 
+class ScheduleNotFound(NotFound):
+    """No schedule of this id."""
+
+    code = "schedule.not_found"
+
+
 class DeliverableNotFound(NotFound):
     """The task has no deliverable of this name, or not yet."""
 
@@ -147,6 +155,12 @@ class IllegalMove(Conflict):
     """A task's status does not allow the move."""
 
     code = "task.illegal_move"
+
+
+class ScheduleNameTaken(Conflict):
+    """The tenant has another schedule of this name."""
+
+    code = "schedule.name_taken"
 
 
 class ApprovalStale(Conflict):

@@ -1,6 +1,7 @@
 """Loaded by schemathesis: replaces what is valid by the document and yet refused for what else there is.
 
-An idempotency key that another case used, and a time further away than a task may be delayed.
+An idempotency key that another case used, a time further away than a task may be delayed, and of a schedule what
+must be known (its agent, its zone), written as cron has it, or not taken yet (its name).
 """
 
 import re
@@ -11,6 +12,7 @@ from typing import Any, cast
 import schemathesis
 
 from chargehand.wire.rest import IDEMPOTENCY_KEY_PATTERN, TaskSubmission
+from chargehand.wire.schedules import ScheduleChange
 
 
 def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> None:
@@ -22,6 +24,19 @@ def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> No
     body: Any = case.body
     if isinstance(body, dict) and _is_a_time(cast("dict[str, Any]", body).get("run_after")):
         case.body["run_after"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+    if isinstance(body, dict) and case.path.startswith("/schedules"):
+        known = {"agent_id": "echo", "cron": "@daily", "time_zone": "UTC", "name": uuid.uuid4().hex}
+        for name, value in known.items():
+            if _fits(name, cast("dict[str, Any]", body).get(name)):
+                case.body[name] = value
+
+
+def _fits(name: str, value: Any) -> bool:
+    try:
+        ScheduleChange.model_validate({name: value})
+    except ValueError:
+        return False
+    return True
 
 
 def _is_a_time(value: Any) -> bool:

@@ -37,6 +37,7 @@ from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
+from chargehand.service.schedules import Schedules
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
@@ -44,6 +45,7 @@ from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
+from chargehand.store.rates import LocalRates, Rate
 from chargehand.store.signals import Signals
 from chargehand.store.sqlite import SqliteDatabase
 from chargehand.telemetry.metrics import Metrics
@@ -242,10 +244,14 @@ async def open_service(
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
     access = Access(db, clock, folder / "pepper")
-    orders = Tasks(db, clock, agents, hints, space.check)
+    per_second = settings.tenant_submits_per_second
+    submits = None if per_second is None else Rate.of_seconds(per_second)
+    rates = LocalRates(clock.monotonic)
+    orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
     services = Services(
         agents=agents,
         tasks=orders,
+        schedules=Schedules(db, clock, orders, hints),
         messages=Messages(db, agents, hints, orders),
         approvals=Approvals(db, clock, hints, UnjudgedEdits()),
         watch=Watch(db, blobs, signals),

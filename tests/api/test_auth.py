@@ -21,6 +21,7 @@ NOWHERE = {
     "tool": "search",
     "agent_id": "echo",
     "approval_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
+    "schedule_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
 }
 BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}/tasks": {"task_data": {}},
@@ -29,6 +30,8 @@ BODIES: dict[str, dict[str, object]] = {
     "/approvals/{approval_id}": {"decision": "approve"},
     "/mcp/tools/{server}/{tool}/approve": {"seen_hash": "0" * 64},
     "/agents/{agent_id}": {"source": "---\nname: x\n---\n"},
+    "/schedules": {"name": "x", "cron": "@daily", "agent_id": "echo", "task_data": {}},
+    "/schedules/{schedule_id}": {"is_paused": True},
 }
 
 
@@ -47,7 +50,7 @@ async def called(client: httpx2.AsyncClient, route: APIRoute, task_id: str) -> h
     path = route.path.replace("{task_id}", task_id)
     path = re.sub(r"\{(\w+)(?::path)?\}", lambda match: NOWHERE[match[1]], path)
     method = method_of(route)
-    body = BODIES.get(route.path) if method in ("POST", "PUT") else None
+    body = BODIES.get(route.path) if method in ("POST", "PUT", "PATCH") else None
     return await client.request(method, path, json=body)
 
 

@@ -14,6 +14,8 @@ COMMANDS = [
     "agents versions", "approvals list", "approvals show", "approvals approve", "approvals deny", "tasks list",
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "tasks send", "deliverables list",
     "deliverables get", "db upgrade", "dev model-server", "mcp list", "mcp approve", "usage",
+    "schedules add", "schedules list", "schedules show", "schedules pause", "schedules resume", "schedules run-now",
+    "schedules remove",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -64,12 +66,22 @@ def test_the_help_of_each_command_has_an_example(alone: Cli, command: str) -> No
 
 def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
     listed: set[str] = set()
-    for group in ("", "agents", "approvals", "tasks", "deliverables", "db", "dev", "mcp"):
+    for group in ("", "agents", "approvals", "tasks", "schedules", "deliverables", "db", "dev", "mcp"):
         text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
         listed |= {f"{group} {name}".strip() for name in names}
 
-    assert listed == {*COMMANDS, "agents", "approvals", "tasks", "deliverables", "db", "dev", "mcp"}
+    assert listed == {
+        *COMMANDS,
+        "agents",
+        "approvals",
+        "tasks",
+        "schedules",
+        "deliverables",
+        "db",
+        "dev",
+        "mcp",
+    }
 
 
 def test_the_version_is_told(alone: Cli) -> None:

@@ -47,11 +47,14 @@ PASSED_BY = {
 def fail_points() -> list[str]:
     """Every point that the code names, but those that have tests of their own: the one before there are tasks
     (tests/store), those of workspaces of their own (test_isolation.py), of snapshots (test_snapshot_crashes.py), of
-    approvals (test_approval_crashes.py), of model calls (there, and test_lost_charges.py)."""
+    schedules (test_schedule_crashes.py), of approvals (test_approval_crashes.py), of model calls (there, and
+    test_lost_charges.py)."""
     named = re.compile(r'fail_point\("([a-z._]+)"\)')
     found = {name for path in SOURCE.rglob("*.py") for name in named.findall(path.read_text("utf-8"))}
     elsewhere = {"approvals.decided", "journal.unanswered", "migrate.before_commit"}
-    return sorted(name for name in found - elsewhere if not name.startswith(("isolation.", "snapshots.")))
+    return sorted(
+        name for name in found - elsewhere if not name.startswith(("isolation.", "schedules.", "snapshots."))
+    )
 
 
 def kill_plan(seed: int) -> Iterator[tuple[str, str]]:

@@ -11,7 +11,7 @@ from packaging.utils import canonicalize_name
 from packaging.version import Version
 
 from scripts.environment import LOCKS
-from scripts.lock import CONTENTS
+from scripts.lock import CONTENTS, PEERS
 from tests.house.tree import ROOT, text_of
 
 _PIN = re.compile(r"^(?P<name>[a-z0-9][a-z0-9.-]*)==(?P<version>\S+)")
@@ -42,9 +42,11 @@ def test_every_locked_package_has_one_version_and_its_hashes(purpose: str) -> No
     assert len(names) == len(set(names))
 
 
-@_both
-def test_a_lock_file_names_no_address_and_no_folder(purpose: str) -> None:
-    beside_the_hashes = re.sub(r"--hash=\S+", "", text_of(LOCKS[purpose]))
+@pytest.mark.parametrize(
+    "lock", [*LOCKS.values(), PEERS.with_suffix(".lock")], ids=lambda lock: lock.parent.name
+)
+def test_a_lock_file_names_no_address_and_no_folder(lock: Path) -> None:
+    beside_the_hashes = re.sub(r"--hash=\S+", "", text_of(lock))
 
     assert not re.search(r"://|--index|--find-links|--extra| @ |file:|(?m:^\s*/)", beside_the_hashes)
 
@@ -65,6 +67,19 @@ def test_the_demo_and_the_tests_use_the_same_versions() -> None:
     dev = pins(LOCKS["dev"])
 
     assert {name: dev.get(name) for name in pins(LOCKS["run"])} == pins(LOCKS["run"])
+
+
+def test_what_the_benchmark_compares_with_is_locked_by_itself() -> None:
+    lock = PEERS.with_suffix(".lock")
+    locked = pins(lock)
+    wanted = [Requirement(line) for line in text_of(PEERS).splitlines() if line and not line.startswith("#")]
+
+    assert wanted
+    assert all(re.search(r"--hash=sha256:[0-9a-f]{64}\b", block) for block in blocks(lock))
+    for one in wanted:
+        assert one.specifier.contains(locked[canonicalize_name(one.name)]), (
+            f"{one}: run `python3 dev.py lock`"
+        )
 
 
 def wanted_by_the_project(purpose: str) -> Iterator[Requirement]:

@@ -25,6 +25,7 @@ from chargehand.errors import (
     Unavailable,
 )
 from chargehand.service.access import CACHE_SECONDS, Access
+from chargehand.store.bus import KEYS, Bus
 from chargehand.store.secret_files import owner_only_command, read_secret, write_secret
 from chargehand.store.sqlite import SqliteDatabase
 from tests.api.service import with_database
@@ -330,3 +331,34 @@ def test_the_windows_command_leaves_the_rights_of_the_owner_only() -> None:
     command = owner_only_command(Path("admin.key"), "HOST\\ann")
 
     assert command == ["icacls", "admin.key", "/inheritance:r", "/grant:r", "HOST\\ann:(F)"]
+
+
+async def test_a_revocation_elsewhere_counts_at_once_where_its_signal_comes(
+    tmp_path: Path, clock: TestClock, access: Access
+) -> None:
+    bus = Bus()
+    db = SqliteDatabase(tmp_path / "chargehand.db", clock)
+    other = Access(db, clock, tmp_path / "pepper", bus)
+    key, record = await access.issue(OWNER, "ci", READ)
+    await other.verify(key)
+    await access.revoke(OWNER, record.id)
+    assert (await other.verify(key)).id == record.id
+
+    bus.publish(KEYS, record.id)
+
+    with pytest.raises(Unauthorized, match="revoked"):
+        await other.verify(key)
+    await db.stop()
+
+
+async def test_a_revocation_is_told_to_other_processes(
+    tmp_path: Path, clock: TestClock, access: Access
+) -> None:
+    bus, told = Bus(), list[str]()
+    bus.hear(KEYS, told.append)
+    db = SqliteDatabase(tmp_path / "chargehand.db", clock)
+    _, record = await access.issue(OWNER, "ci", READ)
+    await Access(db, clock, tmp_path / "pepper", bus).revoke(OWNER, record.id)
+    await db.stop()
+
+    assert told == [record.id]

@@ -11,6 +11,8 @@ from chargehand.app.core import Core
 from chargehand.domain.access import Principal, Scope
 from chargehand.errors import AgentNotFound, Forbidden, InvalidDefinition, RuntimeMissing
 from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.service.agents import FRESH_SECONDS, Agents
+from chargehand.store.bus import AGENTS, Bus
 from tests import given
 from tests.given import ME
 
@@ -143,3 +145,33 @@ async def test_a_delegate_that_is_not_registered_yet_is_told_in_the_answer_alone
 
     assert [str(one.message) for one in published.findings] == ["there is no agent 'nope' (yet)"]
     assert (await core.agents.current(ME, "lead")).findings == ()
+
+
+async def test_what_another_process_publishes_is_current_within_two_seconds_and_at_once_by_the_bus(
+    core: Core,
+) -> None:
+    now = 0.0
+    bus = Bus()
+    here = Agents(core.db, core.runtimes, is_shared=True, now=lambda: now)
+    by_bus = Agents(core.db, core.runtimes, is_shared=True, now=lambda: now, bus=bus)
+    old = await given.an_agent(core, "helper", playbook="one")
+    assert (await here.current(ME, "helper")).version == old.version
+    assert (await by_bus.current(ME, "helper")).version == old.version
+
+    new = await given.an_agent(core, "helper", playbook="one", attempts=2)
+    bus.publish(AGENTS, f"{ME.tenant} helper")
+
+    assert (await by_bus.current(ME, "helper")).version == new.version
+    assert (await here.current(ME, "helper")).version == old.version
+    now = FRESH_SECONDS + 0.01
+    assert (await here.current(ME, "helper")).version == new.version
+
+
+async def test_a_publication_that_changes_nothing_is_not_told(core: Core) -> None:
+    told: list[str] = []
+    core.bus.hear(AGENTS, told.append)
+    text = given.a_definition("helper", playbook="one")
+    for _ in range(2):
+        await core.agents.publish(ME, text)
+
+    assert told == [f"{ME.tenant} helper"]

@@ -4,6 +4,7 @@ import asyncio
 import socket
 from collections.abc import AsyncGenerator, Callable
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
@@ -25,14 +26,14 @@ Make = Callable[..., Exchange]
 
 
 def _over_redis(url: str, port: int | None = None) -> Exchange:
-    return RedisExchange(_through(url, port))
+    return RedisExchange(through(url, port))
 
 
 def _over_postgresql(url: str, port: int | None = None) -> Exchange:
-    return PostgresqlExchange(server_url(_through(url, port)))
+    return PostgresqlExchange(server_url(through(url, port)))
 
 
-def _through(url: str, port: int | None) -> str:
+def through(url: str, port: int | None) -> str:
     place = urlsplit(url)
     if port is None:
         return url
@@ -52,8 +53,7 @@ def url(kind: str, request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def exchange(kind: str, url: str) -> Make:
-    make = _over_redis if kind == "redis" else _over_postgresql
-    return lambda port=None: make(url, port)
+    return partial(_over_redis if kind == "redis" else _over_postgresql, url)
 
 
 @asynccontextmanager
@@ -72,7 +72,7 @@ async def connected(*buses: Bus) -> AsyncGenerator[None, None]:
 async def until(holds: Callable[[], bool]) -> None:
     """The bus has no event for what is asked here."""
     async with asyncio.timeout(LIMIT_SECONDS):
-        while not holds():
+        while not holds():  # noqa: ASYNC110 - as above
             await asyncio.sleep(0.005)
 
 

@@ -55,6 +55,8 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.schedule_runs import ScheduleRuns
+from chargehand.service.schedules import Schedules
 from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
@@ -88,6 +90,8 @@ class Core:
     bus: Bus
     agents: Agents
     tasks: Tasks
+    schedules: Schedules
+    schedule_runs: ScheduleRuns
     approvals: Approvals
     messages: Messages
     watch: Watch
@@ -217,6 +221,18 @@ async def _build(
     journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
+    orders = Tasks(
+        db,
+        clock,
+        agents,
+        hints,
+        lambda: folder.check_space(settings.disk_reserve_bytes),
+        chooser,
+        _day_limits(settings),
+        rates,
+        _submits(settings),
+    )
+    schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
@@ -254,26 +270,17 @@ async def _build(
         door.engine = (
             FleetEngine(carrier=carrier, clock=clock)
             if opened.is_shared
-            else EmbeddedEngine(carrier=carrier, upkeep=upkeep, clock=clock)
+            else EmbeddedEngine(
+                carrier=carrier, upkeep=upkeep, clock=clock, duties=[_of_schedules(schedule_runs)]
+            )
         )
     if part.has_duties:
         lease = duty_lease(settings.lease_seconds)
         door.duties = DutyRounds(
-            duties=_duties(upkeep, door, is_shared=opened.is_shared),
+            duties=_duties(upkeep, schedule_runs, door) if opened.is_shared else [],
             leases=DutyLeases(db, holder=worker, lease=lease),
             clock=clock,
         )
-    orders = Tasks(
-        db,
-        clock,
-        agents,
-        hints,
-        lambda: folder.check_space(settings.disk_reserve_bytes),
-        chooser,
-        _day_limits(settings),
-        rates,
-        _submits(settings),
-    )
     return Core(
         settings=settings,
         clock=clock,
@@ -282,6 +289,8 @@ async def _build(
         bus=bus,
         agents=agents,
         tasks=orders,
+        schedules=Schedules(db, clock, orders, hints),
+        schedule_runs=schedule_runs,
         approvals=Approvals(
             db,
             clock,
@@ -306,19 +315,20 @@ async def _build(
     )
 
 
-def _duties(upkeep: Upkeep, door: EngineDoor, *, is_shared: bool) -> list[Duty]:
-    """What one process at a time sees to for all."""
+def _duties(upkeep: Upkeep, schedule_runs: ScheduleRuns, door: EngineDoor) -> list[Duty]:
+    """What one process at a time sees to for all. Alone, the embedded engine sees to it by itself, without a lease."""
 
     async def sweep(now: datetime) -> datetime | None:
         del now
         carried = door.engine.carrier.attempts_carried() if door.engine is not None else {}
         return await upkeep.sweep(but_not=carried)
 
-    duties: list[Duty] = []
-    if is_shared:
-        # Alone, the embedded engine sweeps by itself.
-        duties.append(Duty(name="sweeper", do=sweep, every_seconds=1.0))
-    return duties
+    return [Duty(name="sweeper", do=sweep, every_seconds=1.0), _of_schedules(schedule_runs)]
+
+
+def _of_schedules(schedule_runs: ScheduleRuns) -> Duty:
+    # Another process may have made a schedule that is due before all that this one knows of.
+    return Duty(name="schedules", do=schedule_runs.run_due, every_seconds=1.0)
 
 
 def _server_limits(settings: Settings) -> ServerLimits:

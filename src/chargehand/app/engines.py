@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Protocol
 
 from chargehand.clock import Clock
-from chargehand.domain.queues import Queues
 from chargehand.domain.task import Task
 from chargehand.engine.duties import DutyRounds
 from chargehand.engine.embedded import EmbeddedEngine
@@ -96,4 +95,4 @@ def open_publisher(settings: Settings, metrics: Metrics) -> Publisher | None:
     # Only here, because it needs the extra `celery`, and takes a while.
     from chargehand.engine.celery_hints import HintPublisher  # noqa: PLC0415
 
-    return HintPublisher(Queues(settings.agent_queues), metrics.hints)
+    return HintPublisher(settings, metrics.hints)

@@ -110,6 +110,7 @@ def _services(core: Core, access: Access) -> Services:
     return Services(
         agents=core.agents,
         tasks=core.tasks,
+        schedules=core.schedules,
         approvals=core.approvals,
         messages=core.messages,
         watch=core.watch,

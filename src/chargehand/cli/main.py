@@ -16,6 +16,7 @@ from chargehand.cli import (
     commands_dev,
     commands_fleet,
     commands_mcp,
+    commands_schedules,
     commands_service,
     commands_tasks,
     commands_usage,
@@ -51,6 +52,7 @@ commands_fleet.add_to(app)
 app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
+app.add_typer(commands_schedules.app, name="schedules")
 commands_usage.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")

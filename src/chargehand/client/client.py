@@ -41,6 +41,7 @@ from chargehand.wire.agents import (
     McpToolBody,
     McpToolList,
 )
+from chargehand.wire.schedules import ScheduleBody, SchedulePage
 from chargehand.wire.spending import UsageBody
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -186,6 +187,27 @@ class AsyncClient:
     async def decide(self, call: Call) -> rest.ApprovalBody:
         """Send a `decision`; the approval as it was decided."""
         return answer_of(rest.ApprovalBody, await self.send(call))
+
+    # Schedules
+
+    async def schedules(self, call: Call) -> SchedulePage:
+        """A page of a `schedule_listing`."""
+        return answer_of(SchedulePage, await self.send(call))
+
+    async def schedule(self, schedule_id: str) -> ScheduleBody:
+        """One schedule; `submit` sends a `schedule_run` of it."""
+        return await self._get(ScheduleBody, "schedules", schedule_id)
+
+    async def put_schedule(self, call: Call) -> ScheduleBody:
+        """Send a `schedule_order` or a `schedule_change`; the schedule as it stands."""
+        return answer_of(ScheduleBody, await self.send(call))
+
+    async def remove_schedule(self, schedule_id: str) -> None:
+        """End a schedule."""
+        call = Call(method="DELETE", path=path_of("schedules", schedule_id), repeatable=False)
+        response = await self.send(call)
+        if not response.is_success:
+            raise error_of(response)
 
     # Deliverables
 

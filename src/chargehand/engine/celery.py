@@ -78,18 +78,11 @@ def transport_options(broker_url: str) -> dict[str, Any]:
     }
 
 
-ai_agents: Any = Celery("ai_agents", set_as_current=False)
-ai_agents.conf.update(configuration(Settings()))
-
-
 def _wake_up(task_id: str = "", agent_id: str = "") -> None:
     """Look for ready tasks, of which this is one; it may be done already, or be another worker's."""
     del task_id, agent_id
     PROCESS.start(_queues())
     PROCESS.heard(WAIT_SECONDS)
-
-
-process_agent_task: Any = ai_agents.task(name=TASK)(_wake_up)
 
 
 class CarryingStep(bootsteps.StartStopStep):
@@ -111,7 +104,17 @@ class CarryingStep(bootsteps.StartStopStep):
     terminate = stop
 
 
-ai_agents.steps["worker"].add(CarryingStep)
+def fleet_app(settings: Settings) -> Any:
+    """The app, for a worker or for those who wake it."""
+    app: Any = Celery("ai_agents", set_as_current=False)
+    app.conf.update(configuration(settings))
+    app.steps["worker"].add(CarryingStep)
+    app.task(name=TASK)(_wake_up)
+    return app
+
+
+ai_agents = fleet_app(Settings())
+process_agent_task = ai_agents.tasks[TASK]
 
 
 def _queues() -> tuple[str, ...]:

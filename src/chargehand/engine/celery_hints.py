@@ -14,7 +14,8 @@ import structlog
 
 from chargehand.domain.queues import Queues
 from chargehand.domain.task import Task
-from chargehand.engine.celery import PRIORITIES, ai_agents, process_agent_task
+from chargehand.engine.celery import PRIORITIES, TASK, fleet_app
+from chargehand.settings import Settings
 from chargehand.telemetry.metrics import Counter
 
 log = structlog.stdlib.get_logger("chargehand.hints")
@@ -40,8 +41,9 @@ class _Gathered:
 class HintPublisher:
     """Sends wake-ups. `start` and `stop` bound its life; `tell` may be called at any time, from the event loop."""
 
-    def __init__(self, queues: Queues, sent: Counter) -> None:
-        self._queues = queues
+    def __init__(self, settings: Settings, sent: Counter) -> None:
+        self._queues = Queues(settings.agent_queues)
+        self._app = fleet_app(settings)
         self._sent = sent
         """By outcome: sent, dropped, enough."""
         self._gathered: dict[tuple[str, int], _Gathered] = {}
@@ -110,10 +112,10 @@ class HintPublisher:
 
     def _connect(self) -> None:
         if self._producer is None:
-            self._connection = ai_agents.connection_for_write()
+            self._connection = self._app.connection_for_write()
             self._connection.ensure_connection(max_retries=1, interval_start=0, timeout=4)
-            self._producer = ai_agents.amqp.Producer(self._connection, auto_declare=False)
-            for queue in ai_agents.amqp.queues.values():
+            self._producer = self._app.amqp.Producer(self._connection, auto_declare=False)
+            for queue in self._app.amqp.queues.values():
                 queue(self._connection.default_channel).declare()
             log.info("wake-ups go to the broker", broker=self._connection.as_uri())
 
@@ -131,7 +133,7 @@ class HintPublisher:
             return
         messages = min(one.count, MOST_AT_ONCE)
         for _ in range(messages):
-            process_agent_task.apply_async(
+            self._app.tasks[TASK].apply_async(
                 args=(one.task_id, one.agent_id),
                 queue=queue,
                 priority=priority
@@ -148,7 +150,7 @@ class HintPublisher:
         if self._since_look >= LOOK_EVERY:
             self._since_look = 0
             for name in self._queues.names:
-                found = ai_agents.amqp.queues[name](self._connection.default_channel).queue_declare(
+                found = self._app.amqp.queues[name](self._connection.default_channel).queue_declare(
                     passive=True
                 )
                 if found.message_count > MOST_WAITING:

@@ -5,7 +5,7 @@ what a dead one held.
 """
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from datetime import datetime
 
 import structlog
@@ -13,6 +13,7 @@ import structlog
 from chargehand.clock import Clock
 from chargehand.domain.task import FOREVER, Task
 from chargehand.engine.carrier import AFTER_FAULT, Carrier
+from chargehand.engine.duties import Duty
 from chargehand.errors import StorageFull, Unavailable
 from chargehand.service.upkeep import Upkeep
 
@@ -24,8 +25,11 @@ LEAST_SECONDS_BETWEEN_SWEEPS = 0.05
 class EmbeddedEngine:
     """Claims, carries, renews and sweeps. `start` and `stop` bound its life."""
 
-    def __init__(self, *, carrier: Carrier, upkeep: Upkeep, clock: Clock) -> None:
+    def __init__(
+        self, *, carrier: Carrier, upkeep: Upkeep, clock: Clock, duties: Sequence[Duty] = ()
+    ) -> None:
         self.carrier = carrier
+        self._duties = [self._tend, *(duty.do for duty in duties)]
         self._upkeep = upkeep
         self._clock = clock
         self._due = asyncio.Event()
@@ -78,7 +82,8 @@ class EmbeddedEngine:
             self._due.clear()
             # Awake, it takes every hint; asleep, only those of something earlier than what it sleeps for.
             self._looks_at = FOREVER
-            due = await self._tend()
+            times = [await self._see_to(duty) for duty in self._duties]
+            due = min((time for time in times if time is not None), default=None)
             await asyncio.sleep(LEAST_SECONDS_BETWEEN_SWEEPS)
             self._looks_at = self._clock.now() + self.carrier.lease / 3
             self._looks_at = min(due or self._looks_at, self._looks_at)
@@ -86,14 +91,18 @@ class EmbeddedEngine:
             # A delayed task may be due by now; and once in a while we look without having been told.
             self.carrier.wake()
 
-    async def _tend(self) -> datetime | None:
+    async def _see_to(self, duty: Callable[[datetime], Awaitable[datetime | None]]) -> datetime | None:
+        """What goes wrong with one keeps nobody from the others."""
         try:
-            await self.carrier.renew()
-            await self.carrier.runner.copies.sweep(but_not=self.carrier.attempts_carried())
-            return await self._upkeep.sweep(but_not=self.carrier.attempts_carried())
+            return await duty(self._clock.now())
         except (StorageFull, Unavailable) as error:
             log.warning("no upkeep is possible now; trying again", error=error.message)
-            return self._clock.now() + AFTER_FAULT
         except Exception:
             log.exception("upkeep failed; trying again")
-            return self._clock.now() + AFTER_FAULT
+        return self._clock.now() + AFTER_FAULT
+
+    async def _tend(self, now: datetime) -> datetime | None:
+        del now
+        await self.carrier.renew()
+        await self.carrier.runner.copies.sweep(but_not=self.carrier.attempts_carried())
+        return await self._upkeep.sweep(but_not=self.carrier.attempts_carried())

@@ -29,6 +29,7 @@ from chargehand.serve.metrics import PATH as METRICS_PATH
 from chargehand.serve.metrics import MetricsRoutes
 from chargehand.serve.openapi import DESCRIPTION
 from chargehand.serve.routes import Route, add_routes
+from chargehand.serve.schedules import ScheduleRoutes
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
 from chargehand.serve.usage import UsageRoutes
@@ -37,7 +38,7 @@ from chargehand.settings import LOOPBACK_HOSTS, Settings
 
 TITLE = "AI Agent Service"
 
-_CORS_METHODS = ("GET", "POST", "PUT")
+_CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 _CORS_REQUEST_HEADERS = (
     "Authorization",
     "Content-Type",
@@ -106,6 +107,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *EventRoutes(services, stopping).routes(),
         *DeliverableRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
+        *ScheduleRoutes(services).routes(),
         *AgentRoutes(services).routes(),
         *McpRoutes(services).routes(),
         *UsageRoutes(services).routes(),

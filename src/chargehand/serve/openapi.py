@@ -18,6 +18,7 @@ from chargehand.wire.rest import (
     RetrySubmission,
     TaskSubmission,
 )
+from chargehand.wire.schedules import ScheduleChange, ScheduleSubmission
 
 DESCRIPTION = (
     "Hand tasks to AI agents and get back what they deliver, checked. Every answer that tells of an error is"
@@ -32,6 +33,8 @@ _DECLARED = (
     MessageSubmission,
     ProblemBody,
     RetrySubmission,
+    ScheduleChange,
+    ScheduleSubmission,
 )
 """Bodies that FastAPI cannot see."""
 _SCHEMA_PLACE = "#/components/schemas/{model}"

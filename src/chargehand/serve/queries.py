@@ -11,7 +11,14 @@ from difflib import get_close_matches
 from starlette.requests import Request
 
 from chargehand.domain.task import Status
-from chargehand.errors import AgentNotFound, ApprovalNotFound, Finding, InvalidInput, TaskNotFound
+from chargehand.errors import (
+    AgentNotFound,
+    ApprovalNotFound,
+    Finding,
+    InvalidInput,
+    ScheduleNotFound,
+    TaskNotFound,
+)
 from chargehand.serve.routes import Parameter
 from chargehand.wire.rest import (
     AGENT_ID_PATTERN,
@@ -20,11 +27,13 @@ from chargehand.wire.rest import (
     MAX_WAIT_SECONDS,
     TASK_ID_PATTERN,
 )
+from chargehand.wire.schedules import SCHEDULE_NAME_PATTERN
 
 MAX_SEQUENCE = 2**53 - 1
 _AGENT_ID = re.compile(AGENT_ID_PATTERN)
 _TASK_ID = re.compile(TASK_ID_PATTERN)
 _CONTEXT_ID = re.compile(CONTEXT_ID_PATTERN)
+_SCHEDULE_NAME = re.compile(SCHEDULE_NAME_PATTERN)
 _LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 
@@ -121,6 +130,14 @@ def approval_id_of(request: Request) -> str:
     return approval_id
 
 
+def schedule_id_of(request: Request) -> str:
+    """The path's schedule id; ScheduleNotFound when it can be none."""
+    schedule_id = request.path_params["schedule_id"]
+    if not _TASK_ID.fullmatch(schedule_id):
+        raise ScheduleNotFound("there is no such schedule; its id looks like that of a task")
+    return schedule_id
+
+
 class Query:
     """The query parameters that a route knows; others, and repeated ones, are refused."""
 
@@ -164,6 +181,9 @@ class Query:
 
     def context_id(self) -> str | None:
         return self.text(CONTEXT.name, _CONTEXT_ID)
+
+    def schedule_name(self) -> str | None:
+        return self.text("name", _SCHEDULE_NAME)
 
     def cursor(self) -> str | None:
         return self.text(CURSOR.name, re.compile(r".{1,512}", re.DOTALL))

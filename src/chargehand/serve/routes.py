@@ -118,6 +118,7 @@ _PROBLEM_MEANINGS = {
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
     "approval_id": ("The approval.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "schedule_id": ("The schedule.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "server": ("The MCP server.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}),
     "tool": ("The tool's name there.", {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
     "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),

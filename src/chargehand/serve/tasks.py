@@ -221,7 +221,7 @@ class TaskRoutes:
                 body=TaskSubmission,
                 parameters=(queries.IDEMPOTENCY_KEY, queries.PREFER),
                 answers={200: task, 202: stored},
-                problems=(404, 409, 507),
+                problems=(404, 409, 429, 507),
             ),
             Route(
                 method="GET",

@@ -9,6 +9,7 @@ from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.schedules import Schedules
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
@@ -20,6 +21,7 @@ class Services:
 
     agents: Agents
     tasks: Tasks
+    schedules: Schedules
     approvals: Approvals
     messages: Messages
     watch: Watch

@@ -111,12 +111,7 @@ class Tasks:
                     return earlier
                 account = DayAccount(self._db, who.tenant, self._day_limits)
                 picked = await select(self._agents, self._chooser, account, who, order.task_data)
-                definition = picked.agent
-            else:
-                definition = await self._agents.current(who, order.agent_id)
-                self._agents.runtimes.check_input(definition, order.task_data)
-            if order.output_schema is not None:
-                self._agents.runtimes.check_output_schema(definition, order.output_schema)
+            definition = await self._checked_agent(who, order, picked.agent if picked else None)
         except ChargehandError:
             earlier = await self._accepted_before(who, order.idempotency_key, payload_hash)
             if earlier is None:
@@ -143,6 +138,26 @@ class Tasks:
                 f" (CHARGEHAND_TENANT_SUBMITS_PER_SECOND); the next one in {seconds} s",
                 retry_after_seconds=seconds,
             )
+
+    async def prepared(self, who: Principal, order: TaskOrder) -> Task:
+        """The task that an order would become, not stored: for one that is stored with something else.
+
+        Raises as `submit` does.
+        """
+        _check_order(order, self._clock.now())
+        self._check_space()
+        return self._new_task(who, order, await self._checked_agent(who, order, None))
+
+    async def _checked_agent(
+        self, who: Principal, order: TaskOrder, picked: AgentDefinition | None
+    ) -> AgentDefinition:
+        """The agent of an order, which takes its input and can answer as the order wants it."""
+        definition = picked or await self._agents.current(who, order.agent_id)
+        if picked is None:
+            self._agents.runtimes.check_input(definition, order.task_data)
+        if order.output_schema is not None:
+            self._agents.runtimes.check_output_schema(definition, order.output_schema)
+        return definition
 
     async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
         """What the same request led to when the service could still take it."""

@@ -60,6 +60,11 @@ class LocalRates(Rates):
         self._now = now
         self._whole_at: dict[str, float] = {}
 
+    @property
+    def known(self) -> int:
+        """How many keys it keeps in mind."""
+        return len(self._whole_at)
+
     async def take(self, key: str, rate: Rate) -> float:
         """Answers at once."""
         now, interval = self._now(), 1 / rate.per_second

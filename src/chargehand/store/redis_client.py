@@ -2,7 +2,7 @@
 
 from collections.abc import Generator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from chargehand.errors import InvalidInput, Unavailable
@@ -27,9 +27,8 @@ def open_redis(url: str, *, setting: str = SETTING, answer_seconds: float = ANSW
         raise Unavailable(
             f"{setting} needs the package redis; install it with: pip install 'chargehand[redis]'"
         ) from error
-    from_url: Any = Redis.from_url  # pyright: ignore[reportUnknownMemberType] - its arguments have no types
     try:
-        return from_url(
+        return cast("Any", Redis).from_url(
             url,
             socket_connect_timeout=CONNECT_SECONDS,
             socket_timeout=answer_seconds,

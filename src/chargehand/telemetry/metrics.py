@@ -76,6 +76,7 @@ class Metrics:
             "chargehand_provider_waits", "Waits for a provider that could not answer.", ("provider",)
         )
         self.tool_calls = Counter("chargehand_tool_calls", "Tool calls, by outcome.", ("tool", "outcome"))
+        self.schedule_runs = Counter("chargehand_schedule_runs", "Due times of schedules.", ("outcome",))
         self.hints = Counter(
             "chargehand_hints", "Wake-ups for the fleet's workers, by what became of them.", ("outcome",)
         )
@@ -97,6 +98,7 @@ class Metrics:
             self.model_usd,
             self.provider_waits,
             self.tool_calls,
+            self.schedule_runs,
             self.hints,
             self.http_requests,
             self.bus_messages,

@@ -19,6 +19,7 @@ from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
 from chargehand.domain.mcp import Pin, shown_name
 from chargehand.domain.money import usd_text
+from chargehand.domain.schedule import Schedule
 from chargehand.domain.task import FOREVER, Task
 from chargehand.domain.usage import Usage, UsageSums
 from chargehand.domain.values import JsonObject, JsonValue
@@ -132,6 +133,13 @@ def approval_body(one: Approval) -> Body:
     """ApprovalBody."""
     body = {field.name: getattr(one, field.name) for field in fields(one) if field.name != "tenant"}
     return {**body, "status": one.status.value}
+
+
+def schedule_body(one: Schedule) -> Body:
+    """ScheduleBody."""
+    unseen = ("tenant", "next_at")
+    body = {field.name: getattr(one, field.name) for field in fields(one) if field.name not in unseen}
+    return {**body, "next_times": one.next_times()}
 
 
 def deliverable_body(one: Deliverable) -> Body:

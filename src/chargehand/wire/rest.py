@@ -87,6 +87,12 @@ Time = Annotated[
 ]
 
 
+LabelsBody = dict[
+    Annotated[str, Field(pattern=LABEL_KEY_PATTERN)],
+    Annotated[str, Field(max_length=255, pattern=NO_NUL)],
+]
+
+
 class TaskSubmission(_Sent):
     """A task to be carried out."""
 
@@ -94,10 +100,7 @@ class TaskSubmission(_Sent):
     """What the agent works with."""
     context_id: Annotated[str, Field(pattern=CONTEXT_ID_PATTERN)] | None = None
     """The conversation that the task belongs to; made when it is absent."""
-    labels: dict[
-        Annotated[str, Field(pattern=LABEL_KEY_PATTERN)],
-        Annotated[str, Field(max_length=255, pattern=NO_NUL)],
-    ] = Field(
+    labels: LabelsBody = Field(
         default_factory=dict[str, str],
         max_length=32,
         json_schema_extra={"additionalProperties": False},
