@@ -4,6 +4,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Sequence
+from types import FrameType
 
 from chaos import options, report
 from chaos.run import NotBegun, run
@@ -18,8 +19,7 @@ def main(arguments: Sequence[str]) -> int:
         print("dev.py chaos needs fork, SIGKILL and SIGSTOP, which Windows has not: run it on Linux or macOS")
         return CANNOT_BEGIN
     chosen = options.parse(arguments)
-    # As Ctrl-C: everything is ended and cleaned up on the way out.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    signal.signal(signal.SIGTERM, _as_ctrl_c)
     try:
         result = asyncio.run(run(chosen))
     except (ServerMissing, NotBegun) as reason:
@@ -31,6 +31,12 @@ def main(arguments: Sequence[str]) -> int:
     print(report.markdown(result))
     print(f"the report: {', '.join(str(chosen.report / name) for name in report.FILES)}")
     return HOLDS if result.holds else BROKEN
+
+
+def _as_ctrl_c(number: int, frame: FrameType | None) -> None:
+    """SIGTERM as what asyncio takes for a cancel of the whole run: everything is cleaned up on the way out."""
+    del number, frame
+    signal.raise_signal(signal.SIGINT)
 
 
 if __name__ == "__main__":

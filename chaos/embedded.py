@@ -92,6 +92,8 @@ async def open_embedded(folder: Path, options: Options) -> AsyncGenerator[Instal
         node.begin()
         yield installation
     finally:
-        await installation.stop()
-        if disk is not None:
-            await unmount(disk)
+        try:
+            await installation.stop()
+        finally:
+            if disk is not None:
+                await unmount(disk)

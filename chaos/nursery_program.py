@@ -6,6 +6,7 @@ It reads lines of JSON from standard input, `{"start": NAME, "argv": [...], "env
 another process with the same id. When standard input ends, every child is killed.
 """
 
+import ctypes
 import gc
 import importlib
 import json
@@ -19,6 +20,7 @@ from contextlib import suppress
 from types import FrameType
 from typing import Any
 
+PR_SET_PDEATHSIG = 1
 # Not chargehand.engine.celery: it reads the settings when it is imported, and they are those of the child.
 WARM = (
     "chaos.agents",
@@ -78,7 +80,9 @@ def main() -> None:
     os.set_blocking(waker, False)
     signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
     signal.signal(signal.SIGCHLD, _only_wake)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C reaches the whole terminal; the harness ends us
+    for number in (signal.SIGINT, signal.SIGTERM):
+        # They may reach the whole process group; it is the harness that ends us, by the end of standard input.
+        signal.signal(number, signal.SIG_IGN)
     children: set[int] = set()
     tell({"ready": True})
     pending = b""
@@ -134,6 +138,8 @@ def live(order: Mapping[str, Any], own_files: tuple[int, int]) -> None:
         signal.set_wakeup_fd(-1)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         signal.signal(signal.SIGINT, signal.default_int_handler)
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        die_with_parent()
         log = os.open(order["log"], os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
         nothing = os.open(os.devnull, os.O_RDONLY)
         for source, target in ((nothing, 0), (log, 1), (log, 2)):
@@ -150,6 +156,12 @@ def live(order: Mapping[str, Any], own_files: tuple[int, int]) -> None:
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(status)
+
+
+def die_with_parent() -> None:
+    """On Linux, be killed when the nursery dies, however it dies."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 def command(order: Mapping[str, Any]) -> int:

@@ -55,18 +55,25 @@ def test_one_process_killed_over_and_over_keeps_every_promise(tmp_path: Path) ->
     assert told["faults"]
 
 
-def test_an_interrupted_run_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_leaves_no_process_and_no_folder(tmp_path: Path, number: int) -> None:
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     command = [*START, "--engine", "embedded", "--minutes", "5", "--report", str(tmp_path / "out")]
     with subprocess.Popen(
-        command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8"
+        command,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding="utf-8",
+        start_new_session=True,
     ) as process:
         assert process.stdout is not None
         assert "kills" in process.stdout.readline()
         ours = psutil.Process(process.pid).children(recursive=True)
         assert ours
 
-        process.send_signal(signal.SIGINT)
+        # To all that share its terminal, as Ctrl-C and a runner's limit do.
+        os.killpg(process.pid, number)
         output, _ = process.communicate(timeout=LIMIT_SECONDS)
 
     assert process.returncode == 130, output
