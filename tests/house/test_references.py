@@ -15,6 +15,7 @@ from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
 COMPUTED_DEFAULTS = {
+    "broker_url",
     "database_url",
     "data_dir",
     "sandbox",

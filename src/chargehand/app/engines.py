@@ -93,6 +93,6 @@ def open_publisher(settings: Settings, metrics: Metrics) -> Publisher | None:
     if settings.engine != "celery":
         return None
     # Only here, because it needs the extra `celery`, and takes a while.
-    from chargehand.engine.celery_hints import HintPublisher  # noqa: PLC0415
+    from chargehand.engine.celery_hints import HintPublisher  # noqa: PLC0415 - an extra
 
     return HintPublisher(settings, metrics.hints)

@@ -35,8 +35,8 @@ def worker(
         for noisy in ("celery.worker.strategy", "celery.app.trace"):
             logging.getLogger(noisy).setLevel(logging.WARNING)
     # Not before the settings are known to be right; importing the Celery app reads them.
-    from chargehand.app import worker as wiring  # noqa: PLC0415
-    from chargehand.engine.celery_worker import run_worker  # noqa: PLC0415
+    from chargehand.app import worker as wiring  # noqa: PLC0415 - as said above
+    from chargehand.engine.celery_worker import run_worker  # noqa: PLC0415 - as said above
 
     del wiring
     node = f"{name or f'chargehand-{os.getpid()}'}@{socket.gethostname()}"

@@ -16,7 +16,7 @@ from chargehand.settings import Settings
 
 try:
     # The package has no type information: what comes from it is Any.
-    from celery import Celery, bootsteps, signals  # pyright: ignore[reportMissingTypeStubs]
+    from celery import Celery, bootsteps, signals  # pyright: ignore[reportMissingTypeStubs] - has none
     from kombu import Queue  # pyright: ignore[reportPrivateImportUsage] - its documented place
 except ImportError as error:
     raise Unavailable(
