@@ -18,6 +18,7 @@ from chargehand.clock import Clock
 from chargehand.errors import Unavailable
 from chargehand.failpoint import fail_point
 from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
+from chargehand.store.idle_connections import replace_dead_connections
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import ServerLimits
 
@@ -93,7 +94,8 @@ def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str)
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
+        # A connection of the readers has no transaction that could be open.
+        pool_reset_on_return=None if isolation == "AUTOCOMMIT" else "rollback",
         pool_recycle=1800,
         isolation_level=isolation,
         json_deserializer=from_json,
@@ -102,4 +104,5 @@ def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str)
     )
     if url.get_backend_name() == "mysql":
         event.listen(engine.sync_engine, "connect", limits.prepare_mysql)
+    replace_dead_connections(engine)
     return engine
