@@ -17,7 +17,7 @@ from chaos.proxy import ChaosProxy
 
 Thing = TypeVar("Thing")
 
-ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.25, "worker": 0.6, "upkeep": 0.15}
+ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.12, "worker": 0.76, "upkeep": 0.12}
 """Whom the kills hit, where a fleet has all of them: those most that carry attempts."""
 LEAST_SECONDS_OF_LIFE = 0.02
 CLOCK_JUMP_SECONDS = 20.0
@@ -94,7 +94,7 @@ class Faults:
                 self.done.append(Done(at=now, until=now, kind="kill", target=node.name))
 
     def _chosen_node(self, which: float) -> Node | None:
-        """By role first; within it one that is up, where one is."""
+        """By role first; one of it that is up, where one is, or else any that is up."""
         roles = sorted({node.role for node in self.installation.nodes})
         total = sum(ROLE_WEIGHTS[role] for role in roles)
         for role in roles:
@@ -102,6 +102,8 @@ class Faults:
             if which < share:
                 of_role = [node for node in self.installation.nodes if node.role == role]
                 up = [node for node in of_role if node.is_up] or of_role
+                if not up[0].is_up:
+                    up = [node for node in self.installation.nodes if node.is_up] or of_role
                 return up[int(which / share * len(up))]
             which -= share
         return None

@@ -105,7 +105,7 @@ class _Round:
             await self._wait()
 
     async def _once(self) -> None:
-        other_until = await self._hold()
+        other_until = await self._hold_in_time()
         if other_until is not None:
             self._next_at = other_until
         elif self._clock.now() >= self._next_at:
@@ -127,6 +127,14 @@ class _Round:
             log.info("duty taken" if self.is_held else "duty lost", duty=self.duty.name)
         self._sure_until = begun_at + lease * 0.9 if self.is_held else 0.0
         return other_until
+
+    async def _hold_in_time(self) -> datetime | None:
+        """As `_hold`; Unavailable after a lease, in which whoever has the duty may have died."""
+        try:
+            async with asyncio.timeout(self._leases.lease.total_seconds()):
+                return await self._hold()
+        except TimeoutError:
+            raise Unavailable("the database did not say in time whose duty it is") from None
 
     async def _do(self) -> datetime | None:
         """Do it once, prolonging the lease as long as that takes; cut it off when the lease is lost or not sure."""
