@@ -49,6 +49,14 @@ async def ask(tx: Tx) -> int:
     return await tx.connection.scalar(text("SELECT 1")) or 0
 
 
+async def write_until_silence(db: ServerDatabase, proxy: ChaosProxy, moment: str) -> None:
+    async with db.write() as tx:
+        await ask(tx)
+        proxy.forget()
+        if moment == "statement":
+            await ask(tx)
+
+
 async def test_an_idle_connection_that_is_half_open_is_found_out_and_replaced(address: str) -> None:
     async with a_database_behind_a_proxy(address) as (db, proxy):
         async with db.read() as tx:
@@ -70,11 +78,7 @@ async def test_a_transaction_whose_connection_falls_silent_ends_in_time(address:
     async with a_database_behind_a_proxy(address) as (db, proxy):
         async with asyncio.timeout(2 * BOUND_SECONDS):
             with pytest.raises(Unavailable, match="not answer"):
-                async with db.write() as tx:
-                    await ask(tx)
-                    proxy.forget()
-                    if moment == "statement":
-                        await ask(tx)
+                await write_until_silence(db, proxy, moment)
 
         async with asyncio.timeout(BOUND_SECONDS), db.write() as tx:
             assert await ask(tx) == 1
