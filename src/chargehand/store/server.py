@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -100,7 +100,14 @@ def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str)
         connect_args=limits.connect_arguments(url),
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "handle_error", _give_up_unanswered)
     if url.get_backend_name() == "mysql":
         event.listen(engine.sync_engine, "connect", limits.prepare_mysql)
     replace_dead_connections(engine)
     return engine
+
+
+def _give_up_unanswered(context: ExceptionContext) -> None:
+    """A connection that gave no answer in time is closed: a rollback on it would wait as long again."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = True

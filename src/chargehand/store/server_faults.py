@@ -30,7 +30,8 @@ def told_plainly(url: URL) -> Generator[None, None, None]:
     except exc.DBAPIError as error:
         raise _plain(error, where) from error
     except (OSError, TimeoutError) as error:
-        raise Unavailable(f"the database at {where} does not answer ({error}); see {SETTING}") from error
+        said = str(error) or "no answer in time"
+        raise Unavailable(f"the database at {where} does not answer ({said}); see {SETTING}") from error
 
 
 def _plain(error: exc.DBAPIError, where: str) -> Exception:
