@@ -106,8 +106,6 @@ def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str)
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        # A connection of the readers has no transaction that could be open.
-        pool_reset_on_return=None if isolation == "AUTOCOMMIT" else "rollback",
         pool_recycle=1800,
         isolation_level=isolation,
         json_deserializer=from_json,
