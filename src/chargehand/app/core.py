@@ -151,7 +151,7 @@ async def open_core(
     folder = DataFolder(settings.data_dir)
     folder.open(shared=settings.database_url is not None)
     try:
-        limits = _server_limits(settings)
+        limits = server_limits(settings)
         async with (
             open_database(settings.database_path, settings.database_url, limits, clock) as opened,
             bus_of(settings, telemetry.metrics).running() as bus,
@@ -352,7 +352,8 @@ def _of_schedules(schedule_runs: ScheduleRuns) -> Duty:
     return Duty(name="schedules", do=schedule_runs.run_due, every_seconds=1.0)
 
 
-def _server_limits(settings: Settings) -> ServerLimits:
+def server_limits(settings: Settings) -> ServerLimits:
+    """What the settings say of connections and patience."""
     return ServerLimits(
         connections=settings.database_connections,
         statement_seconds=settings.database_statement_seconds,
