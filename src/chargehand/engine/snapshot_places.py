@@ -33,7 +33,7 @@ from chargehand.tools.workspace import Quota, Workspace
 log = structlog.stdlib.get_logger("chargehand.snapshots")
 
 AT_ONCE = 16
-"""Blobs that one attempt stores or fetches at once."""
+"""Blobs that one attempt fetches at once."""
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -132,7 +132,7 @@ class SnapshotPlace:
                 before = self.base.files.get(parts)
                 if before is None or before.sha256 != read.sha256:
                     fresh[read.sha256] = data
-            await at_once(self.snapshots.keep, list(fresh.values()))
+            await self.snapshots.keep_all(list(fresh.values()))
             # Only now: what the index knows is not stored again.
             for entry, data in contents:
                 if not isinstance(data, ToolError):
