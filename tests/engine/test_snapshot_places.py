@@ -2,7 +2,7 @@
 
 import os
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -42,6 +42,10 @@ class Counted(FolderBlobs):
     async def put(self, data: bytes) -> str:
         self.puts += 1
         return await super().put(data)
+
+    async def put_all(self, contents: Sequence[bytes]) -> list[str]:
+        self.puts += len(contents)
+        return await super().put_all(contents)
 
 
 class Fleet:
@@ -340,7 +344,7 @@ async def test_what_could_not_be_stored_is_stored_the_next_time(
     async with fleet.host("a").opened(await fleet.task()) as place:
         written(place, file="content")
         with monkeypatch.context() as broken:
-            broken.setattr(Counted, "put", _fails)
+            broken.setattr(Counted, "put_all", _fails)
             with pytest.raises(ContentDamaged, match="made up"):
                 await place.keep()
         await place.keep()
@@ -348,7 +352,7 @@ async def test_what_could_not_be_stored_is_stored_the_next_time(
     assert await fleet.blobs.get(bytes_hash(b"content")) == b"content"
 
 
-async def _fails(self: Counted, data: bytes) -> str:
+async def _fails(self: Counted, contents: Sequence[bytes]) -> list[str]:
     raise ContentDamaged("made up")
 
 

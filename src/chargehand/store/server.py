@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -18,6 +18,7 @@ from chargehand.clock import Clock
 from chargehand.errors import Unavailable
 from chargehand.failpoint import fail_point
 from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
+from chargehand.store.idle_connections import replace_dead_connections
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import ServerLimits
 
@@ -105,13 +106,20 @@ def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str)
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
         pool_recycle=1800,
         isolation_level=isolation,
         json_deserializer=from_json,
         connect_args=limits.connect_arguments(url),
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "handle_error", _give_up_unanswered)
     if url.get_backend_name() == "mysql":
         event.listen(engine.sync_engine, "connect", limits.prepare_mysql)
+    replace_dead_connections(engine)
     return engine
+
+
+def _give_up_unanswered(context: ExceptionContext) -> None:
+    """A connection that gave no answer in time is closed: a rollback on it would wait as long again."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = True
