@@ -14,6 +14,8 @@ RACES = frozenset({"40001", "40P01", "55P03", "23505", 1213, 1205, 1062, 1020})
 FULL = frozenset({"53100", 1021, 1114})
 READ_ONLY = frozenset({"25006", 1290, 1836})
 SLOW = frozenset({"57014", 1969, 3024})
+BROKEN_RULES = frozenset({4025, 3819})
+"""A CHECK constraint, which MySQL's drivers take for a fault of the server."""
 REFUSED = frozenset({"28000", "28P01", "3D000", "42501", 1044, 1045, 1049, 1142, 1698})
 """Name, password, database or a right that is missing."""
 
@@ -49,7 +51,7 @@ def _plain(error: exc.DBAPIError, where: str) -> Exception:
         return Unavailable(f"the database took too long over a statement ({said})")
     if number in REFUSED:
         return Unavailable(f"the database at {where} refuses this service ({said}); see {SETTING}")
-    if isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
+    if number in BROKEN_RULES or isinstance(error, exc.IntegrityError | exc.ProgrammingError | exc.DataError):
         return error
     return Unavailable(f"the database at {where} did not answer ({said}); see {SETTING}")
 
@@ -69,7 +71,7 @@ def number_of(error: exc.DBAPIError) -> str | int | None:
     """PostgreSQL's SQLSTATE or MySQL's error number."""
     cause: BaseException | None = error.orig
     while cause is not None:
-        # First, since MySQL's SQLSTATEs tell much less than its numbers.
+        # First, because MySQL's drivers may name a SQLSTATE too, which is the same for most of its numbers.
         if cause.args and isinstance(cause.args[0], int):
             return cause.args[0]
         state = getattr(cause, "sqlstate", None)
