@@ -22,6 +22,7 @@ from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_pub
 from chargehand.app.fleet import check_fleet
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
+from chargehand.app.servers import telling_of_servers
 from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.app.workplaces import workplaces_of
@@ -147,6 +148,7 @@ async def open_core(
         limits = options.server_limits(settings)
         async with (
             open_database(settings.database_path, settings.database_url, limits, clock) as opened,
+            telling_of_servers(settings),
             bus_of(settings, telemetry.metrics).running() as bus,
             aclosing(rates_of(settings, bus)) as rates,
         ):

@@ -47,6 +47,11 @@ def server_url(text: str) -> URL:
     return url.set(drivername=f"{family}+{driver}")
 
 
+def shown_url(url: URL) -> str:
+    """The address as it was given, without its password."""
+    return url.render_as_string(hide_password=True).replace(f"+{url.get_driver_name()}", "")
+
+
 def _require(driver: str, extra: str) -> None:
     try:
         __import__(driver)
