@@ -31,7 +31,10 @@ class Chargehand(Contestant):
         headers = (*self.headers, "Prefer: wait=30")
         raw = request("POST", f"/agents/{agent}/tasks", headers=headers, body=body)
         status, answer = await connection.ask(raw)
-        if status != 200:
+        if status == 202:
+            # It took longer than one may wait at once: a machine that is busy, or workers that still start.
+            await self.wait(connection, json.loads(answer)["id"])
+        elif status != 200:
             raise RuntimeError(f"{self.name} answered {status}: {answer[:200]!r}")
 
     def variables(self) -> dict[str, str]:

@@ -109,6 +109,8 @@ async def held(ctx: PlaybookContext) -> JsonValue:
 
 
 AGENTS = ("quick", "slow", "timer", "tree", "branches", "asker", "held")
+MIX = ("quick", "quick", "quick", "timer", "timer", "slow", "tree", "branches", "asker", "held")
+"""What clients choose among: mostly what is short, so that a run carries many tasks and most of them complete."""
 
 
 def definition(name: str) -> str:

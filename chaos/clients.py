@@ -18,7 +18,8 @@ PATIENCE_SECONDS = 15.0
 """How long an answer may take; a process that was stopped gives none."""
 STREAM_SECONDS = 4.0
 """How long a client stays with one process, before it moves on to another."""
-PAUSE_SECONDS = 0.1
+PAUSE_SECONDS = 0.6
+"""Before the next try after a failure, on average: the harness shares the machine with what it tests."""
 END = ("task.completed", "task.failed", "task.canceled")
 
 
@@ -99,7 +100,7 @@ class Load:
         path = f"/agents/{seen.agent_id}/tasks"
         response = await self._call("POST", path, chance, json=body, headers={"Idempotency-Key": seen.key})
         if response is None or response.status_code not in (200, 201, 202):
-            await asyncio.sleep(PAUSE_SECONDS)
+            await _pause(chance)
             return
         task_id = str(response.json()["id"])
         if not seen.task_id:
@@ -117,37 +118,39 @@ class Load:
             asked: str | None = None
             try:
                 async with asyncio.timeout(STREAM_SECONDS):
-                    asked = await self._watch(seen, chance.choice(self.ports))
+                    asked = await self._watch(seen, chance)
             except TimeoutError:
                 seen.moves += 1
             except httpx2.TransportError as error:
                 self._count(type(error).__name__)
-                await asyncio.sleep(PAUSE_SECONDS)
+                await _pause(chance)
             if asked is not None:
                 # Beyond the time of the stream: an answer that is under way must not be given up.
                 answer = {"question": asked, "answer": "yes"}
                 await self._until_done("POST", f"/tasks/{seen.task_id}/answers", chance, json=answer)
         seen.ended_at = time.time()
 
-    async def _watch(self, seen: Seen, port: int) -> str | None:
+    async def _watch(self, seen: Seen, chance: random.Random) -> str | None:
         """Read one stream to its end, or to a question: its path."""
-        async with aclosing(self._events(seen, port)) as events:
+        async with aclosing(self._events(seen, chance)) as events:
             async for kind, data in events:
                 if kind == "question.asked":
                     return str(data["data"]["path"])
         return None
 
-    async def _events(self, seen: Seen, port: int) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
+    async def _events(
+        self, seen: Seen, chance: random.Random
+    ) -> AsyncGenerator[tuple[str, dict[str, Any]], None]:
         """One stream, from after the last event seen; whatever comes is written down as it came."""
         if self._http is None:
             return
         last = seen.sequences[-1] if seen.sequences else 0
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(last)}
-        url = f"http://127.0.0.1:{port}/tasks/{seen.task_id}/events"
+        url = f"http://127.0.0.1:{chance.choice(self.ports)}/tasks/{seen.task_id}/events"
         async with self._http.stream("GET", url, headers=headers) as response:
             self._count(str(response.status_code))
             if response.status_code != 200:
-                await asyncio.sleep(PAUSE_SECONDS)
+                await _pause(chance)
                 return
             fields: dict[str, str] = {}
             async for line in response.aiter_lines():
@@ -168,7 +171,7 @@ class Load:
             response = await self._call(method, path, chance, **sent)
             if response is not None and response.status_code < 500 and response.status_code != 429:
                 return
-            await asyncio.sleep(PAUSE_SECONDS)
+            await _pause(chance)
 
     async def _call(
         self, method: str, path: str, chance: random.Random, **sent: Any
@@ -190,3 +193,8 @@ class Load:
 
     def _count(self, what: str) -> None:
         self.answers[what] = self.answers.get(what, 0) + 1
+
+
+async def _pause(chance: random.Random) -> None:
+    """Not in step with the other clients."""
+    await asyncio.sleep(PAUSE_SECONDS * (0.5 + chance.random()))

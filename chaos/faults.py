@@ -17,9 +17,11 @@ from chaos.proxy import ChaosProxy
 
 Thing = TypeVar("Thing")
 
-ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.25, "worker": 0.6, "upkeep": 0.15}
+ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.12, "worker": 0.76, "upkeep": 0.12}
 """Whom the kills hit, where a fleet has all of them: those most that carry attempts."""
+CARRIERS = ("serve", "worker")
 LEAST_SECONDS_OF_LIFE = 0.02
+POLL_SECONDS = 0.02
 CLOCK_JUMP_SECONDS = 20.0
 FULL_DISK_SECONDS = 1.5
 AFTER_SECONDS = 1.0
@@ -85,6 +87,7 @@ class Faults:
             next_at += chance.expovariate(self.kills_per_second)
             which, life_seconds = chance.random(), chance.expovariate(20)
             await self._pause(next_at - time.monotonic())
+            await self._until_work_goes_on()
             node = self._chosen_node(which)
             if node is None or not await node.up(1.0):
                 continue
@@ -93,8 +96,15 @@ class Faults:
                 now = time.time()
                 self.done.append(Done(at=now, until=now, kind="kill", target=node.name))
 
+    async def _until_work_goes_on(self) -> None:
+        """Half of those that carry attempts are at work: where all lie dead at once, nothing is left to be tried."""
+        carriers = [node for node in self.installation.nodes if node.role in CARRIERS]
+        least = max(1, len(carriers) // 2)
+        while not self.enough.is_set() and sum(node.is_up for node in carriers) < least:
+            await self._pause(POLL_SECONDS)
+
     def _chosen_node(self, which: float) -> Node | None:
-        """By role first; within it one that is up, where one is."""
+        """By role first; one of it that is up, where one is, or else any that is up."""
         roles = sorted({node.role for node in self.installation.nodes})
         total = sum(ROLE_WEIGHTS[role] for role in roles)
         for role in roles:
@@ -102,6 +112,8 @@ class Faults:
             if which < share:
                 of_role = [node for node in self.installation.nodes if node.role == role]
                 up = [node for node in of_role if node.is_up] or of_role
+                if not up[0].is_up:
+                    up = [node for node in self.installation.nodes if node.is_up] or of_role
                 return up[int(which / share * len(up))]
             which -= share
         return None

@@ -14,7 +14,7 @@ from chaos import clock_jumps
 from chaos.nursery import Life, Nursery
 from chaos.ports import answers_http
 
-POLL_SECONDS = 0.03
+POLL_SECONDS = 0.08
 UP_SECONDS = 60.0
 STOP_SECONDS = 30.0
 AFTER_OWN_END_SECONDS = 0.3

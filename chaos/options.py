@@ -54,14 +54,14 @@ def parse(arguments: Sequence[str]) -> Options:
     add("--minutes", type=_number(0.05, 600), default=10.0, help="with faults (default 10)")
     add("--seed", type=int, default=1, help="of the faults and of the work (default 1)")
     add("--report", type=Path, default=Path("chaos-report"), metavar="FOLDER", help="default chaos-report")
-    add("--clients", type=_whole(1, 200), default=6, help="that submit and follow tasks (default 6)")
-    add("--kills-per-second", type=_number(0.01, 50), default=2.0, help="over all processes (default 2)")
+    add("--clients", type=_whole(1, 200), default=16, help="that submit and follow tasks (default 16)")
+    add("--kills-per-second", type=_number(0.01, 50), default=2.2, help="over all processes (default 2.2)")
     add("--lease-seconds", type=_number(1, 60), default=3.0, help="of the workers (default 3)")
     add(
         "--patience-seconds", type=_number(1, 3600), default=180.0, help="for all to end after the last fault"
     )
-    add("--apis", type=_whole(1, 8), default=2, help="API processes, or replicas (default 2)")
-    add("--workers", type=_whole(1, 16), default=3, help="worker processes of the fleet (default 3)")
+    add("--apis", type=_whole(1, 8), default=3, help="API processes, or replicas (default 3)")
+    add("--workers", type=_whole(1, 16), default=6, help="worker processes of the fleet (default 6)")
     add("--upkeeps", type=_whole(1, 4), default=2, help="upkeep processes of the fleet (default 2)")
     add("--logs", type=Path, metavar="FOLDER", help="keep the logs there also when all promises hold")
     return Options(**vars(parser.parse_args(arguments)))

@@ -71,7 +71,7 @@ async def _break_and_check(installation: Installation, options: Options) -> Resu
         key=installation.key_file.read_text(encoding="utf-8").strip(),
         clients=options.clients,
         chance=random.Random(f"{options.seed}/clients"),
-        agents=agents.AGENTS,
+        agents=agents.MIX,
     )
     faults = Faults(installation=installation, seed=options.seed, kills_per_second=options.kills_per_second)
     problems: list[str] = []

@@ -15,7 +15,7 @@ from pathlib import Path
 import httpx2
 from fastapi import FastAPI
 
-from chargehand.clock import Clock, SystemClock
+from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
 from chargehand.domain.deliverable import Deliverable, DeliveredFile, Evidence
@@ -46,9 +46,11 @@ from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
+from chargehand.store.database import Database
+from chargehand.store.opening import open_database
 from chargehand.store.rates import LocalRates, Rate
+from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
-from chargehand.store.sqlite import SqliteDatabase
 from chargehand.telemetry.metrics import Metrics
 from tests.api.contract import hold_to_contract
 
@@ -237,10 +239,15 @@ async def open_service(
     probes: Sequence[tuple[str, Reading]] = (),
 ) -> AsyncGenerator[Service, None]:
     """A service on a data folder, with the agent `echo`."""
-    clock = clock or SystemClock()
     settings = settings or Settings(data_dir=folder)
     await asyncio.to_thread(with_database, settings.database_path)
-    db = SqliteDatabase(settings.database_path, clock)
+    async with open_database(settings.database_path, settings.database_url, ServerLimits(), clock) as opened:
+        yield await _on(opened.db, opened.clock, folder, settings, probes)
+
+
+async def _on(
+    db: Database, clock: Clock, folder: Path, settings: Settings, probes: Sequence[tuple[str, Reading]]
+) -> Service:
     signals, blobs, directory, space = Signals(), FolderBlobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
@@ -273,16 +280,13 @@ async def open_service(
         journal=Journal(db, clock, agents, hints, directory),
         deliveries=Deliveries(db, blobs, hints),
     )
-    try:
-        await access.bootstrap(settings.key_file)
-        await agents.publish(OWNER, ECHO)
-        yield Service(
-            http=create_http(services, settings),
-            services=services,
-            worker=worker,
-            space=space,
-            key_file=settings.key_file,
-            key=settings.key_file.read_text(encoding="ascii").strip(),
-        )
-    finally:
-        await db.stop()
+    await access.bootstrap(settings.key_file)
+    await agents.publish(OWNER, ECHO)
+    return Service(
+        http=create_http(services, settings),
+        services=services,
+        worker=worker,
+        space=space,
+        key_file=settings.key_file,
+        key=settings.key_file.read_text(encoding="ascii").strip(),
+    )

@@ -13,6 +13,8 @@ from chargehand.domain.task import Reason, Suspended
 from chargehand.domain.values import JsonObject
 from tests.api.service import STRANGER, Service
 
+pytestmark = pytest.mark.usefixtures("database")
+
 CALL: JsonObject = {"command": "git push"}
 
 

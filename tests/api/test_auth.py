@@ -13,6 +13,8 @@ from chargehand.domain.access import Scope
 from chargehand.serve.auth import PUBLIC_PATHS
 from tests.api.service import OWNER, STRANGER, Service
 
+pytestmark = pytest.mark.usefixtures("database")
+
 NOWHERE = {
     "name": "report",
     "path": "a.txt",

@@ -12,6 +12,8 @@ from chargehand.serve.archive import entries, safe_name
 from tests.api.service import Service
 from tests.api.test_tasks import submitted
 
+pytestmark = pytest.mark.usefixtures("database")
+
 FOLDER = {"app/main.py": b"print()\n", "README.md": b"# Read\n" * 1000, "b\u00fc/\u540d.txt": b""}
 
 

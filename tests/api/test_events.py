@@ -16,6 +16,8 @@ from chargehand.wire.rest import DeltaBody
 from tests.api.service import Service
 from tests.api.test_tasks import submitted
 
+pytestmark = pytest.mark.usefixtures("database")
+
 STREAM = {"Accept": "text/event-stream"}
 STEPS = 60
 

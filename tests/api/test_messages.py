@@ -6,6 +6,8 @@ import pytest
 from chargehand.domain.values import JsonObject
 from tests.api.service import OWNER, Service
 
+pytestmark = pytest.mark.usefixtures("database")
+
 MODELLED = "---\nname: modelled\ndescription: Thinks.\n---\nYou think.\n"
 
 

@@ -12,6 +12,8 @@ from chargehand.domain.access import Scope
 from tests.api.service import STRANGER, Service, open_service
 from tests.given import TestClock
 
+pytestmark = pytest.mark.usefixtures("database")
+
 MONTH = {"older_than_seconds": 30 * 86_400}
 
 

@@ -9,6 +9,8 @@ from chargehand.domain.access import Scope
 from chargehand.errors import StorageFull
 from tests.api.service import STRANGER, Service
 
+pytestmark = pytest.mark.usefixtures("database")
+
 ORDER: dict[str, Any] = {
     "name": "nightly",
     "cron": "30 2 * * *",

@@ -11,6 +11,8 @@ from chargehand.domain.values import JsonObject
 from chargehand.errors import StorageFull
 from tests.api.service import Service
 
+pytestmark = pytest.mark.usefixtures("database")
+
 NOBODY = "0190f7a2-91b4-7c3d-8a55-0242ac120002"
 
 

@@ -11,6 +11,8 @@ from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.task import Completed, Failed, Reason, TaskError
 from tests.api.service import STRANGER, Service
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 async def a_paid_task(service: Service, client: httpx2.AsyncClient, **body: object) -> str:
     """A task of which one call was answered: 0.015 USD for 1,100 tokens."""

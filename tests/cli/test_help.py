@@ -13,7 +13,7 @@ COMMANDS = [
     "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
     "agents versions", "approvals list", "approvals show", "approvals approve", "approvals deny", "tasks list",
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "tasks send", "deliverables list",
-    "deliverables get", "db upgrade", "dev model-server", "mcp list", "mcp approve", "usage",
+    "deliverables get", "db upgrade", "db status", "dev model-server", "mcp list", "mcp approve", "usage",
     "schedules add", "schedules list", "schedules show", "schedules pause", "schedules resume", "schedules run-now",
     "schedules remove",
 ]  # fmt: skip

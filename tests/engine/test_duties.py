@@ -134,6 +134,51 @@ async def test_a_duty_is_cut_off_when_its_lease_cannot_be_prolonged(
                 await cut_off.wait()
 
 
+async def test_a_duty_whose_lease_was_had_late_is_done_to_its_end(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with given.a_core(tmp_path, with_engine=False) as core:
+        done = asyncio.Event()
+        leases = DutyLeases(core.db, holder="first", lease=LEASE)
+        take = leases.take
+
+        async def slow_take(name: str) -> datetime | None:
+            found = await take(name)
+            await asyncio.sleep(0.95 * LEASE.total_seconds())
+            return found
+
+        async def do(now: datetime) -> datetime | None:
+            await asyncio.sleep(0.6 * LEASE.total_seconds())
+            done.set()
+            return now
+
+        monkeypatch.setattr(leases, "take", slow_take)
+        duty = Duty(name="watch", do=do, every_seconds=1)
+        async with doing(DutyRounds(duties=[duty], leases=leases, clock=core.clock)):
+            async with asyncio.timeout(given.LIMIT_SECONDS):
+                await done.wait()
+
+
+async def test_a_process_whose_look_for_a_duty_is_never_answered_asks_again_and_takes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with given.a_core(tmp_path, with_engine=False) as core:
+        seen, asked = Seen(), 0
+        leases = DutyLeases(core.db, holder="first", lease=LEASE)
+        take = leases.take
+
+        async def once_unanswered(name: str) -> datetime | None:
+            nonlocal asked
+            asked += 1
+            if asked == 1:
+                await asyncio.Event().wait()
+            return await take(name)
+
+        monkeypatch.setattr(leases, "take", once_unanswered)
+        async with doing(DutyRounds(duties=[seen.duty("first")], leases=leases, clock=core.clock)):
+            await seen.until_by("first")
+
+
 async def test_what_a_duty_raises_ends_neither_it_nor_the_others(tmp_path: Path) -> None:
     calls = 0
 

@@ -1,7 +1,6 @@
-"""The two doors: what is durable, what is told, and what a cancel or a fault in the middle leaves behind."""
+"""What is SQLite's own: its locks, its threads, its file. test_database_doors.py has what holds of every database."""
 
 import asyncio
-import random
 import sqlite3
 import threading
 from collections.abc import AsyncGenerator
@@ -39,46 +38,6 @@ async def count(db: SqliteDatabase) -> int:
         return await tx.connection.scalar(text("SELECT count(*) FROM notes")) or 0
 
 
-async def test_hints_are_sent_when_the_rows_can_be_read_by_others_and_not_before(db: SqliteDatabase) -> None:
-    seen: list[int] = []
-
-    def look() -> None:
-        with closing(sqlite3.connect(db.path)) as other:
-            seen.append(other.execute("SELECT count(*) FROM notes").fetchone()[0])
-
-    async with db.write() as tx:
-        tx.after_commit(look)
-        await write_lines(tx, 1)
-        assert seen == []
-
-    assert seen == [3]
-
-
-async def test_a_rollback_forgets_rows_and_hints(db: SqliteDatabase) -> None:
-    sent: list[str] = []
-
-    async def change_my_mind() -> None:
-        async with db.write() as tx:
-            tx.after_commit(lambda: sent.append("hint"))
-            await write_lines(tx, 1)
-            raise ValueError("changed my mind")
-
-    with pytest.raises(ValueError, match="changed my mind"):
-        await change_my_mind()
-
-    assert (sent, await count(db)) == ([], 0)
-
-
-async def test_a_statement_that_is_refused_leaves_the_writer_usable(db: SqliteDatabase) -> None:
-    with pytest.raises(Exception, match="CHECK constraint failed"):
-        async with db.write() as tx:
-            await write_lines(tx, 1, lines=101)
-    async with db.write() as tx:
-        await write_lines(tx, 2)
-
-    assert await count(db) == 3
-
-
 async def test_a_commit_is_durable_as_a_power_cut_demands(db: SqliteDatabase) -> None:
     async with db.write() as tx:
         durable = await tx.connection.scalar(text("PRAGMA synchronous"))
@@ -95,14 +54,6 @@ async def test_a_write_transaction_begins_with_the_write_lock(db: SqliteDatabase
             pytest.raises(sqlite3.OperationalError, match="locked"),
         ):
             other.execute("BEGIN IMMEDIATE")
-
-
-async def test_readers_do_not_wait_for_a_writer_and_see_what_was_committed(db: SqliteDatabase) -> None:
-    async with db.write() as tx:
-        await write_lines(tx, 1)
-        during = await count(db)
-
-    assert (during, await count(db)) == (0, 3)
 
 
 async def test_a_reader_cannot_write(db: SqliteDatabase) -> None:
@@ -122,52 +73,6 @@ async def test_writers_take_turns_in_the_order_in_which_they_came(db: SqliteData
     await asyncio.gather(*(write(number) for number in range(20)))
 
     assert order == list(range(20))
-
-
-async def test_writers_canceled_at_any_moment_leave_whole_transactions_and_one_hint_for_each(
-    db: SqliteDatabase,
-) -> None:
-    chance = random.Random(7)  # noqa: S311 - moments of a test
-    sent: list[int] = []
-
-    async def write(author: int) -> None:
-        async with db.write() as tx:
-            tx.after_commit(lambda: sent.append(author))
-            await write_lines(tx, author)
-
-    for author in range(300):
-        writer = asyncio.create_task(write(author))
-        # Most statements suspend nobody, so a cancel falls before the first, into the commit, or after it all.
-        if chance.random() > 0.2:
-            await asyncio.sleep(chance.random() * 0.003)
-        writer.cancel()
-        await asyncio.wait([writer])
-
-    async with db.read() as tx:
-        rows = await tx.connection.execute(text("SELECT author, count(*) FROM notes GROUP BY author"))
-        stored = dict(list(rows))
-    assert set(stored.values()) == {3}
-    assert sorted(stored) == sorted(sent)
-    assert 0 < len(sent) < 300, "the moments were not spread over the transaction"
-
-
-async def test_a_cancel_during_the_commit_comes_through_after_the_hints(db: SqliteDatabase) -> None:
-    sent: list[str] = []
-    writer: asyncio.Task[None] | None = None
-
-    async def write() -> None:
-        async with db.write() as tx:
-            await write_lines(tx, 1)
-            tx.after_commit(lambda: sent.append("hint"))
-            assert writer is not None
-            # The next thing that is awaited is the commit.
-            writer.cancel()
-
-    writer = asyncio.create_task(write())
-    with pytest.raises(asyncio.CancelledError):
-        await writer
-
-    assert (sent, await count(db)) == (["hint"], 3)
 
 
 async def test_a_writer_canceled_while_it_waits_for_another_process_gives_up_its_place(
@@ -191,42 +96,6 @@ async def test_a_writer_canceled_while_it_waits_for_another_process_gives_up_its
         assert waiting.cancelled()
         await write()
     assert await count(db) == 6
-
-
-async def test_a_canceled_reader_leaves_the_readers_usable(db: SqliteDatabase) -> None:
-    slow = text(
-        "WITH RECURSIVE c(x) AS (SELECT 1 UNION ALL SELECT x+1 FROM c LIMIT 300000) SELECT max(x) FROM c"
-    )
-
-    async def read() -> None:
-        async with db.read() as tx:
-            await tx.connection.scalar(slow)
-
-    for _ in range(12):
-        reader = asyncio.create_task(read())
-        await asyncio.sleep(0.001)
-        reader.cancel()
-        await asyncio.wait([reader])
-
-    async with asyncio.timeout(5):
-        assert await count(db) == 0
-
-
-async def test_stopping_lets_the_open_transaction_end_and_takes_no_more(db: SqliteDatabase) -> None:
-    async with db.write() as tx:
-        stopping = asyncio.create_task(db.stop())
-        await asyncio.sleep(0)
-        await write_lines(tx, 1)
-    await stopping
-
-    with pytest.raises(Unavailable, match="stopping"):
-        async with db.write():
-            pass
-    with pytest.raises(Unavailable, match="stopping"):
-        async with db.read():
-            pass
-    with closing(sqlite3.connect(db.path)) as other:
-        assert other.execute("SELECT count(*) FROM notes").fetchone() == (3,)
 
 
 def threads_left_in_the_end() -> int:

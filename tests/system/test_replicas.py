@@ -69,6 +69,7 @@ def replica(folder: Path, environment: dict[str, str]) -> Generator[Replica, Non
     )
     assert process.stderr is not None
     said: list[str] = []
+    reading = threading.Thread(target=process.stderr.read, daemon=True)
     try:
         for line in process.stderr:
             said.append(line)
@@ -78,13 +79,16 @@ def replica(folder: Path, environment: dict[str, str]) -> Generator[Replica, Non
             raise AssertionError(f"the replica did not start: {''.join(said)}")
         url = said[-1].split(" answers at ")[1].split(";")[0]
         # What it says further is read, so that it never waits for a reader.
-        threading.Thread(target=process.stderr.read, daemon=True).start()
+        reading.start()
         found = Replica(process, url, (folder / "data" / "admin.key").read_text(encoding="ascii").strip())
         with found.http:
             yield found
     finally:
         process.terminate()
         process.wait(LIMIT_SECONDS)
+        if reading.ident is not None:
+            reading.join(LIMIT_SECONDS)
+        process.stderr.close()
 
 
 @pytest.fixture(params=["postgresql", "redis"])

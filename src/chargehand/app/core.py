@@ -11,36 +11,33 @@ import sys
 from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
-from datetime import datetime, timedelta
+from datetime import timedelta
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
+from chargehand.app import options
+from chargehand.app.duties import duties_of, of_schedules
 from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_publisher
 from chargehand.app.fleet import check_fleet
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
+from chargehand.app.servers import telling_of_servers
 from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
 from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
-from chargehand.domain.charge import DayLimits, UnknownPrice
-from chargehand.domain.fairness import Concurrency
-from chargehand.domain.money import nanos_of
 from chargehand.domain.queues import EVERY_AGENT, Queues
 from chargehand.engine.carrier import Carrier
 from chargehand.engine.copies import Copies
-from chargehand.engine.duties import Duty, DutyRounds, duty_lease
+from chargehand.engine.duties import DutyRounds, duty_lease
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.fleet import FleetEngine
 from chargehand.engine.runner import Runner
 from chargehand.errors import InvalidInput
 from chargehand.models.agent_choice import ModelChooser
 from chargehand.models.choice import ModelChoice
-from chargehand.models.costs import Costs
-from chargehand.models.limits import ModelLimits
-from chargehand.models.prices import Prices, own_prices
 from chargehand.runtimes.command import CommandRuntime
 from chargehand.runtimes.directory import Runtimes
 from chargehand.runtimes.edited_calls import JudgedEdits
@@ -57,7 +54,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
-from chargehand.service.retention import Retention, WorkspaceFolders
+from chargehand.service.retention import Retention
 from chargehand.service.schedule_runs import ScheduleRuns
 from chargehand.service.schedules import Schedules
 from chargehand.service.snapshots import Snapshots
@@ -66,20 +63,17 @@ from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
-from chargehand.store.blobs import Blobs
 from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.folder import DataFolder
 from chargehand.store.opening import Opened, open_database
-from chargehand.store.rates import Rate, Rates
-from chargehand.store.server_url import ServerLimits
+from chargehand.store.rates import Rates
 from chargehand.store.signals import Signals
 from chargehand.store.storage import open_blobs
 from chargehand.telemetry.runs import Telemetry
 from chargehand.telemetry.traces import open_traces
 from chargehand.tools.mcp_file import read_mcp_file
 from chargehand.tools.mcp_tools import McpTools
-from chargehand.tools.own_workspace import remove_copy, workspaces_in
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel, SandboxLimits
 from chargehand.tools.sandbox.probe import open_sandbox
 
@@ -151,9 +145,10 @@ async def open_core(
     folder = DataFolder(settings.data_dir)
     folder.open(shared=settings.database_url is not None)
     try:
-        limits = server_limits(settings)
+        limits = options.server_limits(settings)
         async with (
             open_database(settings.database_path, settings.database_url, limits, clock) as opened,
+            telling_of_servers(settings),
             bus_of(settings, telemetry.metrics).running() as bus,
             aclosing(rates_of(settings, bus)) as rates,
         ):
@@ -223,8 +218,8 @@ async def _build(
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
     lease = timedelta(seconds=settings.lease_seconds)
-    attempts = Attempts(db, agents, hints, lease, clock, _concurrency(settings))
-    journal = Journal(db, clock, agents, hints, runtimes, _day_limits(settings))
+    attempts = Attempts(db, agents, hints, lease, clock, options.concurrency(settings))
+    journal = Journal(db, clock, agents, hints, runtimes, options.day_limits(settings))
     upkeep = Upkeep(db, hints)
     deliveries = Deliveries(db, blobs, hints)
     orders = Tasks(
@@ -234,14 +229,14 @@ async def _build(
         hints,
         lambda: folder.check_space(settings.disk_reserve_bytes),
         chooser,
-        _day_limits(settings),
+        options.day_limits(settings),
         rates,
-        _submits(settings),
+        options.submits_of_tenant(settings),
         Admission(db, clock, most=settings.backlog_limit, most_of_tenant=settings.tenant_backlog_limit),
     )
     schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     snapshots = Snapshots(db, blobs)
-    retention = _retention(settings, db, blobs, clock, snapshots)
+    retention = options.retention_of(settings, db, blobs, clock, snapshots)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
     mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
     mcp_pins.servers = mcp
@@ -280,13 +275,13 @@ async def _build(
             FleetEngine(carrier=carrier, clock=clock)
             if opened.is_shared
             else EmbeddedEngine(
-                carrier=carrier, upkeep=upkeep, clock=clock, duties=[_of_schedules(schedule_runs)]
+                carrier=carrier, upkeep=upkeep, clock=clock, duties=[of_schedules(schedule_runs)]
             )
         )
     if part.has_duties:
         lease = duty_lease(settings.lease_seconds)
         door.duties = DutyRounds(
-            duties=_duties(upkeep, schedule_runs, retention, door, is_shared=opened.is_shared),
+            duties=duties_of(upkeep, schedule_runs, retention, door, is_shared=opened.is_shared),
             leases=DutyLeases(db, holder=worker, lease=lease),
             clock=clock,
         )
@@ -325,59 +320,6 @@ async def _build(
     )
 
 
-def _duties(
-    upkeep: Upkeep, schedule_runs: ScheduleRuns, retention: Retention, door: EngineDoor, *, is_shared: bool
-) -> list[Duty]:
-    """What one process at a time sees to for all. Alone, the embedded engine sweeps and minds schedules by itself."""
-
-    async def sweep(now: datetime) -> datetime | None:
-        del now
-        carried = door.engine.carrier.attempts_carried() if door.engine is not None else {}
-        return await upkeep.sweep(but_not=carried)
-
-    async def prune(now: datetime) -> datetime | None:
-        del now
-        await retention.duty()
-
-    duties: list[Duty] = []
-    if is_shared:
-        duties += [Duty(name="sweeper", do=sweep, every_seconds=1.0), _of_schedules(schedule_runs)]
-    if retention.keep is not None:
-        duties.append(Duty(name="retention", do=prune, every_seconds=3600.0))
-    return duties
-
-
-def _of_schedules(schedule_runs: ScheduleRuns) -> Duty:
-    # Another process may have made a schedule that is due before all that this one knows of.
-    return Duty(name="schedules", do=schedule_runs.run_due, every_seconds=1.0)
-
-
-def server_limits(settings: Settings) -> ServerLimits:
-    """What the settings say of connections and patience."""
-    return ServerLimits(
-        connections=settings.database_connections,
-        statement_seconds=settings.database_statement_seconds,
-        lock_seconds=settings.database_lock_seconds,
-        idle_transaction_seconds=settings.database_idle_seconds,
-    )
-
-
-def _retention(
-    settings: Settings, db: Database, blobs: Blobs, clock: Clock, snapshots: Snapshots
-) -> Retention:
-    folder = settings.workspaces_dir
-    return Retention(
-        db=db,
-        blobs=blobs,
-        clock=clock,
-        folders=WorkspaceFolders(
-            listed=lambda: workspaces_in(folder), remove=lambda task_id: remove_copy(folder / task_id)
-        ),
-        heads=snapshots.referred_to,
-        keep=None if settings.retention_days is None else timedelta(days=settings.retention_days),
-    )
-
-
 def _telemetry(settings: Settings) -> Telemetry:
     traces = open_traces(settings.traces, os.environ, with_content=settings.trace_content)
     return Telemetry(traces=traces)
@@ -400,50 +342,12 @@ def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runti
         function=FunctionRuntime(functions),
         command=CommandRuntime(),
         model=ModelRuntime(
-            choice, _model_limits(settings), clock, _costs(settings), settings.model_context_tokens
+            choice,
+            options.model_limits(settings),
+            clock,
+            options.costs(settings),
+            settings.model_context_tokens,
         ),
-    )
-
-
-def _costs(settings: Settings) -> Costs:
-    return Costs(
-        prices=Prices(own_prices(settings.model_prices)),
-        unknown_price=UnknownPrice(settings.unknown_price),
-        max_output_tokens=settings.model_max_output_tokens,
-    )
-
-
-def _day_limits(settings: Settings) -> DayLimits:
-    usd = settings.tenant_usd_per_day
-    return DayLimits(
-        usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
-        tokens=settings.tenant_tokens_per_day,
-    )
-
-
-def _submits(settings: Settings) -> Rate | None:
-    per_second = settings.tenant_submits_per_second
-    return None if per_second is None else Rate.of_seconds(per_second)
-
-
-def _concurrency(settings: Settings) -> Concurrency:
-    return Concurrency(
-        whole=settings.global_concurrency,
-        tenant=settings.tenant_concurrency,
-        ageing_seconds=settings.ageing_seconds,
-    )
-
-
-def _model_limits(settings: Settings) -> ModelLimits:
-    return ModelLimits(
-        connect_seconds=settings.model_connect_seconds,
-        first_byte_seconds=settings.model_first_byte_seconds,
-        idle_seconds=settings.model_idle_seconds,
-        total_seconds=settings.model_timeout_seconds,
-        max_answer_bytes=settings.model_answer_bytes,
-        concurrency=settings.model_concurrency,
-        circuit_failures=settings.model_circuit_failures,
-        circuit_seconds=settings.model_circuit_seconds,
     )
 
 

@@ -20,6 +20,11 @@ Engine = EmbeddedEngine | FleetEngine
 class Publisher(Protocol):
     """Tells other processes that tasks are ready."""
 
+    @property
+    def state(self) -> str:
+        """How its way stands, in words."""
+        ...
+
     def start(self) -> None:
         """Begin."""
         ...

@@ -1,6 +1,6 @@
 """Whether a database and a data folder belong together, before a service of this folder opens it."""
 
-from chargehand.app.core import server_limits
+from chargehand.app.options import server_limits
 from chargehand.service.access import Access
 from chargehand.settings import Settings
 from chargehand.store.opening import open_database

@@ -105,7 +105,7 @@ def _services(core: Core, access: Access) -> Services:
         core.db,
         core.clock,
         lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
-        {"engine": engine_reading, "sandbox": sandbox_reading},
+        {"engine": engine_reading, "sandbox": sandbox_reading, **_lines(core)},
     )
     return Services(
         agents=core.agents,
@@ -121,6 +121,23 @@ def _services(core: Core, access: Access) -> Services:
         retention=core.retention,
         measures=Measures(core.db, core.clock, core.telemetry.metrics),
     )
+
+
+def _lines(core: Core) -> dict[str, Callable[[], Reading]]:
+    """Of a service that is one of several: the ways to the others. Without them it works, a little later."""
+    lines: dict[str, Callable[[], Reading]] = {}
+    publisher = core.publisher
+    if core.settings.database_url is not None:
+        lines["bus"] = lambda: Reading(ok=True, detail=_of_bus(core))
+    if publisher is not None:
+        lines["broker"] = lambda: Reading(ok=True, detail=publisher.state)
+    return lines
+
+
+def _of_bus(core: Core) -> str:
+    if core.bus.is_connected:
+        return f"connected; {core.bus.processes} processes heard of"
+    return "away or none: waiters look into the rows"
 
 
 def _crew() -> Mapping[str, str]:

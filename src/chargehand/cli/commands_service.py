@@ -10,9 +10,9 @@ from chargehand.cli.lazily import Lazily
 from chargehand.cli.options import AsJson, command, synchronous, typer_app
 
 if TYPE_CHECKING:
-    from chargehand.cli import copying, diagnosis, serving
+    from chargehand.cli import copying, databases, diagnosis, serving
 else:
-    copying = Lazily("chargehand.cli.copying")
+    copying, databases = Lazily("chargehand.cli.copying"), Lazily("chargehand.cli.databases")
     diagnosis, serving = Lazily("chargehand.cli.diagnosis"), Lazily("chargehand.cli.serving")
 
 
@@ -75,15 +75,33 @@ async def doctor(as_json: AsJson = False) -> ExitCode:
 
 
 @db.command()
-@synchronous
-def upgrade() -> ExitCode:
-    """Bring the database up to this version's schema. The service does it by itself at every start.
+@command
+async def upgrade() -> ExitCode:
+    """Bring the database up to this version's schema.
+
+    On SQLite the service does it by itself at every start. On a server (CHARGEHAND_DATABASE_URL) it is done by this
+    command, once, before the first process of the new version starts; processes of the version before go on meanwhile.
+
+    \b
+    Examples:
+      chargehand db upgrade
+      CHARGEHAND_DATABASE_URL=postgresql://chargehand@db.example/chargehand chargehand db upgrade
+    """
+    return await databases.upgrade()
+
+
+@db.command()
+@command
+async def status(as_json: AsJson = False) -> ExitCode:
+    """Tell which database the settings name, its revision, and whether this version can start on it.
+
+    Nothing is changed. The exit code is 6 when it cannot.
 
     \b
     Example:
-      chargehand db upgrade
+      chargehand db status
     """
-    return serving.upgrade_database()
+    return await databases.status(as_json=as_json)
 
 
 @db.command()

@@ -15,13 +15,14 @@ from pathlib import Path
 from chargehand import __version__
 from chargehand.cli.connection import load_settings, running_service
 from chargehand.cli.diagnosis_configured import configured
+from chargehand.cli.diagnosis_servers import servers
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.found import Found, State
 from chargehand.cli.lines import one_line, size_text
 from chargehand.cli.output import write, write_json
 from chargehand.errors import ChargehandError
 from chargehand.settings import Settings
-from chargehand.store import inspection, migrate
+from chargehand.store import inspection
 from chargehand.tools.sandbox import probe_levels
 
 CREW_MODULES = ("limits", "pygal", "jwt", "pytest", "pytest_cov", "ruff", "secure")
@@ -32,7 +33,10 @@ async def doctor(*, as_json: bool) -> ExitCode:
     """Look at everything, tell it, and exit with 6 when something stands in the way of the service."""
     settings = load_settings()
     found = [_python()]
-    for look in (_data_folder, _space, _database, _key, _port):
+    for look in (_data_folder, _space):
+        found.append(_careful(look, settings))
+    found += await servers(settings)
+    for look in (_key, _port):
         found.append(_careful(look, settings))
     found += [_ripgrep(), _crew(), *configured(settings), *await _sandbox(settings)]
     if as_json:
@@ -115,21 +119,6 @@ def _existing(folder: Path) -> Path:
     while not folder.exists():
         folder = folder.parent
     return folder
-
-
-def _database(settings: Settings) -> Found:
-    path = settings.database_path
-    if not path.exists():
-        return Found(name="database", state="ok", message="none yet; made at the first start")
-    revision = inspection.revision(path)
-    if revision == migrate.HEAD:
-        return Found(name="database", state="ok", message=f"{path} at revision {revision}")
-    return Found(
-        name="database",
-        state="warn",
-        message=f"{path} is at revision {revision or 'none'}, this version's is {migrate.HEAD}",
-        way_out="the next start upgrades it, or `chargehand db upgrade` does",
-    )
 
 
 def _key(settings: Settings) -> Found:

@@ -1,4 +1,4 @@
-"""The work of `chargehand serve` and `chargehand db upgrade`."""
+"""The work of `chargehand serve`."""
 
 import os
 
@@ -10,10 +10,7 @@ from chargehand.app.service import App
 from chargehand.app.service import serve as serve_until_stopped
 from chargehand.cli.connection import load_settings
 from chargehand.cli.exits import ExitCode, Told, lines_of, say
-from chargehand.cli.output import write
 from chargehand.errors import Conflict
-from chargehand.store import migrate
-from chargehand.store.folder import DataFolder
 from chargehand.telemetry.logs import configure_logging
 
 
@@ -52,20 +49,3 @@ def _greet(app: App, url: str) -> None:
 
 def _quoted(path: str) -> str:
     return path if path.replace("/", "").replace("-", "").replace(".", "").isalnum() else f"'{path}'"
-
-
-def upgrade_database() -> ExitCode:
-    """Bring the database to this version's schema, with no service running on it."""
-    settings = load_settings()
-    folder = DataFolder(settings.data_dir)
-    folder.open()
-    try:
-        before = migrate.upgrade(settings.database_path)
-    finally:
-        folder.close()
-    if before == migrate.HEAD:
-        write(f"{settings.database_path} is at revision {before}: nothing to do")
-    else:
-        was = f"from revision {before}" if before else "from nothing"
-        write(f"{settings.database_path} brought {was} to {migrate.HEAD}")
-    return ExitCode.OK

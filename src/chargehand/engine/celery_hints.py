@@ -54,6 +54,12 @@ class HintPublisher:
         self._producer: Any = None
         self._since_look = 0
         self._enough_until: dict[str, float] = {}
+        self._state = "no wake-up was sent yet"
+
+    @property
+    def state(self) -> str:
+        """How the broker took the last wake-ups, in words and without its address."""
+        return self._state
 
     def start(self) -> None:
         """Begin to send."""
@@ -84,6 +90,7 @@ class HintPublisher:
                 self._connect()
                 for (queue, priority), one in gathered.items():
                     self._send(queue, priority, one)
+                self._state = "takes wake-ups"
                 backoff = FIRST_BACKOFF_SECONDS
                 pause = PAUSE_SECONDS
             except Exception as error:  # noqa: BLE001 - each transport has its own; hints are not worth more than a try
@@ -91,6 +98,7 @@ class HintPublisher:
                 log.warning(
                     "the broker takes no wake-ups now; workers find tasks by themselves", error=str(error)
                 )
+                self._state = "away: workers find tasks in the rows, up to a second later"
                 self._disconnect()
                 pause, backoff = backoff, min(backoff * 2, MAX_BACKOFF_SECONDS)
             self._pause(pause)

@@ -1,6 +1,8 @@
 """Does the duties that this process holds, and waits to take over those that others hold.
 
-Rule: a duty is done only while its lease is sure by the monotonic clock; what outlasts it is cut off.
+Rule: a duty is begun only under a lease, and cut off once another process has it, or when the lease could not be
+prolonged for as long again as it lasts. It is safe to do twice (service/duties.py): a slow database must not keep it
+from ever being done to its end.
 """
 
 import asyncio
@@ -105,7 +107,7 @@ class _Round:
             await self._wait()
 
     async def _once(self) -> None:
-        other_until = await self._hold()
+        other_until = await self._hold_in_time()
         if other_until is not None:
             self._next_at = other_until
         elif self._clock.now() >= self._next_at:
@@ -128,14 +130,21 @@ class _Round:
         self._sure_until = begun_at + lease * 0.9 if self.is_held else 0.0
         return other_until
 
+    async def _hold_in_time(self) -> datetime | None:
+        """As `_hold`; Unavailable after a lease, in which whoever has the duty may have died."""
+        try:
+            async with asyncio.timeout(self._leases.lease.total_seconds()):
+                return await self._hold()
+        except TimeoutError:
+            raise Unavailable("the database did not say in time whose duty it is") from None
+
     async def _do(self) -> datetime | None:
-        """Do it once, prolonging the lease as long as that takes; cut it off when the lease is lost or not sure."""
+        """Do it once, prolonging the lease as long as that takes; cut it off when the lease is lost."""
         doing = asyncio.ensure_future(self.duty.do(self._clock.now()))
         try:
             while not doing.done():
-                sure_seconds = self._sure_until - self._clock.monotonic()
-                await asyncio.wait([doing], timeout=max(0.0, min(sure_seconds, self._third)))
-                if not doing.done() and not await self._is_still_sure():
+                await asyncio.wait([doing], timeout=self._third)
+                if not doing.done() and not await self._may_go_on():
                     log.warning("a duty took longer than its lease; it is cut off", duty=self.duty.name)
                     return None
             return await doing
@@ -148,12 +157,11 @@ class _Round:
     def _third(self) -> float:
         return self._leases.lease.total_seconds() / 3
 
-    async def _is_still_sure(self) -> bool:
+    async def _may_go_on(self) -> bool:
         try:
-            async with asyncio.timeout(max(0.0, self._sure_until - self._clock.monotonic())):
-                return await self._hold() is None
-        except (StorageFull, Unavailable, TimeoutError):
-            return self._clock.monotonic() < self._sure_until
+            return await self._hold_in_time() is None
+        except (StorageFull, Unavailable):
+            return self._clock.monotonic() < self._sure_until + self._leases.lease.total_seconds()
 
     async def _wait(self) -> None:
         # A pause in any case; not in step with other processes.

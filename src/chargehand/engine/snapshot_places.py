@@ -66,6 +66,16 @@ class SnapshotPlace:
             while not await self._publish(mine):
                 continue
 
+    async def leave(self) -> bool:
+        """At the attempt's end: publish what has changed here, if anything has. Whether the folder is empty."""
+        async with self._turn:
+            mine = await self._look()
+            if mine == self.base:
+                return not mine.files and not mine.folders
+            while not await self._publish(mine):
+                continue
+        return False
+
     async def bring_changes_back(self, hands: Hands) -> None:
         """See `Place`: manifests are compared, no file is touched here."""
         shared_id = self.shared_id
@@ -88,6 +98,8 @@ class SnapshotPlace:
 
     async def restore(self) -> None:
         """Bring the folder, which nobody else uses yet, to the base."""
+        if self.folder.is_new and self.base == Manifest():
+            return
         snapshot.check_quota(self.base, self.quota)
         found = await in_thread(lambda: snapshot.look(self.workspace, self.folder.index, Manifest()))
         if found.unreadable:
@@ -213,31 +225,30 @@ class SnapshotPlaces:
     async def opened(self, task: Task) -> AsyncGenerator[SnapshotPlace, None]:
         """A folder that begins as the head; what it holds at the end is published, unless a step was cut off."""
         place = await self._prepared(task)
-        in_order = False
+        is_worth_parking = False
         try:
             try:
                 yield place
             except Suspension:
-                await place.keep()
-                in_order = True
+                is_worth_parking = not await place.leave()
                 raise
             except LeaseLost:
                 raise
             except Exception:
-                await place.keep()
+                await place.leave()
                 raise
-            await place.keep()
-            in_order = True
+            is_worth_parking = not await place.leave()
         finally:
             place.workspace.close()
-            await in_thread(lambda: self._left(place, in_order=in_order))
+            await in_thread(lambda: self._left(place, is_worth_parking))
 
     async def close(self) -> None:
         """Remove the folders."""
         await asyncio.to_thread(self.folders.close)
 
-    def _left(self, place: SnapshotPlace, *, in_order: bool) -> None:
-        if in_order:
+    def _left(self, place: SnapshotPlace, is_worth_parking: bool) -> None:
+        if is_worth_parking:
+            place.folder.is_new = False
             self.folders.park(place.workspace_id, place.folder)
         else:
             self.folders.remove(place.folder)

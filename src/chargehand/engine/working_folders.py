@@ -28,6 +28,8 @@ class WorkingFolder:
 
     path: Path
     index: StatIndex = field(default_factory=StatIndex)
+    is_new: bool = True
+    """Whether no attempt has worked in it."""
 
 
 @dataclass(slots=True)
@@ -68,7 +70,10 @@ class WorkingFolders:
 
     def remove(self, folder: WorkingFolder) -> None:
         """Remove a folder with all that is in it."""
-        remove_tree(folder.path)
+        try:
+            folder.path.rmdir()  # Most are empty.
+        except OSError:
+            remove_tree(folder.path)
 
     def close(self) -> None:
         """Remove everything; the process takes no more attempts."""

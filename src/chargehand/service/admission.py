@@ -38,6 +38,8 @@ class _Count:
     of_tenant: dict[str, int]
     accepted: int = 0
     drained_a_second: float = 0.0
+    is_in_doubt: bool = False
+    """Whether something may be counted twice: it was accepted while the rows were counted."""
     _accepted_of: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, tenant: str) -> None:
@@ -70,7 +72,9 @@ class Admission:
             return
         if self._is_older_than(COUNT_SECONDS):
             self._begin_count()
-        if self._refusal(tenant) is not None and self._is_older_than(FRESH_SECONDS):
+        if self._refusal(tenant) is not None and (
+            self._count.is_in_doubt or self._is_older_than(FRESH_SECONDS)
+        ):
             await asyncio.shield(self._begin_count())
         if (refusal := self._refusal(tenant)) is not None:
             raise refusal
@@ -143,6 +147,7 @@ class Admission:
         self._count = _Count(now, whole, of_tenant)
         for tenant in self._meanwhile:
             self._count.add(tenant)
+        self._count.is_in_doubt = bool(self._meanwhile)
         if before.at > -math.inf:
             drained = (expected - whole) / max(began - before.at, FRESH_SECONDS)
             self._count.drained_a_second = max(0.0, (before.drained_a_second + drained) / 2)

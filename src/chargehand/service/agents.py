@@ -38,6 +38,10 @@ class Agents:
         default_factory=dict[tuple[str, str], tuple[AgentDefinition, float]]
     )
     """And when it was read."""
+    _reads: dict[tuple[str, str], "asyncio.Future[AgentDefinition]"] = field(
+        default_factory=dict[tuple[str, str], "asyncio.Future[AgentDefinition]"]
+    )
+    """Looks that are under way."""
     _versions: dict[tuple[str, str, str], AgentDefinition] = field(
         default_factory=dict[tuple[str, str, str], AgentDefinition]
     )
@@ -91,6 +95,8 @@ class Agents:
         """A process has published another version."""
         tenant, _, agent_id = payload.rpartition(" ")
         self._current.pop((tenant, agent_id), None)
+        # Who comes from now on looks anew.
+        self._reads.pop((tenant, agent_id), None)
 
     async def publish_all(self, who: Principal, texts: Mapping[str, str], *, only_new: bool = False) -> None:
         """Publish texts by origin (a file name, say); the first bad one is told with its origin.
@@ -117,6 +123,22 @@ class Agents:
         began = self.now()
         if known is not None and not (self.is_shared and began - known[1] > FRESH_SECONDS):
             return known[0]
+        reading = self._reads.get(key)
+        if reading is None:
+            # One look for all who find it stale at the same time; a caller that is cut off does not end it.
+            reading = self._reads[key] = asyncio.ensure_future(self._read_current(who, agent_id))
+            reading.add_done_callback(lambda done: self._has_read(key, done))
+        return await asyncio.shield(reading)
+
+    def _has_read(self, key: tuple[str, str], done: "asyncio.Future[AgentDefinition]") -> None:
+        if self._reads.get(key) is done:
+            del self._reads[key]
+        if not done.cancelled():
+            done.exception()  # Everybody who waited for it may have gone.
+
+    async def _read_current(self, who: Principal, agent_id: str) -> AgentDefinition:
+        key = (who.tenant, agent_id)
+        known, began = self._current.get(key), self.now()
         async with self.db.read() as tx:
             source = await agents.source(tx, who.tenant, agent_id)
         if source is None:

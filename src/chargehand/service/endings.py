@@ -50,17 +50,30 @@ async def end(
     tx: Tx, hints: Hints, what: Move, ended: Sequence[tuple[Task, Mapping[str, Any]]]
 ) -> list[Task]:
     """Move tasks to a final status; each mapping holds `reason`, `result` and `error`."""
-    moved = await tasks.move(tx, what, ended)
-    if what is not Move.COMPLETE:
+    if what is Move.COMPLETE:
+        moved = await _complete(tx, ended)
+    else:
+        moved = await tasks.move(tx, what, ended)
         await _withdraw(tx, hints, moved)
         await _lose_calls(tx, moved)
-    await history.append(tx, [(task.id, _EVENT_OF[task.status], _told(task)) for task in moved])
+        await history.append(tx, [(task.id, _EVENT_OF[task.status], _told(task)) for task in moved])
     hints.changed(tx, *(task.id for task in moved))
     for task in moved:
         if task.children_spent:
             await _end_below(tx, hints, task)
         if task.parent_id is not None:
             await _tell_parent(tx, hints, task)
+    return moved
+
+
+async def _complete(tx: Tx, ended: Sequence[tuple[Task, Mapping[str, Any]]]) -> list[Task]:
+    """Nothing else was told of these tasks since they were held: the move takes their next event's number too."""
+    numbered = [(task, {**values, "last_event": task.last_event + 1}) for task, values in ended]
+    moved = await tasks.move(tx, Move.COMPLETE, numbered)
+    events = [
+        history.row(task.id, task.last_event, EventKind.COMPLETED, tx.now, _told(task)) for task in moved
+    ]
+    await history.insert_events(tx, events)
     return moved
 
 

@@ -4,9 +4,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
+import structlog
+
 from chargehand.clock import Clock
 from chargehand.errors import ChargehandError
 from chargehand.store.database import Database
+
+log = structlog.stdlib.get_logger("chargehand.health")
 
 DATABASE_SECONDS = 5.0
 FRESH_SECONDS = 1.0
@@ -33,7 +37,7 @@ class Readiness:
 
 
 class Health:
-    """The checks of this process. `probes` are those of the rooms above: engine, sandbox."""
+    """The checks of this process. `probes` are those of the rooms above: engine, sandbox, bus, broker."""
 
     def __init__(
         self,
@@ -77,7 +81,9 @@ class Health:
             async with self._db.write():
                 return Reading(ok=True, detail="takes transactions")
         except ChargehandError as error:
-            return Reading(ok=False, detail=error.message)
+            # The log's own, because it may name the server.
+            log.warning("the database takes no transactions now", error=error.message)
+            return Reading(ok=False, detail="takes no transactions now; the log says why")
 
     def _disk(self) -> Reading:
         try:

@@ -22,8 +22,8 @@ from chargehand.service.agents import Agents
 from chargehand.service.approvals import take_default
 from chargehand.service.attempts import held_or_lost, is_held
 from chargehand.service.endings import Hints
+from chargehand.service.orders import new_task
 from chargehand.service.ports import RuntimeDirectory
-from chargehand.service.tasks import new_task
 from chargehand.store import approvals, history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit

@@ -16,7 +16,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 from sqlalchemy.types import TypeEngine
 
 from chargehand.errors import InvalidInput, Unavailable
-from chargehand.store import migrate, server_migrate
+from chargehand.store import migrate, server_look, server_migrate
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import server_url
 from chargehand.store.tables import Base, UtcMicroseconds
@@ -77,10 +77,10 @@ class Side:
             json_serializer=_as_it_is,
             json_deserializer=_as_it_is,
             hide_parameters=True,
-            **({} if self.path else {"connect_args": server_migrate.PATIENT.connect_arguments(self.url)}),
+            **({} if self.path else {"connect_args": server_look.PATIENT.connect_arguments(self.url)}),
         )
         if self.url.get_backend_name() == "mysql":
-            event.listen(engine.sync_engine, "connect", server_migrate.PATIENT.prepare_mysql)
+            event.listen(engine.sync_engine, "connect", server_look.PATIENT.prepare_mysql)
         if self.path is not None:
             event.listen(engine.sync_engine, "connect", _no_driver_transactions)
             event.listen(engine.sync_engine, "begin", _begin)

@@ -7,16 +7,15 @@ writer and nothing to hold, on a server the same statements meet others.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
 from json import JSONDecoder
 from types import CoroutineType
-from typing import Any, ParamSpec, TypeVar, cast
+from typing import Any, ParamSpec, TypeVar
 
-from sqlalchemy import CursorResult, Update
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from chargehand.errors import RaceLost
@@ -43,14 +42,6 @@ class Tx:
     def after_commit(self, hint: Callable[[], None]) -> None:
         """Call `hint` once the transaction is durable; a rollback forgets it."""
         self._hints.append(hint)
-
-    async def change(self, statement: Update, rows: Sequence[Mapping[str, Any]]) -> int:
-        """Run an update once for each set of values; how many rows were changed in all."""
-        # asyncpg does not count what a statement with many sets of values has changed.
-        at_once = self.connection.dialect.name != "postgresql"
-        groups = [rows] if at_once else [[row] for row in rows]
-        results = [await self.connection.execute(statement, group) for group in groups]
-        return sum(cast("CursorResult[Any]", result).rowcount for result in results)
 
     def send_hints(self) -> None:
         """Tell everybody; for the adapters, after the commit."""

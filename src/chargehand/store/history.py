@@ -24,6 +24,7 @@ from chargehand.domain.task import Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
 from chargehand.store.database import Tx
+from chargehand.store.row_updates import RowUpdate
 from chargehand.store.tables import AgentTask, TaskEvent, TaskStep
 
 # Built once, like those of store/tasks.py.
@@ -49,14 +50,12 @@ _STEPS = (
 )
 _INSERT_EVENT = insert(TaskEvent)
 _INSERT_STEP = insert(TaskStep)
-_FINISH_STEP = (
-    update(TaskStep)
-    .where(
-        TaskStep.task_id == bindparam("seen_id"),
-        TaskStep.path == bindparam("seen_path"),
-        TaskStep.status != "done",
-    )
-    .values(status="done", result=bindparam("result"), finished_at=bindparam("finished_at"))
+_FINISH_STEP = RowUpdate.of(
+    TaskStep,
+    ("result", "finished_at"),
+    seen={"seen_id": "task_id", "seen_path": "path"},
+    also=(TaskStep.status != "done",),
+    fixed={"status": "done"},
 )
 
 
@@ -152,7 +151,7 @@ async def finish_steps(tx: Tx, finished: Sequence[tuple[str, str, JsonValue]]) -
     ]
     if not rows:
         return
-    changed = await tx.change(_FINISH_STEP, rows)
+    changed = await _FINISH_STEP.run(tx, rows)
     if changed != len(rows):
         paths = ", ".join(f"{path} of {task_id}" for task_id, path, _ in finished[:5])
         raise IllegalMove(f"only {changed} of {len(rows)} steps could be finished: {paths}")

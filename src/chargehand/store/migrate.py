@@ -55,8 +55,15 @@ def run_revisions(connection: "Connection", before: str | None) -> None:
     fail_point("migrate.before_commit")
 
 
+def own_tables() -> frozenset[str]:
+    """The names of this service's tables, by which a database of something else is told apart."""
+    from chargehand.store.tables import Base  # noqa: PLC0415 - see the module's docstring
+
+    return frozenset(Base.metadata.tables)
+
+
 def require_known(before: str | None) -> None:
-    """Unavailable for a revision that only a newer version has."""
+    """Unavailable for a revision that only a newer version has; the message names the way out."""
     from alembic.script import ScriptDirectory  # noqa: PLC0415 - as above
 
     if before == UNFINISHED:

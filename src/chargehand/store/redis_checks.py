@@ -55,6 +55,8 @@ def _unreachable(where: str, error: Exception) -> str:
     # What redis-py says of an answer that does not begin as Redis's do, such as `HTTP/1.1 400`.
     if "Protocol Error" in told or "Invalid" in told or isinstance(error, UnicodeDecodeError):
         return f"{where}: what answers there is no Redis server; look at the port ({told[:80]})"
+    if "closed by server" in told:
+        return f"{where}: what answers there is no Redis server, or one that wants TLS (rediss://); look at the port"
     return f"{where}: no Redis server can be reached there: {told}; start it, or correct the address"
 
 

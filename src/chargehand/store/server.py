@@ -5,12 +5,12 @@ time and a unique key that another process was first with are RaceLost: nothing 
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Coroutine
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import asynccontextmanager, contextmanager
 from typing import Any
 
 from sqlalchemy import event
-from sqlalchemy.engine import URL
+from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
@@ -18,6 +18,7 @@ from chargehand.clock import Clock
 from chargehand.errors import Unavailable
 from chargehand.failpoint import fail_point
 from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
+from chargehand.store.idle_connections import replace_dead_connections
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import ServerLimits
 
@@ -37,18 +38,22 @@ class ServerDatabase(Database):
         )
         self._readers = _engine(url, limits, connections=readers, isolation="AUTOCOMMIT")
         self._is_open = True
+        self._at_work = 0
+        self._nobody_is_at_work = asyncio.Event()
+        self._nobody_is_at_work.set()
 
     async def stop(self) -> None:
-        """Take no more, close what is idle; a transaction that is open closes its connection when it ends."""
+        """Take no more, let what is open end (the server's time limits see to that), close every connection."""
         self._is_open = False
+        # A pool would keep the connection of whoever comes back after it was disposed of.
+        await self._nobody_is_at_work.wait()
         await self._writers.dispose()
         await self._readers.dispose()
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Tx, None]:
         """Each statement is a transaction of its own."""
-        self._require_open()
-        with told_plainly(self.url):
+        with self._work(), told_plainly(self.url):
             async with self._readers.connect() as connection:
                 yield Tx(connection=connection, now=self._clock.now())
 
@@ -57,21 +62,29 @@ class ServerDatabase(Database):
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Tx, None]:
         """One transaction. A cancel during the commit is raised once its outcome is known."""
-        self._require_open()
-        with told_plainly(self.url):
+        cancels = HeldBackCancels()
+        with self._work(), told_plainly(self.url):
             async with self._writers.connect() as connection:
                 tx = Tx(connection=connection, now=self._clock.now())
                 yield tx
                 fail_point("store.before_commit")
-                cancels = HeldBackCancels()
                 await _to_its_end(connection.commit())
                 fail_point("store.after_commit")
                 tx.send_hints()
         cancels.let_through()
 
-    def _require_open(self) -> None:
+    @contextmanager
+    def _work(self) -> Generator[None, None, None]:
         if not self._is_open:
             raise Unavailable("the service is stopping and takes no more; ask again when it is back")
+        self._at_work += 1
+        self._nobody_is_at_work.clear()
+        try:
+            yield
+        finally:
+            self._at_work -= 1
+            if self._at_work == 0:
+                self._nobody_is_at_work.set()
 
 
 async def _to_its_end(work: Coroutine[Any, Any, None]) -> None:
@@ -93,13 +106,20 @@ def _engine(url: URL, limits: ServerLimits, *, connections: int, isolation: str)
         pool_size=connections,
         max_overflow=0,
         pool_timeout=POOL_SECONDS,
-        pool_pre_ping=True,
         pool_recycle=1800,
         isolation_level=isolation,
         json_deserializer=from_json,
         connect_args=limits.connect_arguments(url),
         hide_parameters=True,
     )
+    event.listen(engine.sync_engine, "handle_error", _give_up_unanswered)
     if url.get_backend_name() == "mysql":
         event.listen(engine.sync_engine, "connect", limits.prepare_mysql)
+    replace_dead_connections(engine)
     return engine
+
+
+def _give_up_unanswered(context: ExceptionContext) -> None:
+    """A connection that gave no answer in time is closed: a rollback on it would wait as long again."""
+    if isinstance(context.original_exception, TimeoutError):
+        context.is_disconnect = True

@@ -20,6 +20,10 @@ DRIVERS: Mapping[str, tuple[str, str]] = {
 """By the address's scheme: the driver, and the extra that installs it."""
 SETTING = "CHARGEHAND_DATABASE_URL"
 CONNECT_SECONDS = 10
+ANSWER_MARGIN_SECONDS = 2
+"""How much longer than a statement may take its answer is waited for: then nobody is there any more."""
+VANISHED = {"tcp_keepalives_idle": "10", "tcp_keepalives_interval": "5", "tcp_keepalives_count": "2"}
+"""Told to PostgreSQL: how soon it drops what a host that is gone has left, and with it the locks on tasks."""
 
 
 def server_url(text: str) -> URL:
@@ -43,6 +47,11 @@ def server_url(text: str) -> URL:
     return url.set(drivername=f"{family}+{driver}")
 
 
+def shown_url(url: URL) -> str:
+    """The address as it was given, without its password."""
+    return url.render_as_string(hide_password=True).replace(f"+{url.get_driver_name()}", "")
+
+
 def _require(driver: str, extra: str) -> None:
     try:
         __import__(driver)
@@ -63,11 +72,19 @@ class ServerLimits:
 
     def connect_arguments(self, url: URL) -> dict[str, Any]:
         """What the driver is given."""
+        # The server's own limit is of no use when its answer, or the question, is lost on the way.
+        answer_seconds = self.statement_seconds + ANSWER_MARGIN_SECONDS
         if url.get_backend_name() == "mysql":
-            return {"connect_timeout": CONNECT_SECONDS, "charset": "utf8mb4"}
+            return {
+                "connect_timeout": CONNECT_SECONDS,
+                "read_timeout": answer_seconds,
+                "charset": "utf8mb4",
+            }
         return {
             "timeout": CONNECT_SECONDS,
+            "command_timeout": answer_seconds,
             "server_settings": {
+                **VANISHED,
                 "application_name": "chargehand",
                 "jit": "off",
                 "statement_timeout": _milliseconds(self.statement_seconds),

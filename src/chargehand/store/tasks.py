@@ -5,7 +5,7 @@ caller saw under its hold; when a row says otherwise, the whole transaction is g
 """
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import fields
+from dataclasses import dataclass, fields
 from datetime import datetime, timedelta
 from functools import lru_cache
 from typing import Any, cast
@@ -14,13 +14,16 @@ from sqlalchemy import (
     CursorResult,
     Row,
     Select,
+    String,
     Update,
+    any_,
     bindparam,
     func,
     insert,
     select,
     update,
 )
+from sqlalchemy.dialects.postgresql import ARRAY
 
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
@@ -29,6 +32,7 @@ from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
 from chargehand.store.lanes import Lanes
+from chargehand.store.row_updates import RowUpdate
 from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
 
 TASK_COLUMNS = [getattr(AgentTask, field.name) for field in fields(Task)]
@@ -90,30 +94,47 @@ async def remember_keys(tx: Tx, rows: Sequence[tuple[str, str, str, str]]) -> No
 
 # Built once: a statement that is made anew for each call costs more than SQLite needs to answer it.
 _BY_ID = select_tasks().where(AgentTask.id.in_(bindparam("ids", expanding=True)))
-# In one order everywhere, so that two transactions which hold the same rows do not wait for each other.
-_BY_ID_HELD = _BY_ID.order_by(AgentTask.id).with_for_update()
+# One text, which PostgreSQL prepares once, however many ids there are.
+_BY_ID_ARRAY = select_tasks().where(AgentTask.id == any_(bindparam("ids", type_=ARRAY(String))))
 # A list of ids is written into the statement at each call, which one id is spared.
 _ONE = select_tasks().where(AgentTask.id == bindparam("one_id"))
-_ONE_HELD = _ONE.with_for_update()
+
+
+@dataclass(frozen=True, slots=True)
+class _ByIds:
+    one: Select[*tuple[Any, ...]]
+    several: Select[*tuple[Any, ...]]
+    array: Select[*tuple[Any, ...]]
+
+    def held(self) -> "_ByIds":
+        # In one order everywhere, so that two transactions which hold the same rows do not wait for each other.
+        several, array = (
+            each.order_by(AgentTask.id).with_for_update() for each in (self.several, self.array)
+        )
+        return _ByIds(self.one.with_for_update(), several, array)
+
+
+_READ = _ByIds(_ONE, _BY_ID, _BY_ID_ARRAY)
+_HOLD = _READ.held()
 
 
 async def get(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
     """The tasks of these ids, whoever's they are; absent ones are missing."""
-    return await _found(tx, set(task_ids), _ONE, _BY_ID)
+    return await _found(tx, set(task_ids), _READ)
 
 
 async def hold(tx: Tx, task_ids: Iterable[str]) -> dict[str, Task]:
     """As `get`, and no other transaction changes them before this one ends."""
-    return await _found(tx, set(task_ids), _ONE_HELD, _BY_ID_HELD)
+    return await _found(tx, set(task_ids), _HOLD)
 
 
-async def _found(
-    tx: Tx, ids: set[str], one: Select[*tuple[Any, ...]], several: Select[*tuple[Any, ...]]
-) -> dict[str, Task]:
+async def _found(tx: Tx, ids: set[str], statements: _ByIds) -> dict[str, Task]:
     if len(ids) == 1:
-        rows = await tx.connection.execute(one, {"one_id": next(iter(ids))})
+        rows = await tx.connection.execute(statements.one, {"one_id": next(iter(ids))})
     else:
-        rows = await tx.connection.execute(several, {"ids": list(ids)})
+        is_array = tx.connection.dialect.name == "postgresql"
+        statement = statements.array if is_array else statements.several
+        rows = await tx.connection.execute(statement, {"ids": list(ids)})
     return {task.id: task for task in map(as_task, rows)}
 
 
@@ -189,7 +210,7 @@ async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]
     if not rows:
         return []
     statement = _update_of(tuple(name for name in rows[0] if not name.startswith("seen_")))
-    changed = await tx.change(statement, rows)
+    changed = await statement.run(tx, rows)
     if changed != len(rows):
         ids = ", ".join(task.id for task, _ in allowed[:5])
         raise IllegalMove(f"{what.value}: only {changed} of {len(rows)} tasks stand as seen: {ids}")
@@ -197,16 +218,10 @@ async def move(tx: Tx, what: Move, moved: Sequence[tuple[Task, Mapping[str, Any]
 
 
 @lru_cache(maxsize=64)
-def _update_of(columns: tuple[str, ...]) -> Update:
+def _update_of(columns: tuple[str, ...]) -> RowUpdate:
     """The guarded update that sets these columns, built once for each set of them."""
-    return (
-        update(AgentTask)
-        .where(
-            AgentTask.id == bindparam("seen_id"),
-            AgentTask.status == bindparam("seen_status"),
-            AgentTask.attempt == bindparam("seen_attempt"),
-        )
-        .values({name: bindparam(name) for name in columns})
+    return RowUpdate.of(
+        AgentTask, columns, seen={"seen_id": "id", "seen_status": "status", "seen_attempt": "attempt"}
     )
 
 

@@ -1,0 +1,93 @@
+"""What the settings mean to the parts that they are for."""
+
+from datetime import timedelta
+
+from chargehand.clock import Clock
+from chargehand.domain.charge import DayLimits, UnknownPrice
+from chargehand.domain.fairness import Concurrency
+from chargehand.domain.money import nanos_of
+from chargehand.models.costs import Costs
+from chargehand.models.limits import ModelLimits
+from chargehand.models.prices import Prices, own_prices
+from chargehand.service.retention import Retention, WorkspaceFolders
+from chargehand.service.snapshots import Snapshots
+from chargehand.settings import Settings
+from chargehand.store.blobs import Blobs
+from chargehand.store.database import Database
+from chargehand.store.rates import Rate
+from chargehand.store.server_url import ServerLimits
+from chargehand.tools.own_workspace import remove_copy, workspaces_in
+
+
+def server_limits(settings: Settings) -> ServerLimits:
+    """Of the connections to a database server."""
+    return ServerLimits(
+        connections=settings.database_connections,
+        statement_seconds=settings.database_statement_seconds,
+        lock_seconds=settings.database_lock_seconds,
+        idle_transaction_seconds=settings.database_idle_seconds,
+    )
+
+
+def retention_of(
+    settings: Settings, db: Database, blobs: Blobs, clock: Clock, snapshots: Snapshots
+) -> Retention:
+    """What is kept, and what goes with what goes."""
+    folder = settings.workspaces_dir
+    return Retention(
+        db=db,
+        blobs=blobs,
+        clock=clock,
+        folders=WorkspaceFolders(
+            listed=lambda: workspaces_in(folder), remove=lambda task_id: remove_copy(folder / task_id)
+        ),
+        heads=snapshots.referred_to,
+        keep=None if settings.retention_days is None else timedelta(days=settings.retention_days),
+    )
+
+
+def costs(settings: Settings) -> Costs:
+    """What models cost."""
+    return Costs(
+        prices=Prices(own_prices(settings.model_prices)),
+        unknown_price=UnknownPrice(settings.unknown_price),
+        max_output_tokens=settings.model_max_output_tokens,
+    )
+
+
+def day_limits(settings: Settings) -> DayLimits:
+    """What a tenant may use in a day."""
+    usd = settings.tenant_usd_per_day
+    return DayLimits(
+        usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
+        tokens=settings.tenant_tokens_per_day,
+    )
+
+
+def submits_of_tenant(settings: Settings) -> Rate | None:
+    """How fast a tenant may submit; None: as fast as it can."""
+    per_second = settings.tenant_submits_per_second
+    return None if per_second is None else Rate.of_seconds(per_second)
+
+
+def concurrency(settings: Settings) -> Concurrency:
+    """How many tasks may run at once."""
+    return Concurrency(
+        whole=settings.global_concurrency,
+        tenant=settings.tenant_concurrency,
+        ageing_seconds=settings.ageing_seconds,
+    )
+
+
+def model_limits(settings: Settings) -> ModelLimits:
+    """How long models may take and how many are asked at once."""
+    return ModelLimits(
+        connect_seconds=settings.model_connect_seconds,
+        first_byte_seconds=settings.model_first_byte_seconds,
+        idle_seconds=settings.model_idle_seconds,
+        total_seconds=settings.model_timeout_seconds,
+        max_answer_bytes=settings.model_answer_bytes,
+        concurrency=settings.model_concurrency,
+        circuit_failures=settings.model_circuit_failures,
+        circuit_seconds=settings.model_circuit_seconds,
+    )
