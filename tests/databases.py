@@ -40,14 +40,28 @@ def a_database(kind: str) -> str:
 
 @cache
 def _made(kind: str) -> str:
-    # Two checkouts may be tested beside each other.
-    place = f"{zlib.crc32(__file__.encode()):08x}"
-    name = f"chargehand_test_{place}_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}"
-    server = server_or_skip(kind)
-    execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-    url = urlsplit(server)._replace(path=f"/{name}").geturl()
+    url = _new(kind, "")
     asyncio.run(server_migrate.upgrade(server_url(url)))
     return url
+
+
+@contextmanager
+def an_empty_database(kind: str) -> Generator[str, None, None]:
+    """The address of a new database on a server, not migrated, that is gone again afterwards."""
+    url = _new(kind, "_empty")
+    try:
+        yield url
+    finally:
+        execute(server_or_skip(kind), f"DROP DATABASE {urlsplit(url).path.lstrip('/')}")
+
+
+def _new(kind: str, suffix: str) -> str:
+    # Two checkouts may be tested beside each other.
+    place = f"{zlib.crc32(__file__.encode()):08x}"
+    name = f"chargehand_test_{place}_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}{suffix}"
+    server = server_or_skip(kind)
+    execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    return urlsplit(server)._replace(path=f"/{name}").geturl()
 
 
 def execute(url: str, *statements: str) -> None:

@@ -156,6 +156,47 @@ async def test_what_cannot_be_written_leaves_nothing_behind(tmp_path: Path) -> N
     assert Storage(FolderBlobs(tmp_path), tmp_path).files() == [tmp_path / digest[:2]]
 
 
+async def test_many_are_stored_together_and_each_can_be_read(storage: Storage) -> None:
+    contents = [f"{number % 90}".encode() for number in range(100)]
+
+    digests = await storage.blobs.put_all(contents)
+
+    assert digests == [bytes_hash(data) for data in contents]
+    assert [await storage.blobs.get(digest) for digest in digests[:90]] == contents[:90]
+    assert len(storage.files()) == 90
+
+
+async def test_of_many_each_file_and_each_folder_is_synced_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    contents, synced, fsync = [f"{number}".encode() for number in range(300)], list[int](), os.fsync
+
+    def counted(descriptor: int) -> None:
+        synced.append(descriptor)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", counted)
+
+    digests = await FolderBlobs(tmp_path).put_all(contents)
+
+    shelves = 0 if os.name == "nt" else len({digest[:2] for digest in digests}) + 1
+    assert len(synced) == 300 + shelves
+
+
+async def test_of_many_that_cannot_all_be_written_no_half_of_one_is_left_behind(tmp_path: Path) -> None:
+    contents = [f"{number}".encode() for number in range(20)]
+    last = bytes_hash(contents[-1])
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / last[:2]).write_text("a file where a folder must be", encoding="utf-8")
+
+    with pytest.raises(StorageFull, match="cannot be stored"):
+        await FolderBlobs(tmp_path / "full").put_all(contents)
+
+    left = [path for path in (tmp_path / "full").rglob("*") if path.is_file()]
+    left.remove(tmp_path / "full" / last[:2])
+    assert [bytes_hash(path.read_bytes()) for path in left] == [path.name for path in left]
+
+
 async def test_what_others_keep_in_the_bucket_is_neither_listed_nor_touched(
     s3: S3Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -53,6 +53,12 @@ def put(connection: sqlite3.Connection, table: str, row: Mapping[str, object]) -
     connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))  # noqa: S608 - names of our own
 
 
+def put_statement(table: str, row: Mapping[str, object]) -> str:
+    """In full, as any database takes it; the values are ours."""
+    values = ", ".join("NULL" if value is None else f"'{value}'" for value in row.values())
+    return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})"  # noqa: S608 - names and values of our own
+
+
 def test_a_good_row_is_taken(connection: sqlite3.Connection) -> None:
     put(connection, "agent_tasks", GOOD)
 

@@ -8,10 +8,12 @@ import typer
 from chargehand.cli.exits import ExitCode, naming
 from chargehand.cli.lazily import Lazily
 from chargehand.cli.options import AgentId, AsJson, Budgets, Force, Out, Server, command
+from chargehand.errors import InvalidInput
 
 if TYPE_CHECKING:
-    from chargehand.cli import demonstration, running
+    from chargehand.cli import demo_fleet, demonstration, running
 else:
+    demo_fleet = Lazily("chargehand.cli.demo_fleet")
     demonstration = Lazily("chargehand.cli.demonstration")
     running = Lazily("chargehand.cli.running")
 
@@ -114,6 +116,25 @@ async def demo(
     ] = False,
     force: Force = False,
     as_json: AsJson = False,
+    fleet: Annotated[
+        bool,
+        typer.Option("--fleet", help="On a database server, a broker and workers: each process its own."),
+    ] = False,
+    workers: Annotated[int | None, typer.Option("--workers", min=1, max=16, help="Of the fleet (2).")] = None,
+    kill_workers: Annotated[
+        bool,
+        typer.Option("--kill-workers", help="Kill each worker of the fleet once, in the middle of its work."),
+    ] = False,
+    database_url: Annotated[
+        str | None,
+        typer.Option(
+            "--database-url", metavar="URL", help="The fleet's, instead of CHARGEHAND_DATABASE_URL."
+        ),
+    ] = None,
+    broker_url: Annotated[
+        str | None,
+        typer.Option("--broker-url", metavar="URL", help="The fleet's, instead of CHARGEHAND_BROKER_URL."),
+    ] = None,
 ) -> ExitCode:
     """Have the backend crew build the example service.
 
@@ -121,13 +142,38 @@ async def demo(
     on this machine, without a model and without a network. The demo keeps its tasks in ./chargehand-data,
     or in the folder that CHARGEHAND_DATA_DIR names.
 
+    With --fleet a service and workers of their own processes carry it out, on a database of the demo's own and a
+    broker. A process that dies is told and started anew, and the task goes on. The data folder
+    (./chargehand-fleet) stays, since the database's rows name what is in it.
+
     \b
     Examples:
       chargehand demo
       chargehand demo --out ./bookstore --keep
       chargehand demo --resume
+      chargehand demo --fleet --database-url postgresql://localhost/chargehand_demo \\
+        --broker-url redis://localhost:6379/9 --kill-workers
     """
-    return await demonstration.demo(out, resume=resume, keep=keep, force=force, as_json=as_json)
+    fleet_options = {
+        "--workers": workers,
+        "--kill-workers": kill_workers or None,
+        "--database-url": database_url,
+        "--broker-url": broker_url,
+    }
+    lone = [name for name, value in fleet_options.items() if value is not None]
+    if lone and not fleet:
+        raise InvalidInput(f"{lone[0]} is of a fleet; add --fleet")
+    options = None
+    if fleet:
+        options = demo_fleet.FleetOptions(
+            workers=workers or 2,
+            kills_workers=kill_workers,
+            database_url=database_url,
+            broker_url=broker_url,
+        )
+    return await demonstration.demo(
+        out, resume=resume, keep=keep, force=force, as_json=as_json, fleet=options
+    )
 
 
 def add_to(app: typer.Typer) -> None:

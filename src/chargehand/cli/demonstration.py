@@ -8,12 +8,16 @@ import json
 import os
 import shutil
 import uuid
-from dataclasses import dataclass
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 
 import chargehand
+from chargehand.cli import demo_fleet
 from chargehand.cli.connection import Connection, connect, load_settings
+from chargehand.cli.demo_fleet import DemoFleet, FleetOptions
 from chargehand.cli.endings import Advice
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.running import Order, see_through, submit
@@ -25,6 +29,7 @@ from chargehand.wire.rest import TaskBody
 
 AGENT = "backend-developer"
 EXAMPLE = "bookstore.yaml"
+LABELS = {"demo": "bookstore"}
 FOLDER = Path("chargehand-data")
 _MARK = "demo.json"
 
@@ -46,36 +51,68 @@ class _Demo:
         temporary.replace(folder / _MARK)
 
 
-async def demo(out: Path, *, resume: bool, keep: bool, force: bool, as_json: bool) -> ExitCode:
-    """`chargehand demo`."""
-    settings = _settings()
+async def demo(
+    out: Path, *, resume: bool, keep: bool, force: bool, as_json: bool, fleet: FleetOptions | None = None
+) -> ExitCode:
+    """`chargehand demo`; with `fleet` on processes of their own."""
+    settings = _settings() if fleet is None else demo_fleet.fleet_settings(fleet)
     before = _read(settings.data_dir)
-    state = before if resume and before is not None else _begin(settings, out, before)
+    state = before if resume and before is not None else _begin(settings, out, before, fleet)
     goes_on = resume and before is not None
     # What a killed demo had written already is its own.
     target, force = Path(state.out), force or goes_on
     check_target(target, force=force)
-    if not goes_on:
+    if not goes_on and fleet is None:
         _remove_own(settings.data_dir, before)
         state.write(settings.data_dir)
     order = Order(
         agent_id=AGENT,
         task_data={"specification": example_text()},
-        labels={"demo": "bookstore"},
+        labels=LABELS,
         idempotency_key=state.key,
     )
-    where = "" if os.environ.get("CHARGEHAND_DATA_DIR") else f" (CHARGEHAND_DATA_DIR={settings.data_dir})"
-    advice = Advice(go_on="chargehand demo --resume", where=where)
-    async with connect(None, engine=True, settings=settings) as connection:
+    advice = _advice(settings, fleet)
+    async with _place(settings, fleet) as (connection, running):
+        if running is not None and not goes_on:
+            # Not before: the folder of a fleet that was refused is left as it was.
+            state.write(settings.data_dir)
+            await demo_fleet.cancel_earlier(connection.client, LABELS)
         task = await _reopened(connection, await submit(connection, order))
         if not as_json:
             say(f"The backend crew builds {EXAMPLE} (task {task.id})")
-        code = await see_through(connection, task, out=target, force=force, as_json=as_json, advice=advice)
+        beside = running.news if running is not None else None
+        seeing = see_through(
+            connection, task, out=target, force=force, as_json=as_json, advice=advice, beside=beside
+        )
+        code = await (running.during(seeing) if running is not None else seeing)
+        for name in running.deaths.left() if running is not None else ():
+            say(f"{name} was not killed: it was not at work when its turn came")
     if code is ExitCode.OK:
         _finish(settings.data_dir, state, keep=keep)
         if not as_json:
             say(f"Its README says how to start it: {target / 'README.md'}")
     return code
+
+
+@asynccontextmanager
+async def _place(
+    settings: Settings, fleet: FleetOptions | None
+) -> AsyncGenerator[tuple[Connection, DemoFleet | None]]:
+    """Where the demo's task is carried out: in this process, or by a fleet that ends with it."""
+    if fleet is None:
+        async with connect(None, engine=True, settings=settings) as connection:
+            yield connection, None
+        return
+    async with (
+        demo_fleet.open_fleet(settings, fleet) as running,
+        connect(running.processes.url, settings=settings) as connection,
+    ):
+        yield replace(connection, is_own=True), running
+
+
+def _advice(settings: Settings, fleet: FleetOptions | None) -> Advice:
+    where = "" if os.environ.get("CHARGEHAND_DATA_DIR") else f" (CHARGEHAND_DATA_DIR={settings.data_dir})"
+    return Advice(go_on=f"chargehand demo{' --fleet' if fleet else ''} --resume", where=where)
 
 
 def example_text() -> str:
@@ -94,9 +131,10 @@ def _settings() -> Settings:
     return load_settings(data_dir=FOLDER.absolute())
 
 
-def _begin(settings: Settings, out: Path, before: _Demo | None) -> _Demo:
+def _begin(settings: Settings, out: Path, before: _Demo | None, fleet: FleetOptions | None) -> _Demo:
     is_ours = before.made_folder if before else not settings.data_dir.exists()
-    own = is_ours and not os.environ.get("CHARGEHAND_DATA_DIR")
+    # A fleet's folder holds what the rows of its database name, and the key to them: it is never removed.
+    own = is_ours and fleet is None and not os.environ.get("CHARGEHAND_DATA_DIR")
     return _Demo(key=f"demo-{uuid.uuid4()}", out=str(out.absolute()), made_folder=own)
 
 

@@ -12,6 +12,7 @@ from chargehand.cli.endings import Advice, conclude
 from chargehand.cli.exits import ExitCode, Stopped, say
 from chargehand.cli.inputs import budget_of, labels_of, schema_of, task_data_of
 from chargehand.cli.output import write, write_json
+from chargehand.cli.shows import Beside
 from chargehand.cli.unpacking import check_target, deliver
 from chargehand.cli.watching import watch
 from chargehand.client import submission
@@ -108,11 +109,12 @@ async def see_through(
     force: bool,
     as_json: bool,
     advice: Advice = NO_ADVICE,
+    beside: Beside | None = None,
 ) -> ExitCode:
     """Watch a task to its end, fetch what it delivered, tell how it came out."""
     client = connection.client
     farewell = _farewell(connection, task, advice)
-    ended = await until_stopped(watch(client, task, as_json=as_json), farewell)
+    ended = await until_stopped(watch(client, task, as_json=as_json, beside=beside), farewell)
     delivered: list[DeliverableBody] = []
     if ended.status is Status.COMPLETED:
         delivered = await client.deliverables(task.id)

@@ -2,8 +2,9 @@
 
 import sys
 import time
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -20,6 +21,14 @@ from chargehand.wire.rest import EventBody
 REFRESH_SECONDS = 0.25
 QUIET_SECONDS = 20.0
 """A log that says nothing for so long is told what is under way."""
+
+
+@dataclass(slots=True)
+class Beside:
+    """What goes on beside a watched tree: it hears of the tree's events, and what it tells is shown among them."""
+
+    tell: Callable[[str], None] = say
+    hear: Callable[[EventBody, str], None] = lambda _event, _agent_id: None
 
 
 class Show(Protocol):

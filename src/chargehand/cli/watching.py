@@ -14,7 +14,7 @@ from chargehand.cli.event_data import text
 from chargehand.cli.exits import say
 from chargehand.cli.lines import one_line
 from chargehand.cli.progress import Progress, children_of
-from chargehand.cli.shows import REFRESH_SECONDS, Show, show_for
+from chargehand.cli.shows import REFRESH_SECONDS, Beside, Show, show_for
 from chargehand.client import AsyncClient
 from chargehand.domain.history import EventKind
 from chargehand.domain.values import JsonValue
@@ -27,24 +27,32 @@ LINGER_SECONDS = 2.0
 """How long the children's last words are waited for after the root has ended."""
 
 
-async def watch(client: AsyncClient, task: TaskBody, *, as_json: bool) -> TaskBody:
+async def watch(
+    client: AsyncClient, task: TaskBody, *, as_json: bool, beside: Beside | None = None
+) -> TaskBody:
     """Show the tree until its root has ended; the root as it then stands."""
+    beside = beside or Beside()
     progress = Progress(task.id, task.agent_id)
     show = show_for(progress, as_json=as_json)
     may_ask = not as_json and sys.stdin.isatty()
-    watching = _Watching(client, progress, show, may_ask=may_ask)
+    watching = _Watching(client, progress, show, beside, may_ask=may_ask)
+    told_before, beside.tell = beside.tell, show.trouble
     try:
         await watching.run()
     finally:
+        beside.tell = told_before
         show.close()
     return await client.task(task.id)
 
 
 class _Watching:
-    def __init__(self, client: AsyncClient, progress: Progress, show: Show, *, may_ask: bool) -> None:
+    def __init__(
+        self, client: AsyncClient, progress: Progress, show: Show, beside: Beside, *, may_ask: bool
+    ) -> None:
         self._client = client
         self._progress = progress
         self._show = show
+        self._beside_it = beside
         self._may_ask = may_ask
         self._asked: set[tuple[str, str]] = set()
         self._dialogue = asyncio.Lock()
@@ -88,7 +96,9 @@ class _Watching:
     def _take(self, event: EventBody, group: asyncio.TaskGroup) -> None:
         if not self._progress.take(event, received_at=datetime.now(UTC)):
             return
-        self._show.event(event, self._progress.tasks[event.task_id].agent_id)
+        agent_id = self._progress.tasks[event.task_id].agent_id
+        self._show.event(event, agent_id)
+        self._beside_it.hear(event, agent_id)
         for child_id, _ in children_of(event):
             self._start(group, self._follow_child(child_id, group))
         if event.kind == EventKind.APPROVAL_REQUESTED:

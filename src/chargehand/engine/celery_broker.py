@@ -28,7 +28,9 @@ def amqp_problems(url: str) -> list[str]:
 def _told(error: Exception, virtual_host: str) -> str:
     said = (str(error).splitlines() or [""])[0][:200] or type(error).__name__
     if "NOT_ALLOWED" in said and "not found" in said:
-        return f"the broker has no virtual host {virtual_host!r}; add it (rabbitmqctl add_vhost) or correct it"
+        return (
+            f"the broker has no virtual host {virtual_host!r}; add it (rabbitmqctl add_vhost) or correct it"
+        )
     if "NOT_ALLOWED" in said or "access to vhost" in said:
         return f"the broker does not let this user into the virtual host {virtual_host!r}; grant it (set_permissions)"
     if "ACCESS_REFUSED" in said:

@@ -33,7 +33,7 @@ from chargehand.tools.workspace import Quota, Workspace
 log = structlog.stdlib.get_logger("chargehand.snapshots")
 
 AT_ONCE = 16
-"""Blobs that one attempt stores or fetches at once."""
+"""Blobs that one attempt fetches at once."""
 
 Answer = TypeVar("Answer")
 Result = TypeVar("Result")
@@ -132,7 +132,7 @@ class SnapshotPlace:
                 before = self.base.files.get(parts)
                 if before is None or before.sha256 != read.sha256:
                     fresh[read.sha256] = data
-            await at_once(self.snapshots.keep, list(fresh.values()))
+            await self.snapshots.keep_all(list(fresh.values()))
             # Only now: what the index knows is not stored again.
             for entry, data in contents:
                 if not isinstance(data, ToolError):
@@ -256,7 +256,9 @@ class SnapshotPlaces:
     async def _prepared(self, task: Task) -> SnapshotPlace:
         workspace_id = task.workspace_id or task.root_id
         shared_id = await self.journal.parent_workspace(task) if has_own_workspace(task) else None
-        head = await self.snapshots.head(workspace_id)
+        # Before a tree's first attempt nothing was published, and the look is spared.
+        is_first = task.attempt == 1 and workspace_id == task.id and shared_id is None
+        head = None if is_first else await self.snapshots.head(workspace_id)
         if head is None and shared_id is not None:
             head = await self._begun_as(task, workspace_id, shared_id)
         base = Manifest() if head is None else await self.snapshots.manifest(head.manifest)

@@ -74,6 +74,17 @@ class Access:
         write_secret(key_file, key.encode() + b"\n")
         return True
 
+    async def fits(self, key_file: Path) -> bool:
+        """Whether `bootstrap` would end no key: the database knows none yet, or it is this folder's own."""
+        async with self._db.read() as tx:
+            if not await access.any_key(tx):
+                return True
+        content = read_secret(key_file)
+        if content is None or read_secret(self._pepper_file) is None:
+            return False
+        await self._load_pepper(may_forget_keys=False)
+        return await self._is_issued(content)
+
     @retried
     async def issue(
         self, who: Principal, name: str, scopes: frozenset[Scope], expires_at: datetime | None = None

@@ -3,7 +3,7 @@
 Rule: what a head names is stored before the head says so, and only the attempt that carries its task moves it.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 from chargehand.domain.snapshot import Manifest
@@ -43,6 +43,10 @@ class Snapshots:
     async def keep(self, data: bytes) -> str:
         """Store the bytes of a file, or a manifest; their hash."""
         return await self.blobs.put(data)
+
+    async def keep_all(self, contents: Sequence[bytes]) -> None:
+        """Store the bytes of many files."""
+        await self.blobs.put_all(contents)
 
     async def publish(
         self, task: Task, workspace_id: str, manifest: Manifest, *, seen: Head | None

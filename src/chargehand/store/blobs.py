@@ -11,11 +11,12 @@ import asyncio
 import os
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from chargehand.domain.values import bytes_hash
 from chargehand.errors import ContentDamaged, NotFound, StorageFull
@@ -24,8 +25,14 @@ from chargehand.failpoint import fail_point
 REFRESHED_AFTER = timedelta(days=1)
 """A put leaves a blob alone that is younger than this; an older one is as young as a new one afterwards."""
 
+SYNCS_AT_ONCE = 8
+FEW = 2
+"""So many are synced without threads."""
+
 _LISTED_AT_ONCE = 1000
 _GOING = ".going-"
+
+Item = TypeVar("Item")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +49,10 @@ class Blobs(Protocol):
 
     async def put(self, data: bytes) -> str:
         """Store bytes durably; their hash. StorageFull, Unavailable: then nothing was stored."""
+        ...
+
+    async def put_all(self, contents: Sequence[bytes]) -> list[str]:
+        """Store many, sooner than one after the other; their hashes. When it raises, some of them may be stored."""
         ...
 
     async def get(self, digest: str) -> bytes:
@@ -80,6 +91,10 @@ class FolderBlobs:
         """See `Blobs`."""
         return await asyncio.to_thread(self._put, data)
 
+    async def put_all(self, contents: Sequence[bytes]) -> list[str]:
+        """See `Blobs`."""
+        return await asyncio.to_thread(self._put_all, contents)
+
     async def get(self, digest: str) -> bytes:
         """See `Blobs`."""
         try:
@@ -103,17 +118,26 @@ class FolderBlobs:
         return self.folder / digest[:2] / digest
 
     def _put(self, data: bytes) -> str:
-        digest = bytes_hash(data)
-        target = self.path(digest)
-        if self._is_there(target):
-            return digest
+        [digest] = self._put_all([data])
+        return digest
+
+    def _put_all(self, contents: Sequence[bytes]) -> list[str]:
+        """All are written before the first is waited for: the disk then takes many in one go."""
+        digests = [bytes_hash(data) for data in contents]
+        wanted = {
+            self.path(digest): data
+            for digest, data in zip(digests, contents, strict=True)
+            if not self._is_there(self.path(digest))
+        }
+        if not wanted:
+            return digests
         try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            self._write(data, target)
-            sync_folders(target.parent, self.folder)
+            self.folder.mkdir(parents=True, exist_ok=True)
+            self._write_all(wanted)
+            _each(sync_folder, [*{target.parent for target in wanted}, self.folder])
         except OSError as error:
             raise StorageFull(f"a deliverable cannot be stored ({error.strerror}); free space") from error
-        return digest
+        return digests
 
     @staticmethod
     def _is_there(target: Path) -> bool:
@@ -125,17 +149,21 @@ class FolderBlobs:
             return False  # Not there, or removed just now: it is written anew.
         return True
 
-    @staticmethod
-    def _write(data: bytes, target: Path) -> None:
-        descriptor, name = tempfile.mkstemp(dir=target.parent, prefix=".put-")
+    def _write_all(self, wanted: Mapping[Path, bytes]) -> None:
+        """Temporaries lie side by side: to spread them over the shelves at once costs twice the time."""
+        written: dict[Path, str] = {}
         try:
-            with os.fdopen(descriptor, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            Path(name).replace(target)
+            for target, data in wanted.items():
+                descriptor, written[target] = tempfile.mkstemp(dir=self.folder, prefix=".put-")
+                with os.fdopen(descriptor, "wb") as file:
+                    file.write(data)
+            _each(_sync_file, written.values())
+            for target, name in written.items():
+                target.parent.mkdir(exist_ok=True)
+                Path(name).replace(target)
         except BaseException:
-            Path(name).unlink(missing_ok=True)
+            for name in written.values():
+                Path(name).unlink(missing_ok=True)
             raise
 
     def _listed(self) -> Iterator[StoredBlob]:
@@ -183,13 +211,33 @@ def _next_of(found: Iterator[StoredBlob], count: int) -> list[StoredBlob]:
     return [blob for _, blob in zip(range(count), found, strict=False)]
 
 
-def sync_folders(*folders: Path) -> None:
-    """Make new names in these folders survive a power cut. Windows does so without being asked."""
+def _each(work: Callable[[Item], None], items: Iterable[Item]) -> None:
+    """Do it with each, many at once: what waits for the disk alone then waits together. The first fault is raised."""
+    waiting = list(items)
+    if len(waiting) <= FEW:
+        for item in waiting:
+            work(item)
+        return
+    with ThreadPoolExecutor(SYNCS_AT_ONCE, thread_name_prefix="blobs") as pool:
+        for _ in pool.map(work, waiting):
+            continue
+
+
+def _sync_file(name: str) -> None:
+    # Windows syncs only what may be written.
+    descriptor = os.open(name, os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make new names in this folder survive a power cut. Windows does so without being asked."""
     if os.name == "nt":
         return
-    for folder in folders:
-        descriptor = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

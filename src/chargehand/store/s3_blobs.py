@@ -4,7 +4,8 @@ Rule: credentials, region and endpoint come from the usual AWS_* variables and a
 CHARGEHAND_STORAGE_URL and leaves everything as it was: an object appears whole or not at all.
 """
 
-from collections.abc import AsyncIterator, Generator, Iterable, Mapping
+import asyncio
+from collections.abc import AsyncIterator, Generator, Iterable, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
 
 _CONNECT_SECONDS, _REQUEST_SECONDS = 5, 120
 _RETRIES = 4
+_PUTS_AT_ONCE = 16
 
 
 class S3Blobs:
@@ -59,6 +61,13 @@ class S3Blobs:
             if not await self._is_young(digest):
                 await obstore.put_async(self._store, key_of(digest), data, use_multipart=False)
         return digest
+
+    async def put_all(self, contents: Sequence[bytes]) -> list[str]:
+        """See `Blobs`."""
+        stored: list[str] = []
+        for start in range(0, len(contents), _PUTS_AT_ONCE):
+            stored += await asyncio.gather(*map(self.put, contents[start : start + _PUTS_AT_ONCE]))
+        return stored
 
     async def get(self, digest: str) -> bytes:
         """See `Blobs`."""
