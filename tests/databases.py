@@ -91,6 +91,40 @@ def outside(database: Path) -> Generator[sqlite3.Connection, None, None]:
             yield copy
 
 
+class Looker:
+    """A connection to look through again and again, for whom a copy each time would take too long."""
+
+    def __init__(self, kind: str, connection: Any) -> None:
+        self.kind = kind
+        self._connection = connection
+
+    def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
+        """What a query finds; `?` stands for a parameter."""
+        with closing(self._connection.cursor()) as cursor:
+            self._run(cursor, statement, parameters)
+            return [tuple(row) for row in cursor.fetchall()]
+
+    def execute(self, statement: str) -> None:
+        with closing(self._connection.cursor()) as cursor:
+            self._run(cursor, statement, ())
+
+    def _run(self, cursor: Any, statement: str, parameters: Sequence[object]) -> None:
+        if self.kind != "sqlite":
+            statement = statement.replace("%", "%%").replace("?", "%s")
+        cursor.execute(statement, parameters)
+
+
+@contextmanager
+def a_looker(kind: str, database: Path) -> Generator[Looker, None, None]:
+    """Into the file, or the server that CHARGEHAND_DATABASE_URL names."""
+    if kind == "sqlite":
+        with closing(sqlite3.connect(database, isolation_level=None)) as connection:
+            yield Looker(kind, connection)
+    else:
+        with _connected(os.environ[VARIABLE]) as connection:
+            yield Looker(kind, connection)
+
+
 def copy_rows(url: str, copy: sqlite3.Connection, tables: Iterable[str]) -> None:
     """Make tables of the server's rows, as one moment had them."""
     with _connected(url, in_one_moment=True) as connection, closing(connection.cursor()) as cursor:

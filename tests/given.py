@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import os
 import tempfile
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
@@ -13,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from chargehand.app.core import Core, Registered, open_core
-from chargehand.clock import Clock, SystemClock, uuid7
+from chargehand.clock import Clock, uuid7
 from chargehand.domain.access import LOCAL_OPERATOR
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.history import Event, EventKind
@@ -25,7 +24,7 @@ from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.sandbox.base import Ended, OnLine, Sandbox, SandboxCommand, SandboxLevel
-from tests.databases import VARIABLE, outside
+from tests.databases import outside
 
 ME = LOCAL_OPERATOR
 LIMIT_SECONDS = 20.0
@@ -84,25 +83,6 @@ class TestClock:
         for when, wake in list(self._sleepers):
             if when <= self._now:
                 wake.set()
-
-
-class LaterClock(SystemClock):
-    """The machine's own, set ahead."""
-
-    def __init__(self, seconds: float) -> None:
-        super().__init__()
-        self._ahead = timedelta(seconds=seconds)
-
-    def now(self) -> datetime:
-        return super().now() + self._ahead
-
-
-def clock_of_life(number: int, lease_seconds: float) -> Clock | None:
-    """On a server, for a worker that takes over from one that was killed: the other's leases have run out.
-
-    Nobody else can have the SQLite file open, so that there is nothing to wait for.
-    """
-    return LaterClock(number * (lease_seconds + 1)) if VARIABLE in os.environ else None
 
 
 @dataclass(frozen=True, slots=True)

@@ -25,19 +25,17 @@ from tests import given
 from tests.given import ME
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
-LEASE_SECONDS = 30
 POLICY = "- {tool: Bash, action: ask}\n- {tool: Write, action: ask}\n"
 
 
-async def one_life(number: int, models: str, key: str, point: str) -> None:
+async def one_life(models: str, key: str, point: str) -> None:
     """Submit the task, or find it again by its key, decide what is asked, and return when it has ended."""
     policy = FOLDER / "policy.yaml"
     policy.write_text(POLICY, encoding="utf-8")
     opened = given.a_core(
         FOLDER,
         sandbox=await open_sandbox(SandboxLevel.NONE),
-        clock=given.clock_of_life(number, LEASE_SECONDS),
-        lease_seconds=LEASE_SECONDS,
+        lease_seconds=5,
         model="anthropic:claude-test",
         model_urls={"anthropic": models},
         policy_file=policy,
@@ -74,11 +72,11 @@ def say(line: str) -> None:
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
     importlib.import_module("chargehand.runtimes.model_loop")
-    for number, line in enumerate(sys.stdin):
+    for line in sys.stdin:
         plan = json.loads(line)
         pid = os.fork()
         if pid == 0:
-            asyncio.run(one_life(number, plan["models"], plan["key"], plan["point"]))
+            asyncio.run(one_life(plan["models"], plan["key"], plan["point"]))
             os._exit(0)
         _, status = os.waitpid(pid, 0)
         say(f"ended {-signal.SIGKILL if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)}")

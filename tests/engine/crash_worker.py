@@ -135,14 +135,13 @@ FUNCTIONS = {"flaky": calls_twice, "broken": calls_twice}
 PROMISE = {"name": "report", "path": "report.txt", "checks": [{"contains": "as promised"}]}
 
 
-async def one_life(number: int, orders: dict[str, str]) -> None:
+async def one_life(orders: dict[str, str]) -> None:
     """Submit what is ordered (key: agent), see to every open task, return when all have ended."""
     sandbox = await open_sandbox(SandboxLevel.NONE)
     opened = given.a_core(
         FOLDER,
         playbooks=PLAYBOOKS,
         functions=FUNCTIONS,
-        clock=given.clock_of_life(number, LEASE_SECONDS),
         sandbox=sandbox,
         slots=3,
         lease_seconds=LEASE_SECONDS,
@@ -195,13 +194,13 @@ def say(line: str) -> None:
 
 def main() -> None:
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))
-    for number, line in enumerate(sys.stdin):
+    for line in sys.stdin:
         plan = json.loads(line)
         pid = os.fork()
         if pid == 0:
             os.environ["CHARGEHAND_FAIL_POINT"] = plan["point"]
             failpoint.arm(plan["point"])
-            asyncio.run(one_life(number, plan["orders"]))
+            asyncio.run(one_life(plan["orders"]))
             os._exit(0)
         say(f"life {pid}")
         _, status = os.waitpid(pid, 0)

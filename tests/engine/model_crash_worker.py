@@ -19,7 +19,6 @@ import structlog
 from chargehand.domain.history import EventKind
 from chargehand.tools.sandbox import SandboxLevel, open_sandbox
 from tests import given
-from tests.databases import VARIABLE
 from tests.given import ME
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
@@ -31,8 +30,7 @@ async def one_life(models: str, key: str) -> None:
     opened = given.a_core(
         FOLDER,
         sandbox=sandbox,
-        # The models' log has the machine's time, so that what is asked again is told from what was recorded.
-        lease_seconds=2 if VARIABLE in os.environ else 5,
+        lease_seconds=5,
         model="anthropic:claude-test",
         model_urls={"anthropic": models},
     )

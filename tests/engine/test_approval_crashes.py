@@ -18,10 +18,7 @@ from chargehand.testkit.server import Scripted, scripted_models
 from tests.given import query
 from tests.invariants import violations
 
-pytestmark = [
-    pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL"),
-    pytest.mark.usefixtures("database"),
-]
+pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has neither fork nor SIGKILL")
 
 WORKER = Path(__file__).parent / "approval_crash_worker.py"
 ROOT = Path(__file__).parents[2]

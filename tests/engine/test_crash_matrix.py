@@ -12,7 +12,7 @@ import re
 import signal
 import sys
 from collections import Counter
-from collections.abc import AsyncGenerator, Iterable, Iterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Iterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -63,29 +63,13 @@ def kill_plan(seed: int) -> Iterator[tuple[str, str]]:
     `NAME:COUNT` is a point and how often it is passed before; `+SECONDS` is a kill from outside.
     """
     chance = random.Random(seed)  # noqa: S311 - a plan that can be repeated, no secret
-    counts: dict[str, Sequence[int]] = {
-        name: (1, 1, 1, 1) if name in PASSED_BY else (1, 2, 3, 4) for name in fail_points()
-    }
+    counts = {name: (1, 1, 1, 1) if name in PASSED_BY else (1, 2, 3, 4) for name in fail_points()}
     counts |= dict.fromkeys(("store.before_commit", "store.after_commit"), range(11, 37, 2))
-    yield from _shuffled(chance, counts, sweeps=4, moments=30)
-
-
-def short_kill_plan(seed: int) -> Iterator[tuple[str, str]]:
-    """Each point once."""
-    chance = random.Random(seed)  # noqa: S311 - a plan that can be repeated, no secret
-    counts: dict[str, Sequence[int]] = dict.fromkeys(fail_points(), (1,))
-    counts |= dict.fromkeys(("store.before_commit", "store.after_commit"), (13, 20, 27))
-    yield from _shuffled(chance, counts, sweeps=2, moments=6)
-
-
-def _shuffled(
-    chance: random.Random, counts: dict[str, Sequence[int]], *, sweeps: int, moments: int
-) -> Iterator[tuple[str, str]]:
     # The sweep finds something only after a death.
-    swept = ["upkeep.swept:1"] * sweeps
+    swept = [f"upkeep.swept:{count}" for count in (1, 1, 1, 1)]
     del counts["upkeep.swept"]
     plan = [f"{name}:{count}" for name, tries in counts.items() for count in tries]
-    plan += [f"+{0.03 + 0.3 * chance.random():.3f}" for _ in range(moments)]
+    plan += [f"+{0.03 + 0.3 * chance.random():.3f}" for _ in range(30)]
     chance.shuffle(plan)
     yield from zip(["steps.before_effect:2"] * len(swept), swept, strict=True)
     yield from zip(plan[::2], plan[1::2], strict=False)
@@ -158,11 +142,11 @@ async def a_worker(folder: Path) -> AsyncGenerator[Worker, None]:
         await process.wait()
 
 
-async def kill_all_along(folder: Path, seed: int, plan: Iterable[tuple[str, str]]) -> Worker:
+async def kill_all_along(folder: Path, seed: int) -> Worker:
     """Two deaths, then a life in peace (a third death in a row would rightly be the task's fault); again."""
     chance = random.Random(seed)  # noqa: S311 - a plan that can be repeated, no secret
     async with a_worker(folder) as worker:
-        for number, points in enumerate(plan):
+        for number, points in enumerate(kill_plan(seed)):
             agents = {PASSED_BY.get(point.partition(":")[0], "fan") for point in points}
             agents.add(chance.choice(AGENTS))
             orders = {f"{seed}-{number}-{agent}": agent for agent in sorted(agents)}
@@ -213,35 +197,17 @@ async def test_a_worker_killed_anywhere_loses_no_task_and_repeats_no_finished_st
     for folder in folders:
         folder.mkdir()
 
-    workers = await asyncio.gather(
-        *(kill_all_along(folder, seed, kill_plan(seed)) for seed, folder in enumerate(folders, 1))
-    )
+    workers = await asyncio.gather(*(kill_all_along(folder, seed) for seed, folder in enumerate(folders, 1)))
 
-    assert kills_told(workers, capsys) >= LEAST_KILLS
-    for worker in workers:
-        check(worker, capsys)
-
-
-@pytest.mark.parametrize("database", ["postgresql", "mysql"], indirect=True)
-@pytest.mark.usefixtures("database")
-async def test_a_worker_on_a_server_killed_at_every_point_loses_and_repeats_nothing_either(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    worker = await kill_all_along(tmp_path, 3, short_kill_plan(3))
-
-    assert kills_told([worker], capsys) >= LEAST_KILLS / 8
-    check(worker, capsys)
-
-
-def kills_told(workers: Sequence[Worker], capsys: pytest.CaptureFixture[str]) -> int:
-    """How many there were: each point's, and some at any moment."""
     killed_at = sum((worker.killed_at for worker in workers), Counter[str]())
     kills = killed_at.total()
     with capsys.disabled():
         told = ", ".join(f"{name} {count}" for name, count in sorted(killed_at.items()))
         print(f"\n{kills} kills in {sum(worker.lives for worker in workers)} lives: {told}")  # noqa: T201 - the evidence
     assert set(killed_at) == {*fail_points(), "any moment"}
-    return kills
+    assert kills >= LEAST_KILLS
+    for worker in workers:
+        check(worker, capsys)
 
 
 def check(worker: Worker, capsys: pytest.CaptureFixture[str]) -> None:

@@ -27,7 +27,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has nei
 
 WORKER = Path(__file__).parent / "model_crash_worker.py"
 ROOT = Path(__file__).parents[2]
-KILLS = {"sqlite": 100, "postgresql": 10, "mysql": 10}
+KILLS = 100
 CALLS = 40
 MOST_TASKS = 40
 LIFE_SECONDS = 60.0
@@ -113,7 +113,7 @@ async def a_worker(folder: Path, models: str) -> AsyncGenerator[Worker, None]:
 
 
 async def test_a_model_agent_killed_a_hundred_times_repeats_nothing_that_was_recorded(
-    tmp_path: Path, database: str, capsys: pytest.CaptureFixture[str]
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     chance = random.Random(7)  # noqa: S311 - a plan that can be repeated, no secret
     keys = [f"task-{number}" for number in range(MOST_TASKS)]
@@ -121,11 +121,11 @@ async def test_a_model_agent_killed_a_hundred_times_repeats_nothing_that_was_rec
     async with scripted_models(script) as models, a_worker(tmp_path, models.url) as worker:
         assert await worker.live(keys[0], None)
         for key in keys[1:]:
-            if worker.kills >= KILLS[database]:
+            if worker.kills >= KILLS:
                 break
             while not await worker.live(key, 0.1 + 0.3 * chance.random()):
                 pass
-    assert worker.kills >= KILLS[database]
+    assert worker.kills >= KILLS
     check(tmp_path, worker, models)
     with capsys.disabled():
         asked = sum(one.turn is not None for one in models.log)

@@ -5,10 +5,9 @@ service answers must agree with the row as plain SQL shows it, and after each ac
 """
 
 import asyncio
-import sqlite3
 import tempfile
-from collections.abc import Awaitable, Generator
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Generator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
@@ -35,12 +34,15 @@ from chargehand.errors import BudgetExhausted, IllegalMove, LeaseLost
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
 from tests import given
+from tests.databases import Looker, a_looker
 from tests.given import ME, TestClock
-from tests.invariants import RULES
+from tests.promises import rules
 
 LEASE_SECONDS = 30
 BUDGET = {"steps": 12, "children": 6, "depth": 2}
-TABLES = ("agent_tasks", "task_events", "task_steps", "task_labels", "idempotency_keys")
+TABLES = ("task_events", "task_steps", "task_labels", "idempotency_keys", "agent_tasks")
+
+ALL = "SELECT id, last_event, status FROM agent_tasks ORDER BY id"
 
 
 async def idle(ctx: PlaybookContext) -> None:
@@ -54,11 +56,13 @@ class World:
     loop: asyncio.Runner
     core: Core
     clock: TestClock
-    outside: sqlite3.Connection
+    outside: Looker
+    promises: Sequence[tuple[str, str]]
 
 
 @contextmanager
-def a_world() -> Generator[World]:
+def a_world(kind: str) -> Generator[World]:
+    """On the database of this kind."""
     shared_memory = Path("/dev/shm")
     place = shared_memory if shared_memory.is_dir() else None
     with tempfile.TemporaryDirectory(dir=place) as folder, asyncio.Runner() as loop:
@@ -73,8 +77,8 @@ def a_world() -> Generator[World]:
                     core, "one", playbook="one", delegates=["one"], budget=BUDGET, attempts=2, retry_seconds=5
                 )
             )
-            with closing(sqlite3.connect(core.settings.database_path, isolation_level=None)) as outside:
-                yield World(loop=loop, core=core, clock=clock, outside=outside)
+            with a_looker(kind, core.settings.database_path) as outside:
+                yield World(loop=loop, core=core, clock=clock, outside=outside, promises=rules(kind))
         finally:
             loop.run(opened.__aexit__(None, None, None))
 
@@ -105,7 +109,7 @@ class Lives(RuleBasedStateMachine):
         return self.world.loop.run(acting())
 
     def rows(self, statement: str, *parameters: object) -> list[tuple[Any, ...]]:
-        return self.world.outside.execute(statement, parameters).fetchall()
+        return self.world.outside.rows(statement, *parameters)
 
     def holds(self, task: Task) -> bool:
         """Whether the row says that this attempt carries the task."""
@@ -114,16 +118,16 @@ class Lives(RuleBasedStateMachine):
 
     def act(self, task: Task, act: Awaitable[Any]) -> Any:
         """Act as the holder; LeaseLost exactly when the row is another's, and then nothing is changed."""
-        holds, before = self.holds(task), self.rows("SELECT id, last_event, status FROM agent_tasks")
+        holds, before = self.holds(task), self.rows(ALL)
         try:
             answer = self.run(act)
         except LeaseLost:
             assert not holds, f"the holder of attempt {task.attempt} was fenced off"
-            assert self.rows("SELECT id, last_event, status FROM agent_tasks") == before
+            assert self.rows(ALL) == before
             return None
         except BudgetExhausted:
             assert holds
-            assert self.rows("SELECT id, last_event, status FROM agent_tasks") == before
+            assert self.rows(ALL) == before
             return None
         assert holds, f"attempt {task.attempt} was taken over and could still write"
         return answer
@@ -353,7 +357,7 @@ class Lives(RuleBasedStateMachine):
 
     @invariant()
     def every_promise_holds(self) -> None:
-        for promise, broken in RULES:
+        for promise, broken in self.world.promises:
             assert self.rows(broken) == [], promise
 
     @invariant()
