@@ -15,6 +15,11 @@ from tests.house.tree import ROOT, text_of
 
 REFERENCE = ROOT / "docs" / "reference"
 COMPUTED_DEFAULTS = {
+    "global_concurrency",
+    "redis_url",
+    "tenant_backlog_limit",
+    "tenant_concurrency",
+    "tenant_submits_per_second",
     "broker_url",
     "database_url",
     "data_dir",

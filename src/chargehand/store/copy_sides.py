@@ -118,7 +118,7 @@ async def live_leases(connection: AsyncConnection, side: Side) -> int:
     clock = now[side.url.get_backend_name()]
     held = 0
     for table in ("agent_tasks", "duties"):
-        statement = f"SELECT count(*) FROM {table} WHERE lease_until > {clock} * 1000000"  # noqa: S608 - constants
+        statement = f"SELECT count(*) FROM {table} WHERE lease_until > {clock} * 1000000"  # noqa: S608 - names of ours
         held += int(await connection.scalar(text(statement)) or 0)
     return held
 

@@ -27,7 +27,7 @@ async def redis_problems(url: str, *, setting: str = SETTING, is_broker: bool = 
 
 async def _look(client: Any, where: str, *, is_broker: bool) -> list[str]:
     # An extra, which `open_redis` has found.
-    from redis.exceptions import (  # noqa: PLC0415
+    from redis.exceptions import (  # noqa: PLC0415 - needs the extra `redis`
         AuthenticationError,
         NoPermissionError,
         RedisError,
