@@ -37,7 +37,8 @@ class Line(ABC):
         """What comes in, for as long as the line holds; LineLost after it."""
 
     async def send_to(self, process: str, text: bytes) -> None:
-        """To one process, where `Exchange.carries_said`; elsewhere nobody calls it."""
+        """To one process, where `Exchange.carries_said`; elsewhere it is LineLost."""
+        raise LineLost(f"this line carries nothing to one process alone: {len(text)} bytes for {process}")
 
 
 class Exchange(ABC):
