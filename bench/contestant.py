@@ -16,7 +16,7 @@ from bench.ground import Ground, Missing, Program, free_port, until_answered
 from bench.load import Connection, fetch, request
 
 POLL_SECONDS = 0.002
-READY_SECONDS = 60.0
+READY_SECONDS = 120.0
 NOOP_DATA: Mapping[str, Any] = {"brief": "b" * 150, "number": 42}
 
 

@@ -11,17 +11,17 @@ class Plan:
     """The full run, unless changed; about a quarter of an hour on two cores."""
 
     parts: frozenset[str] = frozenset(PARTS)
-    rounds: int = 3
-    accept_seconds: float = 2.0
-    task_seconds: float = 3.0
-    latency_seconds: float = 4.0
-    latency_count: int = 200
-    read_seconds: float = 2.0
+    rounds: int = 2
+    accept_seconds: float = 1.5
+    task_seconds: float = 2.0
+    latency_seconds: float = 2.5
+    latency_count: int = 150
+    read_seconds: float = 1.0
     sizes: tuple[int, ...] = (100_000, 1_000_000)
     pending: tuple[int, ...] = (1_000, 1_000_000)
     takeover_limit_seconds: float = 45.0
-    workers_seconds: float = 5.0
-    broker_up_seconds: float = 20.0
+    workers_seconds: float = 4.0
+    broker_up_seconds: float = 10.0
     broker_down_seconds: float = 60.0
     backlog_limit_seconds: float = 120.0
 

@@ -17,7 +17,7 @@ from chaos.proxy import ChaosProxy
 
 Thing = TypeVar("Thing")
 
-ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.12, "worker": 0.76, "upkeep": 0.12}
+ROLE_WEIGHTS: Mapping[str, float] = {"serve": 1.0, "api": 0.1, "worker": 0.7, "upkeep": 0.2}
 """Whom the kills hit, where a fleet has all of them: those most that carry attempts."""
 CARRIERS = ("serve", "worker")
 LEAST_SECONDS_OF_LIFE = 0.02
@@ -97,9 +97,9 @@ class Faults:
                 self.done.append(Done(at=now, until=now, kind="kill", target=node.name))
 
     async def _until_work_goes_on(self) -> None:
-        """Half of those that carry attempts are at work: where all lie dead at once, nothing is left to be tried."""
+        """A third of those that carry attempts is at work: where all lie dead at once, nothing is left to be tried."""
         carriers = [node for node in self.installation.nodes if node.role in CARRIERS]
-        least = max(1, len(carriers) // 2)
+        least = max(1, len(carriers) // 3)
         while not self.enough.is_set() and sum(node.is_up for node in carriers) < least:
             await self._pause(POLL_SECONDS)
 

@@ -8,6 +8,7 @@ import os
 import secrets
 import shutil
 import signal
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -16,6 +17,8 @@ from pathlib import Path
 from chaos.ports import LOOPBACK, free_port, wait_for_port, wait_until_free
 
 START_SECONDS = 90.0
+MOST_STARTS = 30
+AGAIN_SECONDS = 0.5
 STOP_SECONDS = 20.0
 SERVICE_USER = "postgres"
 """Whom PostgreSQL, which refuses to run as root, runs as where the harness is root."""
@@ -56,6 +59,11 @@ class Server:
 
     async def start(self) -> None:
         """Start it and wait until its port is taken."""
+        await self._begin()
+        if not await self._answers():
+            raise ServerMissing(f"{self.name} does not answer at port {self.port}; its log: {self.log}")
+
+    async def _begin(self) -> None:
         with self.log.open("ab") as log:
             self.process = await asyncio.create_subprocess_exec(
                 *self.argv,
@@ -68,8 +76,14 @@ class Server:
                 group=self.user,
                 extra_groups=[] if self.user else None,
             )
-        if not await wait_for_port(self.port, seconds=START_SECONDS):
-            raise ServerMissing(f"{self.name} does not answer at port {self.port}; its log: {self.log}")
+
+    async def _answers(self) -> bool:
+        """Wait until its port is taken; False when it has ended before, or takes too long."""
+        until = time.monotonic() + START_SECONDS
+        while self.is_alive and time.monotonic() < until:
+            if await wait_for_port(self.port, seconds=0.3):
+                return True
+        return False
 
     @property
     def is_alive(self) -> bool:
@@ -85,9 +99,16 @@ class Server:
 
     async def again(self) -> None:
         """Start it, several times if need be: the system may still hold what the killed one had."""
+        tries = 0
         while not self.is_alive:
-            await self.start()
-            await asyncio.sleep(0.2)
+            tries += 1
+            await self._begin()
+            if await self._answers():
+                return
+            if tries == MOST_STARTS:
+                raise ServerMissing(f"{self.name} was started {tries} times in vain; its log: {self.log}")
+            await self._end(self.hard)
+            await asyncio.sleep(AGAIN_SECONDS)
 
     async def _end(self, number: int) -> None:
         process = self.process

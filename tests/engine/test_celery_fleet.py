@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -169,6 +170,27 @@ async def test_without_a_broker_tasks_are_accepted_and_carried_out_all_the_same(
             assert core.telemetry.metrics.hints.values.get(("dropped",), 0) >= 1
         worker.tell(signal.SIGTERM)
         assert await worker.ended() == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "virtual_host", "said"),
+    [("guest:wrong", "", "refuses the name or password"), (None, "no_such_host", "rabbitmqctl add_vhost")],
+)
+async def test_a_broker_that_refuses_a_worker_ends_it_not(
+    tmp_path: Path, postgresql: str, rabbitmq_url: str, user: str | None, virtual_host: str, said: str
+) -> None:
+    given_user, _, place = urlsplit(rabbitmq_url).netloc.rpartition("@")
+    broker_url = f"amqp://{user or given_user}@{place}/{virtual_host}"
+    with a_fleet(tmp_path, postgresql, broker_url) as fleet:
+        worker = await fleet.worker("one")
+        await worker.until_said("Trying again in")
+        await worker.until_said(said)
+        async with submitting(fleet) as core:
+            task = await given.a_task(core, "quick", {"folder": str(tmp_path)})
+            assert (await completed(core, task)).attempt == 1
+        worker.tell(signal.SIGTERM)
+        assert await worker.ended() == 0
+        assert "wrong" not in worker.said()
 
 
 async def test_messages_that_come_twice_or_for_nothing_start_nothing_twice(

@@ -11,7 +11,7 @@ import pytest
 
 from chargehand.app.core import Core
 from chargehand.domain.snapshot import FileEntry, Manifest
-from chargehand.domain.task import Reason, Task
+from chargehand.domain.task import Reason, Released, Task
 from chargehand.domain.values import bytes_hash
 from chargehand.engine.snapshot_places import SnapshotPlace, SnapshotPlaces
 from chargehand.engine.working_folders import WorkingFolders, remove_leftovers
@@ -62,6 +62,12 @@ class Fleet:
         return SnapshotPlaces(self.snapshots, self.core.journal, folders, quota or Quota())
 
     async def task(self) -> Task:
+        """In its second attempt: one that another host may have begun."""
+        first = await self.first_attempt()
+        await self.core.attempts.finish(first, Released())
+        return (await given.claimed(self.core))[first.id]
+
+    async def first_attempt(self) -> Task:
         return await given.a_running_task(self.core, "nothing")
 
     async def manifest(self, workspace_id: str) -> Manifest:
@@ -124,6 +130,15 @@ async def test_another_host_finds_what_was_published_and_nothing_else(fleet: Fle
     async with fleet.host("b").opened(task) as place:
         assert found(place) == {"kept": "1", "src/app": "2", "empty": "folder"}
         assert os.name == "nt" or os.access(place.workspace.folder / "src" / "app", os.X_OK)
+
+
+async def test_what_the_first_attempt_publishes_is_there_for_the_next(fleet: Fleet) -> None:
+    task = await fleet.first_attempt()
+    async with fleet.host("a").opened(task) as place:
+        assert found(place) == {}
+        written(place, kept="1")
+    async with fleet.host("b").opened(replace(task, attempt=2)) as place:
+        assert found(place) == {"kept": "1"}
 
 
 async def test_only_what_changed_is_stored_and_nothing_is_when_nothing_did(fleet: Fleet) -> None:

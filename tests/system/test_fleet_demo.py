@@ -20,7 +20,7 @@ from tests.system.test_demo import DELIVERED
 
 pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's; Windows is untried")
 
-WHOLE_SECONDS = 1500
+WHOLE_SECONDS = 600
 LIMIT_SECONDS = 300
 DATABASE = "chargehand_test_fleet_demo"
 STARTED = re.compile(r"worker (\d+) \(pid (\d+)\)")

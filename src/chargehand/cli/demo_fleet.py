@@ -30,8 +30,8 @@ from chargehand.wire.rest import EventBody
 FOLDER = Path("chargehand-fleet")
 LEASE_SECONDS = 10.0
 """How long a dead worker's tasks wait for another one, unless CHARGEHAND_LEASE_SECONDS says otherwise."""
-SLOTS = 4
-"""Few enough that one worker does not get all of the crew."""
+SLOTS = 1
+"""Of a worker, unless CHARGEHAND_SLOTS says otherwise: with more, who delegates gets all of the crew itself."""
 STEPS_BETWEEN_KILLS = 8
 
 _Result = TypeVar("_Result")

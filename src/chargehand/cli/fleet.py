@@ -10,7 +10,7 @@ from chargehand.app.fleet import check_fleet
 from chargehand.app.preflight import unknown_variables
 from chargehand.app.upkeep import keep_up
 from chargehand.cli.connection import load_settings
-from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.exits import ExitCode, Told, say
 from chargehand.errors import InvalidInput
 from chargehand.settings import Settings
 from chargehand.telemetry.logs import configure_logging
@@ -43,7 +43,10 @@ def worker(
     chosen = [one.strip() for one in (queues or "").split(",") if one.strip()]
     many = f"{processes} processes of {settings.slots}" if pool == "prefork" else str(settings.slots)
     say(f"Chargehand {__version__} worker {node}: {many} slots; stop it with Ctrl-C or SIGTERM")
-    run_worker(settings, queues=chosen, node=node, pool=pool, processes=processes)
+    code = run_worker(settings, queues=chosen, node=node, pool=pool, processes=processes)
+    if code:
+        # So that a supervisor starts it again; Celery's log has the reason.
+        raise Told(["the worker ended by an error; what was running goes on elsewhere"], ExitCode.UNAVAILABLE)
     say("worker stopped; what was running goes on elsewhere")
     return ExitCode.OK
 

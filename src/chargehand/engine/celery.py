@@ -18,6 +18,7 @@ try:
     # The package has no type information: what comes from it is Any.
     from celery import Celery, bootsteps, signals  # pyright: ignore[reportMissingTypeStubs] - has none
     from kombu import Queue  # pyright: ignore[reportPrivateImportUsage] - its documented place
+    from kombu.transport import pyamqp
 except ImportError as error:
     raise Unavailable(
         "CHARGEHAND_ENGINE=celery needs Celery; install it with: pip install 'chargehand[celery]'"
@@ -119,6 +120,14 @@ class CarryingStep(bootsteps.StartStopStep):
         CONNECTION.register(hub)
 
 
+def _try_refusals_again() -> None:
+    """RabbitMQ's refusal of a password or a virtual host would end a worker; it works from the rows meanwhile."""
+    transport: Any = pyamqp.Transport
+    # AccessRefused is a channel's error and NotAllowed a connection's; both count as beyond recovery.
+    refusals = (*transport.connection_errors, *transport.channel_errors)
+    transport.recoverable_connection_errors = tuple(dict.fromkeys(refusals))
+
+
 def fleet_app(settings: Settings) -> Any:
     """The app, for a worker or for those who wake it."""
     app: Any = Celery("ai_agents", set_as_current=False)
@@ -128,6 +137,7 @@ def fleet_app(settings: Settings) -> Any:
     return app
 
 
+_try_refusals_again()
 ai_agents = fleet_app(Settings())
 process_agent_task = ai_agents.tasks[TASK]
 

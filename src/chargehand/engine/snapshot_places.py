@@ -256,7 +256,9 @@ class SnapshotPlaces:
     async def _prepared(self, task: Task) -> SnapshotPlace:
         workspace_id = task.workspace_id or task.root_id
         shared_id = await self.journal.parent_workspace(task) if has_own_workspace(task) else None
-        head = await self.snapshots.head(workspace_id)
+        # Before a tree's first attempt nothing was published, and the look is spared.
+        is_first = task.attempt == 1 and workspace_id == task.id and shared_id is None
+        head = None if is_first else await self.snapshots.head(workspace_id)
         if head is None and shared_id is not None:
             head = await self._begun_as(task, workspace_id, shared_id)
         base = Manifest() if head is None else await self.snapshots.manifest(head.manifest)

@@ -54,7 +54,11 @@ class RowUpdate:
             changed = {name: values[name] for name in columns} | dict(fixed or {})
             return update(table).where(*conditions, *also).values(changed)
 
-        return cls(tuple(types), with_values({name: bindparam(name) for name in types}), with_values(given.c))
+        return cls(
+            tuple(types),
+            with_values({name: bindparam(name) for name in types}),
+            with_values(dict(given.c.items())),
+        )
 
     async def run(self, tx: Tx, rows: Sequence[Mapping[str, Any]]) -> int:
         """How many rows were changed."""
