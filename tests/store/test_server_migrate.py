@@ -87,7 +87,7 @@ def _is_another_type(_c: object, _i: object, _m: object, there: object, ours: ob
 
 def tables(url: str) -> set[str]:
     schema = "database()" if url.startswith("mysql") else "'public'"
-    statement = f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema}"  # noqa: S608 - of this test
+    statement = f"SELECT table_name FROM information_schema.tables WHERE table_schema = {schema}"  # noqa: S608 - names of this module
     return {row[0] for row in found(url, statement)}
 
 
