@@ -72,6 +72,11 @@ class TestClock:
         finally:
             self._sleepers.discard(sleeper)
 
+    async def slept_on(self) -> None:
+        """Return when somebody sleeps until a time of this clock; who is about to would sleep past its next move."""
+        while not any(when > self._now for when, _ in self._sleepers):  # noqa: ASYNC110 - nobody tells
+            await asyncio.sleep(0.01)
+
     def advance(self, seconds: float) -> None:
         """Let time pass, for intervals too, and wake who slept until then."""
         self._passed += seconds

@@ -15,7 +15,7 @@ COMMANDS = [
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "tasks send", "deliverables list",
     "deliverables get", "db upgrade", "db status", "dev model-server", "mcp list", "mcp approve", "usage",
     "schedules add", "schedules list", "schedules show", "schedules pause", "schedules resume", "schedules run-now",
-    "schedules remove",
+    "schedules remove", "backup", "restore", "prune", "worker", "upkeep", "db copy",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (

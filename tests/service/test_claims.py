@@ -213,7 +213,9 @@ async def test_a_running_engine_carries_the_first_task_of_a_tenant_before_the_fl
         [late] = await submitted(core, other, 1)
 
         found = await core.watch.wait(other, late.id, given.LIMIT_SECONDS)
-        left = given.rows(core, "SELECT count(*) FROM agent_tasks WHERE status = 'pending'")[0][0]
+        later = "SELECT count(*) FROM agent_tasks WHERE started_at IS NULL OR started_at > ?"
+        [(begun,)] = given.rows(core, "SELECT started_at FROM agent_tasks WHERE id = ?", late.id)
+        left = given.rows(core, later, begun)[0][0]
 
         assert found.status.is_final
         assert 0 < left < len(many)

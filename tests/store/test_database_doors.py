@@ -11,7 +11,7 @@ import pytest_asyncio
 from sqlalchemy import exc, text
 
 from chargehand.errors import RaceLost, Unavailable
-from chargehand.store import server
+from chargehand.store import idle_connections, server
 from chargehand.store.database import Database, Tx, retried
 from tests.databases import VARIABLE
 from tests.store.places import TABLE, Place
@@ -333,7 +333,11 @@ async def test_a_caller_who_gets_no_connection_is_told_what_to_raise(
 
 
 @ON_SERVERS
-async def test_connections_that_died_while_nobody_used_them_are_replaced(place: Place) -> None:
+async def test_connections_that_died_while_nobody_used_them_are_replaced(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As if each had lain idle for long.
+    monkeypatch.setattr(idle_connections, "TRUSTED_SECONDS", 0.0)
     db = place.open()
     async with db.write() as tx:
         await write_lines(tx, 1)

@@ -53,7 +53,7 @@ async def prune(
     Examples:
       chargehand prune --older-than 30d --dry-run
       chargehand prune --older-than 30d
-      chargehand prune --older-than 12h --status failed,canceled --agent backend-developer --limit 1000
+      chargehand prune --older-than 12h --status failed,canceled --agent backend-developer
     """
     return await retention.prune(
         server,

@@ -62,8 +62,8 @@ async def add(
 
     \b
     Examples:
-      chargehand schedules add nightly --cron "30 2 * * *" --zone Europe/Berlin --agent reporter --prompt "Report."
-      chargehand schedules add hourly --cron @hourly --agent my-agent --data '{"number": 7}' --missed skip
+      chargehand schedules add nightly --cron "30 2 * * *" --agent reporter --prompt "Report."
+      chargehand schedules add hourly --cron @hourly --zone Europe/Berlin --agent my-agent
     """
     return await schedules.add_schedule(
         name,

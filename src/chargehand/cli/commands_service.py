@@ -122,7 +122,7 @@ async def copy(
 
     \b
     Examples:
-      chargehand db copy sqlite:////srv/chargehand/chargehand.db postgresql://chargehand@db.example/chargehand
+      chargehand db copy sqlite:////srv/chargehand.db postgresql://me@db.example/chargehand
       chargehand db copy mysql://chargehand@db.example/chargehand sqlite:///copy/chargehand.db
     """
     return await copying.copy_database(source, target, force=force)

@@ -1,8 +1,9 @@
 """Whose turn it is: the rule by which free slots are shared out among what is due.
 
 A lane holds the tasks of one tenant, agent and priority; in it the one that is due longest is first. A slot goes to
-the tenant with the fewest running tasks (so each gets the same as long as it wants as much), and in that tenant to
-the task whose due time, less what its priority is worth, is the earliest.
+the tenant with the fewest running tasks (so each gets the same as long as it wants as much), of several such to the one
+that has waited longest since it was given one, and in that tenant to the task whose due time, less what its priority
+is worth, is the earliest.
 """
 
 from collections.abc import Mapping, Sequence
@@ -48,9 +49,16 @@ class Turns:
     """
 
     def __init__(
-        self, heads: Sequence[Head], running: Mapping[tuple[str, str], int], limits: Concurrency
+        self,
+        heads: Sequence[Head],
+        running: Mapping[tuple[str, str], int],
+        limits: Concurrency,
+        served: dict[str, int] | None = None,
     ) -> None:
+        """`served`: when each tenant was last given a slot, as a count of slots; kept up as they are given."""
         self._limits = limits
+        self._served = served if served is not None else {}
+        self._slots_given = max(self._served.values(), default=0)
         self._worth = round(limits.ageing_seconds * 1_000_000)
         self._most = {head.lane: head.most_running for head in heads}
         self._running = dict(running)
@@ -71,7 +79,7 @@ class Turns:
         if self._limits.whole is not None and sum(self._of_tenant.values()) >= self._limits.whole:
             return None
         while self._tenants:
-            tenant = self._tenants[0][2]
+            tenant = self._tenants[0][3]
             if _is_full(self._of_tenant.get(tenant, 0), self._limits.tenant):
                 heappop(self._tenants)
                 continue
@@ -86,6 +94,8 @@ class Turns:
         agent = (lane.tenant, lane.agent_id)
         self._running[agent] = self._running.get(agent, 0) + 1
         self._of_tenant[lane.tenant] = self._of_tenant.get(lane.tenant, 0) + 1
+        self._slots_given += 1
+        self._served[lane.tenant] = self._slots_given
         heapreplace(self._tenants, self._place(lane.tenant))
 
     def correct(self, lane: Lane, due: int | None) -> None:
@@ -103,8 +113,9 @@ class Turns:
         else:
             heappop(self._tenants)
 
-    def _place(self, tenant: str) -> tuple[int, int, str]:
-        return (self._of_tenant.get(tenant, 0), self._lanes[tenant][0][0], tenant)
+    def _place(self, tenant: str) -> tuple[int, int, int, str]:
+        running, served = self._of_tenant.get(tenant, 0), self._served.get(tenant, 0)
+        return (running, served, self._lanes[tenant][0][0], tenant)
 
     def _order(self, lane: Lane, due: int) -> int:
         return due - lane.priority * self._worth

@@ -60,6 +60,7 @@ class Attempts:
         self._db = db
         self._clock = clock
         self._limits = limits
+        self._served: dict[str, int] = {}
         self._agents = agents
         self._hints = hints
         self.lease = lease
@@ -70,7 +71,13 @@ class Attempts:
         """Take up to `limit` ready tasks of agents in the scope. The attempt number grows before anything is run."""
         async with self._db.write() as tx:
             claimed = await claims.take(
-                tx, worker=worker, lease=self.lease, most=limit, limits=self._limits, scope=scope
+                tx,
+                worker=worker,
+                lease=self.lease,
+                most=limit,
+                limits=self._limits,
+                served=self._served,
+                scope=scope,
             )
             started = [
                 history.row(

@@ -13,6 +13,9 @@ from chargehand.domain.task import Task
 from chargehand.store import claims
 from chargehand.store.database import Tx
 
+MOST_REMEMBERED = 10_000
+"""Tenants whose last turn is remembered."""
+
 
 async def take(
     tx: Tx,
@@ -21,16 +24,22 @@ async def take(
     lease: timedelta,
     most: int,
     limits: Concurrency,
+    served: dict[str, int],
     scope: AgentScope = EVERY_AGENT,
 ) -> list[Task]:
-    """Claim up to `most` due tasks of agents in the scope, in the order of their turns."""
+    """Claim up to `most` due tasks of agents in the scope, in the order of their turns.
+
+    `served`: which tenants this process has given slots to, as Turns keeps it.
+    """
+    if len(served) > MOST_REMEMBERED:
+        served.clear()
     taken: list[Task] = []
     exhausted: set[Lane] = set()
     while len(taken) < most:
         heads = [head for head in await claims.heads(tx, scope) if head.lane not in exhausted]
         if not heads:
             break
-        shares = await _shares(tx, heads, limits, most - len(taken))
+        shares = await _shares(tx, heads, limits, most - len(taken), served)
         for lane, count in shares.items():
             found = await claims.take(tx, lane, most=count, worker=worker, lease=lease)
             taken += found
@@ -42,13 +51,15 @@ async def take(
     return taken
 
 
-async def _shares(tx: Tx, heads: Sequence[Head], limits: Concurrency, most: int) -> dict[Lane, int]:
+async def _shares(
+    tx: Tx, heads: Sequence[Head], limits: Concurrency, most: int, served: dict[str, int]
+) -> dict[Lane, int]:
     """How many slots each lane gets, in the order in which their first tasks come to their turns."""
     if _is_limited(heads, limits):
         await claims.hold_turn(tx)
     elif len(heads) == 1:
         return {heads[0].lane: most}
-    turns = Turns(heads, await claims.running(tx), limits)
+    turns = Turns(heads, await claims.running(tx), limits, served)
     shares: dict[Lane, int] = {}
     looked_up: dict[Lane, list[int]] = {}
     corrected: dict[Lane, int] = {}
