@@ -215,6 +215,13 @@ async def eventually(holds: Callable[[], Awaitable[bool]], limit_seconds: float 
             await asyncio.sleep(0.02)
 
 
+async def pass_time(core: Core, clock: TestClock, seconds: float) -> None:
+    """Move the clock, once an engine that sleeps by it does."""
+    if core.settings.database_url is None:
+        await clock.slept_on()
+    clock.advance(seconds)
+
+
 async def kinds(core: Core, task: Task | str) -> list[str]:
     """The kinds of a task's events, in order."""
     task_id = task if isinstance(task, str) else task.id

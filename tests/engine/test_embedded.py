@@ -423,9 +423,7 @@ async def test_leases_of_running_attempts_are_prolonged_as_time_passes(tmp_path:
             now = (await core.watch.get(ME, task.id)).lease_until
             return now is not None and now > first
 
-        if core.settings.database_url is None:
-            await clock.slept_on()
-        clock.advance(11)
+        await given.pass_time(core, clock, 11)
         await given.eventually(it_is_longer)
 
         gate.may_go.set()
@@ -448,9 +446,7 @@ async def test_an_attempt_whose_lease_was_taken_away_drops_its_work(tmp_path: Pa
             assert core.engine is not None
             return core.engine.running == 0
 
-        if core.settings.database_url is None:
-            await clock.slept_on()
-        clock.advance(11)
+        await given.pass_time(core, clock, 11)
         await given.eventually(it_was_dropped)
 
         now = await core.watch.get(ME, task.id)
