@@ -68,8 +68,9 @@ def run(arguments: list[str]) -> int:
 def test(arguments: list[str]) -> int:
     environment.ensure("dev")
     os.chdir(environment.ROOT)
-    # Some tests wait for other processes; a file's tests stay together, because they may share a service.
-    at_once = ["-n", str(min(os.cpu_count() or 1, 4)), "--dist", "loadfile"]
+    # One more than there are processors, because many tests wait for other processes; a file's tests stay together,
+    # because they may share a service.
+    at_once = ["-n", str(min(os.cpu_count() or 1, 4) + 1), "--dist", "loadfile"]
     return hand_over(["-m", "pytest", *(arguments or at_once)])
 
 

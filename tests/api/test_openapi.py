@@ -56,6 +56,12 @@ async def test_every_reference_and_link_leads_somewhere(stranger: httpx2.AsyncCl
     assert set(links) <= set(names)
 
 
+async def test_every_bound_is_named_as_json_schema_names_it(stranger: httpx2.AsyncClient) -> None:
+    text = (await stranger.get("/openapi.json")).text
+
+    assert re.findall(r'"(?:ge|gt|le|lt|min_length|max_length)":', text) == []
+
+
 async def test_every_operation_is_explained_and_says_how_it_fails(stranger: httpx2.AsyncClient) -> None:
     document = (await stranger.get("/openapi.json")).json()
 

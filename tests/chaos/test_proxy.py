@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from chaos.proxy import ChaosProxy
+from tests.listening import listening
 
 LIMIT_SECONDS = 10.0
 SILENCE_SECONDS = 0.2
@@ -27,15 +28,14 @@ async def an_echo() -> AsyncGenerator[ChaosProxy, None]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(echo, "127.0.0.1", 0)
-    proxy = ChaosProxy("echo", server.sockets[0].getsockname()[1])
-    await proxy.start()
-    try:
-        async with asyncio.timeout(LIMIT_SECONDS):
-            yield proxy
-    finally:
-        await proxy.stop()
-        server.close()
+    async with listening(echo) as port:
+        proxy = ChaosProxy("echo", port)
+        await proxy.start()
+        try:
+            async with asyncio.timeout(LIMIT_SECONDS):
+                yield proxy
+        finally:
+            await proxy.stop()
 
 
 class Client:

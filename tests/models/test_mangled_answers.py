@@ -22,6 +22,7 @@ from chargehand.testkit.dialect import Answer, Call
 from chargehand.testkit.gemini import GEMINI
 from chargehand.testkit.openai_chat import OPENAI_CHAT
 from chargehand.testkit.openai_responses import OPENAI_RESPONSES
+from tests.listening import listening
 from tests.runtimes.test_model import BASE_PATHS, MODELS
 
 DIALECTS = {
@@ -102,11 +103,8 @@ async def a_server(bodies: list[bytes], kind: str) -> AsyncGenerator[str, None]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+    async with listening(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 @pytest.mark.parametrize("is_streamed", [False, True])

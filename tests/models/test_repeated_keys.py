@@ -12,6 +12,7 @@ from chargehand.models.choice import ModelChoice, parsed
 from chargehand.models.failure import ModelFailure
 from chargehand.models.limits import ModelLimits
 from chargehand.models.requests import ModelRequests
+from tests.listening import listening
 from tests.runtimes.test_model import BASE_PATHS, MODELS
 
 KEY = "sk-canary-0123456789abcdef"
@@ -31,11 +32,8 @@ async def refusing(status: str, headers: str, body: bytes) -> AsyncGenerator[str
         await writer.drain()
         writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    try:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
-    finally:
-        server.close()
+    async with listening(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 def ignored(kind: str, text: str) -> None:

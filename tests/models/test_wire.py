@@ -15,6 +15,7 @@ from chargehand.models.failure import FailureKind, ModelFailure
 from chargehand.models.limits import ModelLimits
 from chargehand.models.requests import ModelRequests
 from chargehand.testkit.server import scripted_models
+from tests.listening import listening
 
 QUESTION = [ModelRequest.user_text_prompt("Go.")]
 MODEL = parsed("anthropic:claude-test")
@@ -57,9 +58,8 @@ async def a_flood(sent: list[int]) -> AsyncGenerator[str, None]:
         finally:
             writer.close()
 
-    server = await asyncio.start_server(answer, "127.0.0.1", 0)
-    async with server:
-        yield f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    async with listening(answer) as port:
+        yield f"http://127.0.0.1:{port}"
 
 
 async def test_of_100_megabytes_no_more_is_read_than_the_bound() -> None:

@@ -197,6 +197,24 @@ async def test_a_canceled_reader_leaves_the_readers_usable(place: Place) -> None
         assert await count(db) == 0
 
 
+async def test_no_cancel_of_a_reader_is_lost_whenever_it_comes(place: Place) -> None:
+    db = place.open(connections=3)
+    chance = random.Random(7)  # noqa: S311 - moments of a test
+
+    async def read_on() -> None:
+        while True:
+            async with db.read() as tx:
+                await tx.connection.scalar(text("SELECT 1"))
+
+    for _ in range(200):
+        reader = asyncio.create_task(read_on())
+        await asyncio.sleep(chance.random() * 0.01)
+        reader.cancel()
+        _, lost = await asyncio.wait([reader], timeout=5)
+        assert not lost
+        assert reader.cancelled()
+
+
 async def test_stopping_lets_the_open_transaction_end_and_takes_no_more(place: Place) -> None:
     db = place.open()
     async with db.write() as tx:

@@ -11,6 +11,7 @@ import pytest
 
 from chargehand.store.redis_checks import eviction_problems, redis_problems, server_problems
 from chargehand.store.redis_client import open_redis
+from tests.listening import listening
 
 
 @asynccontextmanager
@@ -58,9 +59,7 @@ async def test_a_server_of_http() -> None:
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        port = server.sockets[0].getsockname()[1]
-
+    async with listening(answer) as port:
         [problem] = await redis_problems(f"redis://127.0.0.1:{port}/0", setting="CHARGEHAND_BROKER_URL")
 
     assert "CHARGEHAND_BROKER_URL" in problem

@@ -12,6 +12,7 @@ from chargehand.errors import Unavailable
 from chargehand.store import migrate, server_migrate
 from chargehand.store.server_url import server_url
 from tests.databases import a_database, execute, found
+from tests.listening import listening
 from tests.servers import server_or_skip
 
 SERVERS = ("postgresql", "mysql")
@@ -25,8 +26,8 @@ async def a_server_of_http() -> AsyncGenerator[int, None]:
         await writer.drain()
         writer.close()
 
-    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
-        yield server.sockets[0].getsockname()[1]
+    async with listening(answer) as port:
+        yield port
 
 
 @pytest.fixture(params=SERVERS)
@@ -64,7 +65,7 @@ async def test_a_server_of_something_else(kind: str, monkeypatch: pytest.MonkeyP
         said = await refusal(f"{kind}://me:s3cret@127.0.0.1:{port}/x")
     gc.collect()
 
-    assert "does not speak as such a database does" in said
+    assert "does not answer as such a database does" in said
     assert "CHARGEHAND_DATABASE_URL" in said
 
 

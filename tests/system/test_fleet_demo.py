@@ -204,3 +204,21 @@ def test_ctrl_c_stops_every_process_in_order_and_resume_goes_on(demo: Demo) -> N
     again.send_signal(signal.SIGTERM)
     assert again.wait(timeout=LIMIT_SECONDS) == 130
     assert found(demo.database_url, "SELECT count(*) FROM agent_tasks WHERE parent_id IS NULL") == [(1,)]
+
+
+@pytest.mark.parametrize("moment", ["one runs", "all run", "submitted"])
+def test_a_stop_before_it_follows_its_task_leaves_no_process(demo: Demo, moment: str) -> None:
+    running = demo.start()
+    moments: dict[str, Callable[[], bool]] = {
+        # Itself, and the first that it has started.
+        "one runs": lambda: len(demo.left_behind()) >= 2,
+        "all run": lambda: "The fleet: " in demo.said(),
+        "submitted": demo.is_submitted,
+    }
+    demo.until(moments[moment])
+
+    running.send_signal(signal.SIGTERM)
+
+    assert running.wait(timeout=LIMIT_SECONDS) == 130, demo.said()
+    assert "go on" in demo.said()
+    assert demo.left_behind() == []

@@ -14,6 +14,7 @@ from chargehand.tools.base import ToolContext, ToolResult, call_tool
 from chargehand.tools.fetching import web_fetch
 from chargehand.tools.guarded_http import GuardedHttp, system_resolve
 from chargehand.tools.html_text import text_of_html
+from tests.listening import listening
 
 Answer = Callable[[asyncio.StreamWriter], Awaitable[None]]
 
@@ -76,10 +77,8 @@ class Site:
 @pytest.fixture
 async def site() -> AsyncGenerator[Site]:
     made = Site()
-    server = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.port = server.sockets[0].getsockname()[1]
-    yield made
-    server.close()
+    async with listening(made.serve) as made.port:
+        yield made
 
 
 def always(*addresses: str) -> Resolve:

@@ -20,6 +20,7 @@ from chargehand.testkit.server import scripted_models
 from chargehand.tools.mcp_file import read_mcp_file
 from tests import given
 from tests.given import ME
+from tests.listening import listening
 from tests.mcp_server import Offer, an_mcp_server, answering, serving
 
 BOMB = gzip.compress(b" " * 100_000_000, 1)
@@ -216,14 +217,11 @@ async def test_a_call_that_hangs_is_canceled_at_once_and_a_mute_server_holds_up_
 ) -> None:
     offer = Offer()
     offer.offer("echo")
-    held: list[asyncio.StreamWriter] = []
 
-    async def mute(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        held.append(writer)
+    async def mute(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader, writer
 
-    listener = await asyncio.start_server(mute, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
-    async with an_mcp_server(offer) as server:
+    async with listening(mute) as port, an_mcp_server(offer) as server:
         servers = {
             "desk": {"url": server.url, "timeout_seconds": 600},
             "mute": {"url": f"http://127.0.0.1:{port}/?token=canary", "timeout_seconds": 1},
@@ -241,9 +239,6 @@ async def test_a_call_that_hangs_is_canceled_at_once_and_a_mute_server_holds_up_
             assert problems["desk"] == ""
             assert "'mute' did not answer within 1 s" in problems["mute"]
             assert "canary" not in str(problems)
-    listener.close()
-    for writer in held:
-        writer.close()
 
 
 async def test_a_definition_gets_what_it_names_and_not_what_it_denies(tmp_path: Path) -> None:

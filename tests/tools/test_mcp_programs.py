@@ -19,6 +19,7 @@ from chargehand.runtimes.playbook import Playbook, PlaybookContext
 from chargehand.tools.sandbox import Sandbox, SandboxLevel
 from tests import given
 from tests.given import ME
+from tests.listening import listening
 from tests.sandbox.conftest import opened_or_skip
 
 HERE = Path(__file__).parent.parent
@@ -138,12 +139,10 @@ async def test_a_program_reaches_no_network_no_file_and_no_variable_of_the_servi
     async def knocked(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         knocks.append(writer)
 
-    listener = await asyncio.start_server(knocked, "127.0.0.1", 0)
-    port = listener.sockets[0].getsockname()[1]
     secret = tmp_path / "secret"
     secret.write_text("canary-456", "utf-8")
     entry: dict[str, Any] = {"env": {"MODE": "quiet"}, "env_from": ["DESK_TOKEN"]}
-    async with a_calling_core(tmp_path, confining, **entry) as core:
+    async with listening(knocked) as port, a_calling_core(tmp_path, confining, **entry) as core:
         attempts = (
             f"connect {port}",
             f"read {secret}",
@@ -163,7 +162,6 @@ async def test_a_program_reaches_no_network_no_file_and_no_variable_of_the_servi
     assert (variables["MODE"], variables["DESK_TOKEN"]) == ("quiet", "given")
     assert "canary" not in environment
     assert (knocks, secret.read_text("utf-8")) == ([], "canary-456")
-    listener.close()
 
 
 async def test_a_program_that_cannot_be_started_is_told_with_the_way_out(

@@ -17,7 +17,6 @@ from chargehand.cli.connection import STOPPING_SECONDS, load_settings
 from chargehand.cli.demo_processes import Member, Processes, end_left_behind, environment_of
 from chargehand.cli.event_data import text
 from chargehand.cli.exits import say
-from chargehand.cli.running import until_stopped
 from chargehand.cli.shows import Beside
 from chargehand.client import AsyncClient
 from chargehand.client.calls import listing
@@ -182,7 +181,7 @@ async def open_fleet(settings: Settings, options: FleetOptions) -> AsyncGenerato
     news.hear = deaths.hear
     fleet = DemoFleet(processes=processes, news=news, deaths=deaths)
     try:
-        await until_stopped(processes.start(), "stopped before anything was submitted")
+        await processes.start()
         workers = ", ".join(f"{one.name} (pid {one.pid})" for one in processes.workers)
         say(f"The fleet: the service at {processes.url} (pid {processes.service.pid}), {workers}")
         say(f"Its logs: {settings.data_dir / 'logs'}")

@@ -20,7 +20,7 @@ from chargehand.cli.connection import Connection, connect, load_settings
 from chargehand.cli.demo_fleet import DemoFleet, FleetOptions
 from chargehand.cli.endings import Advice
 from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.running import Order, see_through, submit
+from chargehand.cli.running import Order, see_through, submit, until_stopped
 from chargehand.cli.unpacking import check_target
 from chargehand.domain.task import FINAL, Status
 from chargehand.errors import InvalidInput
@@ -72,21 +72,27 @@ async def demo(
         idempotency_key=state.key,
     )
     advice = _advice(settings, fleet)
-    async with _place(settings, fleet) as (connection, running):
-        if running is not None and not goes_on:
-            # Not before: the folder of a fleet that was refused is left as it was.
-            state.write(settings.data_dir)
-            await demo_fleet.cancel_earlier(connection.client, LABELS)
-        task = await _reopened(connection, await submit(connection, order))
-        if not as_json:
-            say(f"The backend crew builds {EXAMPLE} (task {task.id})")
-        beside = running.news if running is not None else None
-        seeing = see_through(
-            connection, task, out=target, force=force, as_json=as_json, advice=advice, beside=beside
-        )
-        code = await (running.during(seeing) if running is not None else seeing)
-        for name in running.deaths.left() if running is not None else ():
-            say(f"{name} was not killed: it was not at work when its turn came")
+
+    async def work() -> ExitCode:
+        async with _place(settings, fleet) as (connection, running):
+            if running is not None and not goes_on:
+                # Not before: the folder of a fleet that was refused is left as it was.
+                state.write(settings.data_dir)
+                await demo_fleet.cancel_earlier(connection.client, LABELS)
+            task = await _reopened(connection, await submit(connection, order))
+            if not as_json:
+                say(f"The backend crew builds {EXAMPLE} (task {task.id})")
+            beside = running.news if running is not None else None
+            seeing = see_through(
+                connection, task, out=target, force=force, as_json=as_json, advice=advice, beside=beside
+            )
+            code = await (running.during(seeing) if running is not None else seeing)
+            for name in running.deaths.left() if running is not None else ():
+                say(f"{name} was not killed: it was not at work when its turn came")
+            return code
+
+    # From before the first process to after the last one: a signal at any moment leaves none behind.
+    code = await until_stopped(work(), f"stopped; go on with: {advice.go_on}{advice.where}")
     if code is ExitCode.OK:
         _finish(settings.data_dir, state, keep=keep)
         if not as_json:

@@ -6,37 +6,13 @@ from fastapi import FastAPI
 from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
-from chargehand.wire.agents import AgentSource, McpApproval
-from chargehand.wire.rest import (
-    JSON_OBJECT_SCHEMA,
-    JSON_VALUE_SCHEMA,
-    REF_MARK,
-    AnswerSubmission,
-    DecisionSubmission,
-    MessageSubmission,
-    ProblemBody,
-    RetrySubmission,
-    TaskSubmission,
-)
-from chargehand.wire.schedules import ScheduleChange, ScheduleSubmission
+from chargehand.serve.routes import bodies_of
+from chargehand.wire.rest import JSON_OBJECT_SCHEMA, JSON_VALUE_SCHEMA, REF_MARK, ProblemBody
 
 DESCRIPTION = (
     "Hand tasks to AI agents and get back what they deliver, checked. Every answer that tells of an error is"
     " application/problem+json with a stable `code`. Times are RFC 3339 in UTC, durations are in seconds."
 )
-_DECLARED = (
-    TaskSubmission,
-    AgentSource,
-    AnswerSubmission,
-    DecisionSubmission,
-    McpApproval,
-    MessageSubmission,
-    ProblemBody,
-    RetrySubmission,
-    ScheduleChange,
-    ScheduleSubmission,
-)
-"""Bodies that FastAPI cannot see."""
 _SCHEMA_PLACE = "#/components/schemas/{model}"
 
 
@@ -49,7 +25,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
         components = document.setdefault("components", {})
         components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
         _, made = models_json_schema(
-            [(model, "validation") for model in _DECLARED],
+            [(model, "validation") for model in (*bodies_of(app), ProblemBody)],
             ref_template=_SCHEMA_PLACE,
         )
         components.setdefault("schemas", {}).update(

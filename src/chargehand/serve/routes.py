@@ -131,6 +131,7 @@ _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
 def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
     """Register routes, each behind the scope that it needs."""
     app.router.route_class = DirectRoute
+    app.state.bodies = [*bodies_of(app), *(route.body for route in routes if route.body is not None)]
     for route in routes:
         app.add_api_route(
             route.path,
@@ -145,6 +146,11 @@ def add_routes(app: FastAPI, routes: Sequence[Route]) -> None:
             response_class=Response,
             openapi_extra=_request_part(route),
         )
+
+
+def bodies_of(app: FastAPI) -> list[type[BaseModel]]:
+    """What the registered routes read from a request's body, which FastAPI cannot see."""
+    return getattr(app.state, "bodies", [])
 
 
 def _name_of(route: Route) -> str:

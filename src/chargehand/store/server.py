@@ -52,10 +52,13 @@ class ServerDatabase(Database):
 
     @asynccontextmanager
     async def read(self) -> AsyncGenerator[Tx, None]:
-        """Each statement is a transaction of its own."""
+        """Each statement is a transaction of its own. A cancel that the driver has swallowed is raised at the end."""
+        # MySQL's driver waits with `asyncio.wait_for`, which in Python 3.11 returns an answer that comes with a cancel.
+        cancels = HeldBackCancels()
         with self._work(), told_plainly(self.url):
             async with self._readers.connect() as connection:
                 yield Tx(connection=connection, now=self._clock.now())
+        cancels.let_through()
 
     glance = read
 

@@ -58,11 +58,11 @@ def _plain(error: exc.DBAPIError, where: str) -> Exception:
 
 def _no_answer(error: OSError, where: str) -> str:
     said = str(error)
-    # What the drivers say of a server that breaks off, or is silent, where a database's first words are due.
+    # What the drivers say of a server that breaks off, or is silent, where a database's words are due.
     if not said or "SSL upgrade" in said:
         return (
-            f"what listens at {where} does not speak as such a database does; look at the scheme, host and port in"
-            f" {SETTING}"
+            f"what listens at {where} does not answer as such a database does; look at whether it runs, and at the"
+            f" scheme, host and port in {SETTING}"
         )
     return f"the database at {where} does not answer ({said}); start it, or correct {SETTING}"
 

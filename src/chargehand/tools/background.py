@@ -70,7 +70,8 @@ class BackgroundCommand:
     async def news(self, wait_seconds: float) -> None:
         """Return when there is output, when it has ended, or when the time is over."""
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._news.wait(), wait_seconds)
+            async with asyncio.timeout(wait_seconds):
+                await self._news.wait()
 
     def cancel(self) -> "asyncio.Task[Ended] | None":
         """Ask for its end; the task is done when all that it started is gone."""

@@ -16,8 +16,9 @@ Name = Annotated[str, Field(pattern=SCHEDULE_NAME_PATTERN)]
 CronText = Annotated[str, Field(min_length=1, max_length=MAX_CRON)]
 ZoneName = Annotated[str, Field(min_length=1, max_length=MAX_ZONE)]
 MissedPolicy = Literal["skip", "once", "all"]
-Priority = Annotated[int, BeforeValidator(whole), Field(ge=-100, le=100)]
-Seconds = Annotated[int, BeforeValidator(whole), Field(ge=1, le=366 * 86_400)]
+# The bounds stand first: behind a validator pydantic's schema would not name them as JSON Schema does.
+Priority = Annotated[int, Field(ge=-100, le=100), BeforeValidator(whole)]
+Seconds = Annotated[int, Field(ge=1, le=366 * 86_400), BeforeValidator(whole)]
 
 
 class ScheduleSubmission(Sent):
