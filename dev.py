@@ -69,8 +69,9 @@ def test(arguments: list[str]) -> int:
     environment.ensure("dev")
     os.chdir(environment.ROOT)
     # One more than there are processors, because many tests wait for other processes; a file's tests stay together,
-    # because they may share a service.
-    at_once = ["-n", str(min(os.cpu_count() or 1, 4) + 1), "--dist", "loadfile"]
+    # because they may share a service, and in the order of tests/conftest.py.
+    workers = min(os.cpu_count() or 1, 4) + 1
+    at_once = ["-n", str(workers), "--dist", "loadfile", "--no-loadscope-reorder"]
     return hand_over(["-m", "pytest", *(arguments or at_once)])
 
 

@@ -14,6 +14,18 @@ from tests.databases import KINDS, VARIABLE, a_database
 from tests.network import refuse_other_than_loopback
 from tests.servers import server_or_skip
 
+BEGUN_FIRST = (
+    *("test_crash_servers.py", "test_model_crashes.py", "test_crash_matrix.py", "test_approval_crashes.py"),
+    *("test_fleet_demo.py", "test_demo.py", "test_celery_fleet.py", "test_generated_projects.py"),
+    *("test_run.py", "test_documents.py", "test_example.py", "test_replicas.py"),
+)
+"""The files that take minutes: begun last, they would be waited for by processes that have nothing left to test."""
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    order = {name: place for place, name in enumerate(BEGUN_FIRST)}
+    items.sort(key=lambda item: order.get(item.path.name, len(order)))
+
 
 def pytest_configure() -> None:
     sys.addaudithook(_watch_network)

@@ -35,7 +35,7 @@ async def one_life(models: str, key: str, point: str) -> None:
     opened = given.a_core(
         FOLDER,
         sandbox=await open_sandbox(SandboxLevel.NONE),
-        lease_seconds=5,
+        lease_seconds=given.crash_lease_seconds(5),
         model="anthropic:claude-test",
         model_urls={"anthropic": models},
         policy_file=policy,

@@ -29,14 +29,11 @@ from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
 from chargehand.tools.sandbox import SandboxLevel, open_sandbox
 from tests import given
-from tests.databases import VARIABLE
 from tests.given import ME
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
 EFFECTS = given.Effects(FOLDER / "effects")
-LEASE_SECONDS = 30 if VARIABLE not in os.environ else 3
-"""Longer than a busy machine halts a process: a lease lost in a life in peace would count as a third death. On a
-server, where a new process waits for the lease of a dead one, there are fewer deaths in a row."""
+LEASE_SECONDS = given.crash_lease_seconds(30)
 
 
 async def effect(ctx: PlaybookContext, name: str) -> None:

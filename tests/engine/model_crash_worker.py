@@ -30,7 +30,7 @@ async def one_life(models: str, key: str) -> None:
     opened = given.a_core(
         FOLDER,
         sandbox=sandbox,
-        lease_seconds=5,
+        lease_seconds=given.crash_lease_seconds(5),
         model="anthropic:claude-test",
         model_urls={"anthropic": models},
     )
