@@ -11,10 +11,11 @@ from chargehand.domain.approval import ApprovalStatus, Decision
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
+from chargehand.serve.pages import ID_CURSOR, page_answer, page_of
 from chargehand.serve.queries import Query, approval_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
-from chargehand.wire.answers import approval_body, listed
+from chargehand.wire.answers import approval_body
 from chargehand.wire.rest import TASK_ID_PATTERN, ApprovalBody, ApprovalPage, DecisionSubmission
 
 STATUS = Parameter(
@@ -27,12 +28,7 @@ TASK = Parameter(
     description="Only approvals that this task waits for, or has waited for.",
     schema={"type": "string", "pattern": TASK_ID_PATTERN},
 )
-AFTER = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": TASK_ID_PATTERN},
-)
-_LIST = (STATUS, TASK, AFTER, queries.LIMIT)
+_LIST = (STATUS, TASK, ID_CURSOR, queries.LIMIT)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +44,10 @@ class ApprovalRoutes:
             principal_of(request),
             status=query.choice(STATUS),
             task_id=query.id(TASK),
-            before=query.id(AFTER),
+            before=query.id(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        headers: dict[str, str] = {}
-        if page.before is not None:
-            url = request.url.include_query_params(cursor=page.before)
-            headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        body = listed((approval_body(one) for one in page.approvals), next_cursor=page.before)
-        return JsonResponse(body, headers=headers)
+        return page_answer(request, map(approval_body, page.approvals), page.before)
 
     async def get_approval(self, request: Request) -> Response:
         """One approval: the call with its arguments, the rule that asks, until when, and what was decided."""
@@ -82,7 +73,6 @@ class ApprovalRoutes:
 
     def routes(self) -> Sequence[Route]:
         """All of them."""
-        next_page = {"Link": '`rel="next"`, when there is more.'}
         return [
             Route(
                 method="GET",
@@ -91,7 +81,7 @@ class ApprovalRoutes:
                 needs=Scope.TASKS_READ,
                 tag="approvals",
                 parameters=_LIST,
-                answers={200: Answer(description="A page.", model=ApprovalPage, headers=next_page)},
+                answers={200: page_of(ApprovalPage)},
             ),
             Route(
                 method="GET",

@@ -12,11 +12,12 @@ from chargehand.domain.schedule import ScheduleOrder
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
+from chargehand.serve.pages import ID_CURSOR, page_answer, page_of
 from chargehand.serve.queries import Query, schedule_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
-from chargehand.wire.answers import listed, schedule_body, task_body
-from chargehand.wire.rest import TASK_ID_PATTERN, TaskBody
+from chargehand.wire.answers import schedule_body, task_body
+from chargehand.wire.rest import TaskBody
 from chargehand.wire.schedules import (
     SCHEDULE_NAME_PATTERN,
     ScheduleBody,
@@ -33,12 +34,7 @@ NAME = Parameter(
 AGENT = Parameter(
     name="agent_id", description="Only schedules for this agent.", schema=dict(queries.AGENT.schema)
 )
-AFTER = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": TASK_ID_PATTERN},
-)
-_LIST = (NAME, AGENT, AFTER, queries.LIMIT)
+_LIST = (NAME, AGENT, ID_CURSOR, queries.LIMIT)
 _OF_SCHEDULE: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_schedule", "change_schedule", "run_schedule", "remove_schedule"), ("schedule_id", "/id")
 )
@@ -67,15 +63,10 @@ class ScheduleRoutes:
             principal_of(request),
             name=query.schedule_name(),
             agent_id=query.agent_id(),
-            before=query.id(AFTER),
+            before=query.id(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        headers: dict[str, str] = {}
-        if page.before is not None:
-            url = request.url.include_query_params(cursor=page.before)
-            headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        body = listed((schedule_body(one) for one in page.schedules), next_cursor=page.before)
-        return JsonResponse(body, headers=headers)
+        return page_answer(request, map(schedule_body, page.schedules), page.before)
 
     async def get_schedule(self, request: Request) -> Response:
         """One schedule: what it orders, when it runs next, and how its last time went."""
@@ -118,7 +109,6 @@ class ScheduleRoutes:
             headers={"Location": "Where the schedule is."},
             leads_to=_OF_SCHEDULE,
         )
-        next_page = {"Link": '`rel="next"`, when there is more.'}
         return [
             Route(
                 method="POST",
@@ -137,7 +127,7 @@ class ScheduleRoutes:
                 needs=Scope.TASKS_READ,
                 tag="schedules",
                 parameters=_LIST,
-                answers={200: Answer(description="A page.", model=SchedulePage, headers=next_page)},
+                answers={200: page_of(SchedulePage)},
             ),
         ]
 

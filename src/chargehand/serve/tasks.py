@@ -12,6 +12,7 @@ from chargehand.domain.task import FINAL, Task, TaskOrder
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of, reader_of
 from chargehand.serve.body import read_json
+from chargehand.serve.pages import page_answer, page_of
 from chargehand.serve.queries import Query, agent_id_of, task_id_of, wait_seconds
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
@@ -147,12 +148,7 @@ class TaskRoutes:
         )
         if labels is None:
             return JsonResponse(listed((), next_cursor=None))
-        headers: dict[str, str] = {}
-        if page.next_cursor is not None:
-            url = request.url.include_query_params(cursor=page.next_cursor)
-            headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        body = listed((task_body(task) for task in page.tasks), next_cursor=page.next_cursor)
-        return JsonResponse(body, headers=headers)
+        return page_answer(request, map(task_body, page.tasks), page.next_cursor)
 
     async def cancel_task(self, request: Request) -> Response:
         """Cancel a task and all that is open below it."""
@@ -237,8 +233,7 @@ class TaskRoutes:
 
     def routes(self) -> Sequence[Route]:
         """The others."""
-        next_page = {"Link": '`rel="next"`, when there is more.'}
-        page = Answer(description="A page.", model=TaskPage, headers=next_page)
+        page = page_of(TaskPage)
         return [
             Route(
                 method="GET",

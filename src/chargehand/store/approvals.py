@@ -13,6 +13,7 @@ from chargehand.domain.approval import Approval, ApprovalStatus
 from chargehand.domain.task import OPEN
 from chargehand.store import tables
 from chargehand.store.database import Tx
+from chargehand.store.pages import newest_first
 from chargehand.store.tables import AgentTask
 
 _ROW = tables.Approval
@@ -78,15 +79,11 @@ async def page(
     tx: Tx, *, tenant: str, status: str | None, task_id: str | None, before: str | None, limit: int
 ) -> list[Approval]:
     """A tenant's approvals, newest first."""
-    statement = select(*_COLUMNS).where(_ROW.tenant == tenant)
-    if status is not None:
-        statement = statement.where(_ROW.status == status)
-    if task_id is not None:
-        statement = statement.where(_ROW.task_id == task_id)
-    if before is not None:
-        statement = statement.where(_ROW.id < before)
-    rows = await tx.connection.execute(statement.order_by(_ROW.id.desc()).limit(limit))
-    return [as_approval(row) for row in rows]
+    filters = {"status": status, "task_id": task_id}
+    statement = newest_first(
+        select(*_COLUMNS), _ROW, tenant=tenant, filters=filters, before=before, limit=limit
+    )
+    return [as_approval(row) for row in await tx.connection.execute(statement)]
 
 
 async def decide(tx: Tx, decided: Approval) -> bool:

@@ -15,6 +15,7 @@ from chargehand.domain.schedule import Schedule
 from chargehand.domain.task import FOREVER
 from chargehand.store import tables
 from chargehand.store.database import Tx
+from chargehand.store.pages import newest_first
 
 _ROW = tables.Schedule
 _COLUMNS = [getattr(_ROW, field.name) for field in fields(Schedule)]
@@ -63,15 +64,11 @@ async def page(
     tx: Tx, *, tenant: str, name: str | None, agent_id: str | None, before: str | None, limit: int
 ) -> list[Schedule]:
     """A tenant's schedules, newest first."""
-    statement = select(*_COLUMNS).where(_ROW.tenant == tenant)
-    if name is not None:
-        statement = statement.where(_ROW.name == name)
-    if agent_id is not None:
-        statement = statement.where(_ROW.agent_id == agent_id)
-    if before is not None:
-        statement = statement.where(_ROW.id < before)
-    rows = await tx.connection.execute(statement.order_by(_ROW.id.desc()).limit(limit))
-    return [as_schedule(row) for row in rows]
+    filters = {"name": name, "agent_id": agent_id}
+    statement = newest_first(
+        select(*_COLUMNS), _ROW, tenant=tenant, filters=filters, before=before, limit=limit
+    )
+    return [as_schedule(row) for row in await tx.connection.execute(statement)]
 
 
 async def coming(tx: Tx, *, limit: int) -> list[tuple[str, datetime]]:

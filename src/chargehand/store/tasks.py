@@ -32,6 +32,7 @@ from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
 from chargehand.store.lanes import Lanes
+from chargehand.store.pages import newest_first
 from chargehand.store.row_updates import RowUpdate
 from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
 
@@ -386,18 +387,14 @@ async def page(
     limit: int,
 ) -> list[Task]:
     """Tasks of a tenant, newest first. `filters` are columns of `agent_tasks`; None leaves one out."""
-    statement = select_tasks().where(AgentTask.tenant == tenant)
-    for name, value in filters.items():
-        if value is not None:
-            statement = statement.where(getattr(AgentTask, name) == value)
+    statement = newest_first(
+        select_tasks(), AgentTask, tenant=tenant, filters=filters, before=before, limit=limit
+    )
     for key, value in labels.items():
         tagged = select(TaskLabel.task_id).where(
             TaskLabel.tenant == tenant, TaskLabel.key == key, TaskLabel.value == value
         )
         statement = statement.where(AgentTask.id.in_(tagged))
-    if before is not None:
-        statement = statement.where(AgentTask.id < before)
-    statement = statement.order_by(AgentTask.id.desc()).limit(limit)
     return [as_task(row) for row in await tx.connection.execute(statement)]
 
 

@@ -1,0 +1,27 @@
+"""A page of a tenant's rows, newest first."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from sqlalchemy import Select
+
+from chargehand.store import tables
+
+
+def newest_first(
+    columns: Select[*tuple[Any, ...]],
+    row: type[tables.AgentTask | tables.Approval | tables.Schedule],
+    *,
+    tenant: str,
+    filters: Mapping[str, str | None],
+    before: str | None,
+    limit: int,
+) -> Select[*tuple[Any, ...]]:
+    """The statement. `filters` are columns, of which None leaves one out; `before` ends the page before."""
+    statement = columns.where(row.tenant == tenant)
+    for name, value in filters.items():
+        if value is not None:
+            statement = statement.where(getattr(row, name) == value)
+    if before is not None:
+        statement = statement.where(row.id < before)
+    return statement.order_by(row.id.desc()).limit(limit)
