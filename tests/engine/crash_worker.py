@@ -148,13 +148,22 @@ async def one_life(orders: dict[str, str]) -> None:
     async with opened as core:
         await given.an_agent(core, "deliverer", playbook="deliverer", deliverables=[PROMISE])
         await given.an_agent(core, "flaky", function="flaky", attempts=10, retry_seconds=0)
-        old = [task.id for status in OPEN for task in (await core.watch.page(ME, status=status)).tasks]
-        old += [task.id for task in (await core.watch.page(ME, status="failed", agent_id="broken")).tasks]
+        old = await unfinished(core)
         async with asyncio.TaskGroup() as group:
             for task_id in old:
                 group.create_task(attend(core, task_id))
             for key, agent_id in orders.items():
                 group.create_task(submit(core, key, agent_id))
+        # One that moved from one status to another between the looks was seen in neither.
+        while left := await unfinished(core):
+            await asyncio.gather(*(attend(core, task_id) for task_id in left))
+
+
+async def unfinished(core: Core) -> list[str]:
+    """The tasks, with nobody above them, that are to be seen to."""
+    pages = [await core.watch.page(ME, status=status) for status in OPEN]
+    pages.append(await core.watch.page(ME, status="failed", agent_id="broken"))
+    return [task.id for page in pages for task in page.tasks if task.parent_id is None]
 
 
 async def submit(core: Core, key: str, agent_id: str) -> None:
@@ -169,8 +178,6 @@ async def submit(core: Core, key: str, agent_id: str) -> None:
 async def attend(core: Core, task_id: str) -> None:
     """Be the person: answer what is asked, cancel `held`, retry `broken`, stay until the task has ended."""
     task = await core.watch.get(ME, task_id)
-    if task.parent_id is not None:
-        return
     async for event in core.watch.follow(ME, task_id):
         if event is None or event.kind != EventKind.ASKED:
             continue

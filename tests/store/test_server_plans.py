@@ -60,7 +60,9 @@ async def fill(tx: Tx) -> None:
 async def rows_read(tx: Tx) -> int:
     """Of tasks on PostgreSQL, of any table on MySQL, by this transaction or connection so far."""
     if tx.connection.dialect.name == "postgresql":
-        asked = "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'agent_tasks'"
+        asked = (
+            "SELECT seq_tup_read + idx_tup_fetch FROM pg_stat_xact_user_tables WHERE relname = 'agent_tasks'"
+        )
         return await tx.connection.scalar(text(asked)) or 0
     asked = "SHOW SESSION STATUS LIKE 'Handler_read%'"
     return sum(int(value) for _, value in await tx.connection.execute(text(asked)))

@@ -220,5 +220,5 @@ def test_a_stop_before_it_follows_its_task_leaves_no_process(demo: Demo, moment:
     running.send_signal(signal.SIGTERM)
 
     assert running.wait(timeout=LIMIT_SECONDS) == 130, demo.said()
-    assert "go on" in demo.said()
+    assert "with: chargehand demo --fleet --resume" in demo.said()
     assert demo.left_behind() == []

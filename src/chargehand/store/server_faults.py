@@ -9,8 +9,8 @@ from sqlalchemy.engine import URL
 from chargehand.errors import RaceLost, StorageFull, Unavailable
 from chargehand.store.server_url import SETTING, shown_url
 
-RACES = frozenset({"40001", "40P01", "55P03", "23505", 1213, 1205, 1062, 1020})
-"""Serialization failure, deadlock, lock not had in time, unique key taken; then MySQL's own."""
+RACES = frozenset({"40001", "40P01", "55P03", "23505", 1213, 1205, 1062, 1020, 1412})
+"""Serialization failure, deadlock, lock not had in time, unique key taken; then MySQL's own, and a table altered."""
 FULL = frozenset({"53100", 1021, 1114})
 READ_ONLY = frozenset({"25006", 1290, 1836})
 SLOW = frozenset({"57014", 1969, 3024})

@@ -15,6 +15,7 @@ from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
 from chargehand.errors import Unavailable
 from chargehand.store import migrate
+from chargehand.store.database import retried
 from chargehand.store.server_faults import REFUSED, number_of, told_plainly
 from chargehand.store.server_url import CONNECT_SECONDS, SETTING, ServerLimits
 
@@ -34,8 +35,12 @@ class Standing:
     revision: str | None
 
 
+@retried
 async def look(url: URL) -> Standing:
-    """What is there. Unavailable for a server, a version or tables that will not do."""
+    """What is there. Unavailable for a server, a version or tables that will not do.
+
+    Another process may be migrating it just now.
+    """
     async with connected(url) as connection:
         product, version = await connection.run_sync(_require_usable)
         revision = await connection.run_sync(revision_of)
