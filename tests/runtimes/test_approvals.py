@@ -25,6 +25,8 @@ from tests import given
 from tests.given import ME
 from tests.runtimes.test_model import DEFINITION, a_modelled_core
 
+pytestmark = pytest.mark.usefixtures("database")
+
 DAY = 86_400
 OTHER = Principal(id="other", tenant="elsewhere", scopes=frozenset({Scope.ADMIN}))
 WRITE_X = {"name": "Write", "arguments": {"file_path": "notes.txt", "content": "x"}}

@@ -17,6 +17,8 @@ from tests import given
 from tests.given import ME, Effects, TestClock
 from tests.invariants import violations
 
+pytestmark = pytest.mark.usefixtures("database")
+
 
 def order(agent_id: str, **data: JsonValue) -> Delegation:
     return Delegation(agent_id=agent_id, task_data=data, labels={})

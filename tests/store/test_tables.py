@@ -1,16 +1,20 @@
 """The database itself refuses rows that break the rules, whoever writes them."""
 
+import os
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import closing
 from datetime import UTC, datetime
 from pathlib import Path
 
+import psycopg
+import pymysql
 import pytest
 from sqlalchemy.dialects import sqlite
 
 from chargehand.store import migrate
 from chargehand.store.tables import UtcMicroseconds
+from tests.databases import VARIABLE, execute
 
 GOOD = {
     "id": "t1",
@@ -40,17 +44,20 @@ GOOD = {
 }
 
 
+BROKEN = (sqlite3.IntegrityError, psycopg.IntegrityError, pymysql.MySQLError)
+Put = Callable[[str, Mapping[str, object]], None]
+
+
 @pytest.fixture
-def connection(tmp_path: Path) -> Iterator[sqlite3.Connection]:
+def put(tmp_path: Path, database: str) -> Iterator[Put]:
+    """Writes a row past all of our code, on each database."""
+    if database != "sqlite":
+        yield lambda table, row: execute(os.environ[VARIABLE], put_statement(table, row))
+        return
     migrate.upgrade(tmp_path / "x.db")
     with closing(sqlite3.connect(tmp_path / "x.db")) as opened:
         opened.execute("PRAGMA foreign_keys=ON")
-        yield opened
-
-
-def put(connection: sqlite3.Connection, table: str, row: Mapping[str, object]) -> None:
-    names, marks = ", ".join(row), ", ".join("?" * len(row))
-    connection.execute(f"INSERT INTO {table} ({names}) VALUES ({marks})", list(row.values()))  # noqa: S608 - names of our own
+        yield lambda table, row: opened.execute(put_statement(table, row)) and None
 
 
 def put_statement(table: str, row: Mapping[str, object]) -> str:
@@ -59,8 +66,8 @@ def put_statement(table: str, row: Mapping[str, object]) -> str:
     return f"INSERT INTO {table} ({', '.join(row)}) VALUES ({values})"  # noqa: S608 - names and values of our own
 
 
-def test_a_good_row_is_taken(connection: sqlite3.Connection) -> None:
-    put(connection, "agent_tasks", GOOD)
+def test_a_good_row_is_taken(put: Put) -> None:
+    put("agent_tasks", GOOD)
 
 
 @pytest.mark.parametrize(
@@ -72,22 +79,20 @@ def test_a_good_row_is_taken(connection: sqlite3.Connection) -> None:
         ({"status": "running"}, "running_has_lease"),
         ({"status": "running", "lease_until": 1}, "running_has_lease"),
         ({"lease_until": 1, "worker_id": "w"}, "running_has_lease"),
-        ({"run_after": None}, "NOT NULL"),
+        ({"run_after": None}, "(?i)not.null|cannot be null"),
     ],
 )
-def test_a_task_that_breaks_a_rule_is_refused(
-    connection: sqlite3.Connection, changed: dict[str, object], broken: str
-) -> None:
-    with pytest.raises(sqlite3.IntegrityError, match=broken):
-        put(connection, "agent_tasks", {**GOOD, **changed})
+def test_a_task_that_breaks_a_rule_is_refused(put: Put, changed: dict[str, object], broken: str) -> None:
+    with pytest.raises(BROKEN, match=broken):
+        put("agent_tasks", {**GOOD, **changed})
 
 
-def test_an_event_number_is_used_once(connection: sqlite3.Connection) -> None:
+def test_an_event_number_is_used_once(put: Put) -> None:
     event = {"task_id": "t1", "sequence": 1, "kind": "k", "at": 0, "data": "{}"}
-    put(connection, "task_events", event)
+    put("task_events", event)
 
-    with pytest.raises(sqlite3.IntegrityError, match="UNIQUE"):
-        put(connection, "task_events", event)
+    with pytest.raises(BROKEN, match=r"(?i)unique|duplicate"):
+        put("task_events", event)
 
 
 @pytest.mark.parametrize(
@@ -98,9 +103,7 @@ def test_an_event_number_is_used_once(connection: sqlite3.Connection) -> None:
         ({"finished_at": 1}, "done_has_end"),
     ],
 )
-def test_a_step_that_breaks_a_rule_is_refused(
-    connection: sqlite3.Connection, changed: dict[str, object], broken: str
-) -> None:
+def test_a_step_that_breaks_a_rule_is_refused(put: Put, changed: dict[str, object], broken: str) -> None:
     step = {
         "task_id": "t1",
         "path": "0/0",
@@ -112,16 +115,16 @@ def test_a_step_that_breaks_a_rule_is_refused(
         "started_at": 0,
     }
 
-    with pytest.raises(sqlite3.IntegrityError, match=broken):
-        put(connection, "task_steps", {**step, **changed})
+    with pytest.raises(BROKEN, match=broken):
+        put("task_steps", {**step, **changed})
 
 
-def test_a_deliverable_belongs_to_a_task(connection: sqlite3.Connection) -> None:
+def test_a_deliverable_belongs_to_a_task(put: Put) -> None:
     row: dict[str, object] = dict.fromkeys(("task_id", "name", "path", "sha256"), "x")
     row |= {"is_folder": 0, "size_bytes": 0, "files": "[]", "evidence": "[]", "stored_at": 0}
 
-    with pytest.raises(sqlite3.IntegrityError, match="FOREIGN KEY"):
-        put(connection, "task_deliverables", row)
+    with pytest.raises(BROKEN, match=r"(?i)foreign key"):
+        put("task_deliverables", row)
 
 
 @pytest.mark.parametrize(
