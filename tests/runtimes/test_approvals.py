@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import select, update
 
 from chargehand.app.core import Core
 from chargehand.domain.access import Principal, Scope
@@ -21,9 +22,11 @@ from chargehand.service import endings
 from chargehand.service.endings import Hints
 from chargehand.service.ports import NoEngine
 from chargehand.store.signals import Signals
+from chargehand.store.tables import TaskStep
 from tests import given
 from tests.given import ME
 from tests.runtimes.test_model import DEFINITION, a_modelled_core
+from tests.workspaces import files_of
 
 pytestmark = pytest.mark.usefixtures("database")
 
@@ -66,7 +69,7 @@ async def asked(core: Core) -> tuple[Task, Approval]:
 
 def notes(core: Core, task: Task | str) -> str:
     task_id = task if isinstance(task, str) else task.id
-    return (core.settings.workspaces_dir / task_id / "notes.txt").read_text("utf-8")
+    return files_of(core.settings.data_dir, task_id)["notes.txt"]
 
 
 async def told(core: Core, task: Task, path: str) -> str:
@@ -300,9 +303,8 @@ async def test_two_of_one_answer_are_decided_alone_and_in_any_order(
         task = await given.a_task(core, "writer", {"prompt": "Go."})
         both = await waiting_for(core, task)
         assert [one.path for one in both] == ["0/0.0.approval", "0/0.2.approval"]
-        workspace = core.settings.workspaces_dir / task.id
         # What needed no approval was done meanwhile.
-        assert [path.name for path in workspace.iterdir()] == ["b.txt"]
+        assert [*files_of(core.settings.data_dir, task.id)] == ["b.txt"]
 
         await core.approvals.decide(ME, both[order[0]].id, YES)
         await waiting_for(core, task, count=2)
@@ -310,7 +312,7 @@ async def test_two_of_one_answer_are_decided_alone_and_in_any_order(
 
         assert (await given.ended(core, task)).status is Status.COMPLETED
         done = {"a.txt", "c.txt"} - {str(both[order[1]].arguments["file_path"])}
-        assert {path.name for path in workspace.iterdir()} == {"b.txt", *done}
+        assert set(files_of(core.settings.data_dir, task.id)) == {"b.txt", *done}
 
 
 async def test_waiting_for_a_person_does_not_use_up_the_time_that_a_task_may_take(tmp_path: Path) -> None:
@@ -333,8 +335,11 @@ async def test_what_was_approved_is_good_for_nothing_else(tmp_path: Path) -> Non
     async with asking(tmp_path, with_engine=False) as core:
         await core.approvals.decide(ME, approval.id, YES)
         async with core.db.write() as tx:
-            text = "UPDATE task_steps SET result = json_set(result, '$.arguments', json('{\"file_path\": \"other\"}'))"
-            await tx.connection.exec_driver_sql(f"{text} WHERE path = '0/1.0.approval'")
+            at = TaskStep.path == "0/1.0.approval"
+            result = await tx.connection.scalar(select(TaskStep.result).where(at))
+            assert isinstance(result, dict)
+            changed: JsonObject = {**result, "arguments": {"file_path": "other"}}
+            await tx.connection.execute(update(TaskStep).where(at).values(result=changed))
     async with asking(tmp_path) as core:
         ended = await given.ended(core, task)
 
@@ -365,7 +370,7 @@ async def test_plan_mode_changes_nothing(tmp_path: Path) -> None:
         task = await given.ended(core, await given.a_task(core, "writer", {"prompt": "Go."}))
 
         assert "permissionMode is plan" in await told(core, task, "0/0.0")
-        assert list((core.settings.workspaces_dir / task.id).iterdir()) == []
+        assert files_of(core.settings.data_dir, task.id) == {}
 
 
 @pytest.mark.parametrize("mode", ["acceptEdits", "bypassPermissions"])
