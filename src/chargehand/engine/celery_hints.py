@@ -22,8 +22,9 @@ log = structlog.stdlib.get_logger("chargehand.hints")
 
 MOST_AT_ONCE = 4
 """Messages for the hints of one queue and priority that came together: as many workers look at once."""
-PAUSE_SECONDS = 0.01
-"""After messages were sent, so that what comes in quick succession is told together."""
+PAUSE_SECONDS_EACH, MAX_PAUSE_SECONDS = 0.002, 0.03
+"""After hints were sent, for each of them, so that what comes in quick succession is told together: a message costs
+the sender as much as the task's row, and a busy worker looks by itself."""
 LOOK_EVERY = 500
 """After so many messages it is looked at how many of them nobody has taken."""
 MOST_WAITING = 1_000
@@ -92,7 +93,9 @@ class HintPublisher:
                     self._send(queue, priority, one)
                 self._state = "takes wake-ups"
                 backoff = FIRST_BACKOFF_SECONDS
-                pause = PAUSE_SECONDS
+                pause = min(
+                    MAX_PAUSE_SECONDS, PAUSE_SECONDS_EACH * sum(one.count for one in gathered.values())
+                )
             except Exception as error:  # noqa: BLE001 - each transport has its own; hints are not worth more than a try
                 self._sent.add("dropped", by=sum(one.count for one in gathered.values()))
                 log.warning(
