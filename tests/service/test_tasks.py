@@ -278,59 +278,6 @@ async def test_another_tenants_task_does_not_exist(core: Core) -> None:
     assert await stands(core, task) == (Status.PENDING, None)
 
 
-async def test_canceling_what_nobody_carries_is_confirmed_at_once(core: Core) -> None:
-    task = await submit(core)
-
-    assert await core.tasks.cancel(ME, task.id) == "confirmed"
-
-    assert await stands(core, task) == (Status.CANCELED, "canceled_by_caller")
-    assert await given.claimed(core) == {}
-    assert await core.tasks.cancel(ME, task.id) == "confirmed"
-    assert await given.kinds(core, task) == ["task.submitted", "task.canceled"]
-
-
-async def test_canceling_goes_down_the_whole_tree_and_is_requested_of_those_who_run(core: Core) -> None:
-    root, running, waiting = await a_waiting_tree(core)
-
-    assert await core.tasks.cancel(ME, root.id) == "requested"
-
-    assert (await stands(core, root))[0] is Status.CANCELED
-    assert (await stands(core, waiting))[0] is Status.CANCELED
-    assert (await stands(core, running))[0] is Status.RUNNING
-    assert (await core.attempts.renew("worker-1", {running.id: 1}))[1] == {running.id}
-    await core.attempts.finish(running, Canceled())
-    assert (await stands(core, running))[0] is Status.CANCELED
-    assert await core.tasks.cancel(ME, running.id) == "confirmed"
-    assert (await given.kinds(core, root))[-1] == "task.canceled"
-
-
-async def test_a_cancel_that_is_repeated_is_told_once(core: Core) -> None:
-    task = await given.a_running_task(core, "one")
-
-    for _ in range(3):
-        assert await core.tasks.cancel(ME, task.id) == "requested"
-
-    assert (await given.kinds(core, task)).count("task.cancel_requested") == 1
-
-
-async def test_a_child_that_is_canceled_alone_lets_its_parent_go_on(core: Core) -> None:
-    root, running, waiting = await a_waiting_tree(core)
-    await core.attempts.finish(running, Completed())
-
-    await core.tasks.cancel(ME, waiting.id)
-
-    assert await stands(core, root) == (Status.PENDING, None)
-
-
-@pytest.mark.parametrize("outcome", [Completed(), BROKEN])
-async def test_what_has_ended_otherwise_cannot_be_canceled(core: Core, outcome: Completed | Failed) -> None:
-    task = await given.a_running_task(core, "one")
-    await core.attempts.finish(task, outcome)
-
-    with pytest.raises(IllegalMove, match="only an open task can be canceled"):
-        await core.tasks.cancel(ME, task.id)
-
-
 async def test_a_claim_and_a_cancel_at_once_leave_no_running_task_unasked(core: Core) -> None:
     tasks = [await submit(core) for _ in range(20)]
 

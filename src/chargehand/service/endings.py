@@ -23,6 +23,7 @@ _EVENT_OF = {
     Status.FAILED: EventKind.FAILED,
     Status.CANCELED: EventKind.CANCELED,
 }
+_IDLE = (Status.PENDING, Status.WAITING)
 
 
 @dataclass(slots=True)
@@ -103,16 +104,15 @@ async def _withdraw(tx: Tx, hints: Hints, ended: Sequence[Task]) -> None:
 
 
 async def _end_below(tx: Tx, hints: Hints, task: Task) -> None:
-    below = await tasks.open_below(tx, task)
+    below = await tasks.open_below(tx, [task.id])
     await cancel_all(tx, hints, below, Reason.PARENT_ENDED)
 
 
 async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reason) -> int:
     """Cancel idle tasks at once and ask the workers of running ones; how many are still running."""
-    # As they stand now: one that was idle when it was found may have been claimed since.
-    targets = list((await tasks.hold(tx, [task.id for task in targets])).values()) if targets else []
-    running = [task for task in targets if task.status is Status.RUNNING]
-    idle = [task for task in targets if task.status in (Status.PENDING, Status.WAITING)]
+    held = await _held_with_all_below(tx, [task.id for task in targets])
+    running = [task for task in held if task.status is Status.RUNNING]
+    idle = [task for task in held if task.status in _IDLE]
     if running:
         ids = [task.id for task in running]
         await tasks.request_cancel(tx, ids, reason=reason.value)
@@ -132,6 +132,21 @@ async def cancel_all(tx: Tx, hints: Hints, targets: Sequence[Task], reason: Reas
         if task.parent_id is not None:
             await _tell_parent(tx, hints, task)
     return len(running)
+
+
+async def _held_with_all_below(tx: Tx, task_ids: Sequence[str]) -> list[Task]:
+    """These tasks as they stand now: one that was idle when it was found may have been claimed since.
+
+    And one that was at work then may have delegated and begun to wait: held and idle, it delegates nothing more.
+    """
+    held: dict[str, Task] = {}
+    while task_ids:
+        found = await tasks.hold(tx, task_ids)
+        held |= found
+        parents = [one.id for one in found.values() if one.status in _IDLE and one.children_spent]
+        below = await tasks.open_below(tx, parents) if parents else []
+        task_ids = [one.id for one in below if one.id not in held]
+    return list(held.values())
 
 
 async def _tell_parent(tx: Tx, hints: Hints, child: Task) -> None:

@@ -265,10 +265,10 @@ class Tasks:
             if task is None or task.tenant != who.tenant:
                 raise _not_found(task_id)
             if task.status is Status.CANCELED:
-                return "requested" if await tasks.open_below(tx, task) else "confirmed"
+                return "requested" if await tasks.open_below(tx, [task_id]) else "confirmed"
             if task.status in FINAL:
                 raise IllegalMove(f"task {task_id} is {task.status.value}; only an open task can be canceled")
-            targets = [task, *await tasks.open_below(tx, task)]
+            targets = [task, *await tasks.open_below(tx, [task_id])]
             running = await endings.cancel_all(tx, self._hints, targets, Reason.CANCELED_BY_CALLER)
         fail_point("tasks.canceled")
         return "requested" if running else "confirmed"
@@ -296,7 +296,7 @@ class Tasks:
                 raise IllegalMove(
                     f"task {task_id} is {task.status.value}; only a failed or canceled one is retried"
                 )
-            if still := await tasks.open_below(tx, task):
+            if still := await tasks.open_below(tx, [task_id]):
                 raise IllegalMove(
                     f"{len(still)} task(s) below {task_id} are still being stopped; retry it in a moment"
                 )

@@ -51,6 +51,19 @@ def select_tasks() -> Select[*tuple[Any, ...]]:
     return select(*TASK_COLUMNS)
 
 
+_below = (
+    select(AgentTask.id)
+    .where(AgentTask.parent_id.in_(bindparam("tops", expanding=True)))
+    .cte("below", recursive=True)
+)
+_below = _below.union(select(AgentTask.id).join(_below, AgentTask.parent_id == _below.c.id))
+_OPEN_BELOW = (
+    select_tasks()
+    .where(AgentTask.id.in_(select(_below.c.id)), AgentTask.status.in_([status.value for status in OPEN]))
+    .order_by(AgentTask.depth, AgentTask.id)
+)
+
+
 async def insert_tasks(
     tx: Tx, tasks: Sequence[Task], *, submitted: Sequence[JsonObject], lanes: Lanes
 ) -> None:
@@ -328,21 +341,10 @@ async def children(tx: Tx, parent_id: str, *, step: str | None = None) -> list[T
     return [as_task(row) for row in await tx.connection.execute(statement)]
 
 
-async def open_below(tx: Tx, task: Task) -> list[Task]:
-    """The tasks below this one that have not ended, level by level."""
-    statement = select_tasks().where(
-        AgentTask.root_id == task.root_id,
-        AgentTask.depth > task.depth,
-        AgentTask.status.in_([status.value for status in OPEN]),
-    )
-    tree = [as_task(row) for row in await tx.connection.execute(statement)]
-    below = {task.id}
-    found: list[Task] = []
-    for candidate in sorted(tree, key=lambda one: one.depth):
-        if candidate.parent_id in below:
-            below.add(candidate.id)
-            found.append(candidate)
-    return found
+async def open_below(tx: Tx, task_ids: Sequence[str]) -> list[Task]:
+    """The tasks below these that have not ended, also below those that have, level by level."""
+    rows = await tx.connection.execute(_OPEN_BELOW, {"tops": task_ids})
+    return [as_task(row) for row in rows]
 
 
 async def unused_copies(tx: Tx, task_ids: Iterable[str]) -> set[str]:
