@@ -56,6 +56,7 @@ class EmbeddedEngine:
         del ready
         self.carrier.wake()
         if due is not None and due < self._looks_at:
+            self._looks_at = due
             self._due.set()
 
     def cancel(self, task_ids: Sequence[str]) -> None:
@@ -79,15 +80,16 @@ class EmbeddedEngine:
 
     async def _tend_loop(self) -> None:
         while True:
-            self._due.clear()
-            # Awake, it takes every hint; asleep, only those of something earlier than what it sleeps for.
+            # What is heard of meanwhile may be due earlier than what it finds.
             self._looks_at = FOREVER
             times = [await self._see_to(duty) for duty in self._duties]
             due = min((time for time in times if time is not None), default=None)
             await asyncio.sleep(LEAST_SECONDS_BETWEEN_SWEEPS)
-            self._looks_at = self._clock.now() + self.carrier.lease / 3
-            self._looks_at = min(due or self._looks_at, self._looks_at)
-            await self._clock.sleep_until(self._looks_at, self._due)
+            latest = self._clock.now() + self.carrier.lease / 3
+            self._looks_at = min(self._looks_at, due or latest, latest)
+            while self._clock.now() < self._looks_at:
+                self._due.clear()
+                await self._clock.sleep_until(self._looks_at, self._due)
             # A delayed task may be due by now; and once in a while we look without having been told.
             self.carrier.wake()
 

@@ -3,7 +3,6 @@
 The first is for one process on one host. The second (engine/snapshot_places.py) is for a fleet.
 """
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
@@ -84,12 +83,18 @@ class SharedPlaces:
             shared = self.workspaces / await self.journal.parent_workspace(task)
             self.copies.made(task.id)
             await make_own_workspace(task, shared, folder, self.quota)
-        try:
-            await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-        except OSError as error:
-            raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
+        _make(folder)
         with Workspace(folder, quota=self.quota) as workspace:
             yield SharedPlace(workspace, self.quota, shared)
 
     async def close(self) -> None:
         """Nothing is kept open."""
+
+
+def _make(folder: Path) -> None:
+    # At once: beside it lies the database, which is written in this thread too; a hop to another one costs as much as
+    # four such folders.
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Unavailable(f"the workspace {folder.name} cannot be made: {error.strerror}") from error
