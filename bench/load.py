@@ -64,9 +64,14 @@ class Connection(asyncio.Protocol):
         _, connection = await asyncio.get_running_loop().create_connection(cls, "127.0.0.1", port)
         return connection
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the server has not hung up, as it does when nothing was asked for a while."""
+        return self._transport is not None and not self._transport.is_closing()
+
     async def ask(self, raw: bytes) -> tuple[int, bytes]:
         """(status, body). ConnectionError where the server hangs up."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None or not self.is_open:
             raise ConnectionError("the server has hung up")
         self._got = b""
         self._answer = asyncio.get_running_loop().create_future()
@@ -153,6 +158,8 @@ async def pace(port: int, raw: bytes, *, per_second: float, seconds: float, pati
         connection: Connection | None = None
         try:
             async with asyncio.timeout(patience_seconds):
+                while free and not free[-1].is_open:
+                    free.pop()
                 connection = free.pop() if free else await Connection.open(port)
                 status, _ = await connection.ask(raw)
         except (OSError, TimeoutError):

@@ -40,7 +40,12 @@ class Chargehand(Contestant):
     def variables(self) -> dict[str, str]:
         write_definitions(self.folder / "agents")
         return {
-            **{name: value for name, value in os.environ.items() if not name.startswith("CHARGEHAND_")},
+            # As for the peers: PYTHONDONTWRITEBYTECODE would have every start compile what has no bytecode yet.
+            **{
+                name: value
+                for name, value in os.environ.items()
+                if not name.startswith(("CHARGEHAND_", "PYTHON"))
+            },
             "PYTHONPATH": str(ROOT),
             "CHARGEHAND_DATA_DIR": str(self.folder),
             "CHARGEHAND_PORT": str(self.port),
