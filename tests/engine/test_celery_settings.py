@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from chargehand.app.fleet import check_fleet
+from chargehand.app.servers import problems_of_broker
 from chargehand.domain.queues import EVERY_AGENT, Queues
 from chargehand.engine.celery import ai_agents, configuration
 from chargehand.errors import InvalidInput
 from chargehand.settings import Settings
+from chargehand.store.address import shown
 
 POSTGRESQL = "postgresql://postgres@127.0.0.1/chargehand"
 REDIS = "redis://127.0.0.1:6379/0"
@@ -39,6 +41,34 @@ def test_a_fleet_without_what_it_needs_is_refused_with_the_settings_name(
         check_fleet(settings)
 
     assert all(name in refused.value.message for name in names), refused.value.message
+
+
+@pytest.mark.parametrize("scheme", ["redis", "amqp", "amqp://me@127.0.0.1//;amqp"])
+@pytest.mark.parametrize("password", ["sec/ret", "123/s3cret", "123#s3cret", "se[cret"])
+async def test_a_broker_with_a_password_that_breaks_its_address_is_refused_without_a_part_of_it(
+    tmp_path: Path, scheme: str, password: str
+) -> None:
+    url = f"{scheme}://me:{password}@127.0.0.1//"
+    settings = Settings(data_dir=tmp_path).model_copy(update={"engine": "celery", "broker_url": url})
+
+    with pytest.raises(InvalidInput) as refused:
+        check_fleet(settings)
+    problems = await problems_of_broker(settings)
+
+    assert problems == [refused.value.message]
+    assert "CHARGEHAND_BROKER_URL" in refused.value.message
+    assert all(part not in refused.value.message for part in ("sec", "cret", "123"))
+
+
+def test_several_brokers_may_be_named(tmp_path: Path) -> None:
+    brokers = "amqp://me:p%40ss@127.0.0.1//;amqp://me:p@127.0.0.2//"
+    settings = Settings(data_dir=tmp_path).model_copy(
+        update={"engine": "celery", "database_url": POSTGRESQL, "broker_url": brokers}
+    )
+
+    check_fleet(settings)
+
+    assert shown(brokers) == "amqp://127.0.0.1//;amqp://127.0.0.2//"
 
 
 def test_agents_without_a_queue_of_their_own_share_the_default_one() -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from chargehand.store import bus as bus_module
 from chargehand.store.bus import AGENTS, CANCEL, CHANGED, MAX_PENDING, Bus
-from chargehand.store.exchange import Exchange, hints_message, read_message
+from chargehand.store.exchange import Exchange, Line, LineLost, hints_message, read_message
 from chargehand.store.postgresql_bus import PostgresqlExchange
 from chargehand.store.redis_bus import RedisExchange
 from chargehand.store.server_url import server_url
@@ -270,6 +270,66 @@ async def test_installations_on_two_databases_of_one_redis_do_not_hear_each_othe
         await heard.has("task-1")
 
     assert unheard.payloads == []
+
+
+class _Torn(Line):
+    """Takes a message for ever; the side that hears finds meanwhile that the line is gone."""
+
+    most_bytes = 1_000
+
+    def __init__(self) -> None:
+        self._is_sending = asyncio.Event()
+
+    async def send(self, text: bytes) -> None:
+        self._is_sending.set()
+        await asyncio.Event().wait()
+
+    async def heard(self) -> AsyncGenerator[bytes, None]:
+        await self._is_sending.wait()
+        raise LineLost("the server closed the connection")
+        yield b""
+
+
+class _Mended(Line):
+    most_bytes = 1_000
+
+    def __init__(self) -> None:
+        self.sent: asyncio.Queue[bytes] = asyncio.Queue()
+
+    async def send(self, text: bytes) -> None:
+        self.sent.put_nowait(text)
+
+    async def heard(self) -> AsyncGenerator[bytes, None]:
+        await asyncio.Event().wait()
+        yield b""
+
+
+class _Given(Exchange):
+    name = "given"
+    carries_said = False
+
+    def __init__(self, *lines: Line) -> None:
+        self._lines = iter(lines)
+
+    @asynccontextmanager
+    async def line(self, process: str) -> AsyncGenerator[Line, None]:
+        yield next(self._lines)
+
+
+async def test_hints_of_a_message_that_was_cut_off_by_the_end_of_its_line_are_sent_over_the_next(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(bus_module, "FIRST_PAUSE_SECONDS", 0.0)
+    mended = _Mended()
+    bus = Bus(_Given(_Torn(), mended))
+
+    async with bus.running():
+        bus.publish(CANCEL, "task-1")
+        async with asyncio.timeout(LIMIT_SECONDS):
+            message = read_message(await mended.sent.get())
+
+    assert message is not None
+    assert message.hints == [(CANCEL, "task-1")]
 
 
 async def test_without_an_exchange_hints_stay_in_the_process() -> None:

@@ -3,7 +3,9 @@
 import asyncio
 import os
 import random
+import sqlite3
 from collections.abc import AsyncGenerator
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -173,6 +175,71 @@ async def test_a_cancel_during_the_commit_comes_through_after_the_hints(place: P
         await writer
 
     assert (sent, place.notes()) == (["hint"], 3)
+
+
+async def make_the_commit_fail(place: Place, tx: Tx) -> None:
+    if place.is_server:
+        place.kill(place.connections())
+    else:
+        # SQLite looks at this key when the transaction is committed, and not before.
+        await tx.connection.execute(text("INSERT INTO answers VALUES (99)"))
+
+
+ANSWERS = """
+CREATE TABLE answers (note INTEGER REFERENCES questions (id) DEFERRABLE INITIALLY DEFERRED)
+"""
+
+
+async def test_a_cancel_during_a_commit_that_fails_comes_through_instead_of_the_fault(place: Place) -> None:
+    db, sent = place.open(), list[str]()
+    if not place.is_server:
+        place.execute("CREATE TABLE questions (id INTEGER PRIMARY KEY)", ANSWERS)
+
+    async def write(writer: asyncio.Task[None] | None) -> None:
+        async with db.write() as tx:
+            await write_lines(tx, 1)
+            tx.after_commit(lambda: sent.append("hint"))
+            await make_the_commit_fail(place, tx)
+            if writer is not None:
+                # The next thing that is awaited is the commit.
+                writer.cancel()
+
+    async def be_canceled() -> None:
+        await write(asyncio.current_task())
+
+    with pytest.raises((exc.IntegrityError, sqlite3.IntegrityError, Unavailable)):
+        await write(None)
+    with pytest.raises(asyncio.CancelledError) as canceled:
+        await asyncio.create_task(be_canceled())
+
+    assert isinstance(canceled.value.__cause__, Exception)
+    assert (sent, place.notes()) == ([], 0)
+    async with db.write() as tx:
+        await write_lines(tx, 1)
+    assert place.notes() == 3
+
+
+@pytest.mark.parametrize("door", ["read", "glance", "write"])
+async def test_a_cancel_that_a_driver_swallows_before_a_race_is_lost_begins_nothing_anew(
+    place: Place, door: str
+) -> None:
+    db, begun = place.open(), list[str]()
+
+    @retried
+    async def lose() -> None:
+        begun.append(door)
+        async with getattr(db, door)():
+            user = asyncio.current_task()
+            assert user is not None
+            user.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.sleep(0)
+            raise RaceLost("another was first")
+
+    with pytest.raises(asyncio.CancelledError):
+        await asyncio.create_task(lose())
+
+    assert begun == [door]
 
 
 async def test_a_canceled_reader_leaves_the_readers_usable(place: Place) -> None:

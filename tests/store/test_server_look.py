@@ -7,11 +7,12 @@ from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import pytest
+from sqlalchemy import Connection, inspect
 
 from chargehand.errors import Unavailable
-from chargehand.store import migrate, server_migrate
+from chargehand.store import migrate, server_look, server_migrate
 from chargehand.store.server_url import server_url
-from tests.databases import a_database, execute, found
+from tests.databases import a_database, an_empty_database, execute, found
 from tests.listening import listening
 from tests.servers import server_or_skip
 
@@ -33,11 +34,8 @@ async def a_server_of_http() -> AsyncGenerator[int, None]:
 @pytest.fixture(params=SERVERS)
 def empty(request: pytest.FixtureRequest) -> Iterator[str]:
     """A database without a table."""
-    server = server_or_skip(request.param)
-    name = "chargehand_test_look"
-    execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-    yield urlsplit(server)._replace(path=f"/{name}").geturl()
-    execute(server, f"DROP DATABASE IF EXISTS {name}")
+    with an_empty_database(request.param) as url:
+        yield url
 
 
 async def refusal(url: str) -> str:
@@ -143,6 +141,34 @@ async def test_two_that_fill_an_empty_database_at_once(empty: str) -> None:
     await asyncio.gather(*(server_migrate.require_ready(server_url(empty)) for _ in range(4)))
 
     assert await server_migrate.revision(server_url(empty)) == migrate.HEAD
+
+
+@pytest.mark.parametrize(("table", "goes_after"), [("alembic_version", 1), ("agents", 2)])
+async def test_a_table_that_another_process_takes_away_during_a_look_on_mysql_is_not_missed(
+    monkeypatch: pytest.MonkeyPatch, table: str, goes_after: int
+) -> None:
+    with an_empty_database("mysql") as url:
+        execute(url, f"CREATE TABLE {table} (half INT)")
+        looks = 0
+
+        class Listing:
+            """Its list is old already when it is read."""
+
+            def __init__(self, connection: Connection) -> None:
+                self._tables = inspect(connection).get_table_names()
+
+            def get_table_names(self) -> list[str]:
+                nonlocal looks
+                looks += 1
+                if looks == goes_after:
+                    execute(url, f"DROP TABLE {table}")
+                return self._tables
+
+        monkeypatch.setattr(server_look, "inspect", Listing)
+        standing = await server_look.look(server_url(url))
+
+    assert standing.revision is None
+    assert looks > goes_after
 
 
 @pytest.fixture

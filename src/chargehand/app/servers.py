@@ -10,14 +10,14 @@ from urllib.parse import urlsplit
 
 import structlog
 
-from chargehand.errors import ChargehandError
+from chargehand.app.fleet import BROKER, check_broker_url
+from chargehand.errors import ChargehandError, InvalidInput
 from chargehand.settings import Settings
 from chargehand.store import network_drive
 from chargehand.store.redis_checks import redis_problems
 
 log = structlog.stdlib.get_logger("chargehand.start")
 
-BROKER = "CHARGEHAND_BROKER_URL"
 WITHOUT_REDIS = "until then processes look into the rows, and rates are counted by each process"
 WITHOUT_BROKER = "until then workers find tasks in the rows, up to a second later"
 
@@ -32,6 +32,10 @@ async def problems_of_broker(settings: Settings) -> list[str]:
     url = settings.broker_url
     if url is None or settings.engine != "celery":
         return []
+    try:
+        check_broker_url(url)
+    except InvalidInput as error:
+        return [error.message]
     if urlsplit(url).scheme in {"redis", "rediss"}:
         return await redis_problems(url, setting=BROKER, is_broker=True)
     try:

@@ -9,7 +9,7 @@ from chargehand.cli.databases import look_at_database, look_at_drive
 from chargehand.cli.found import Found, State
 from chargehand.errors import InvalidInput
 from chargehand.settings import Settings
-from chargehand.store.redis_client import shown
+from chargehand.store.address import shown
 
 
 async def servers(settings: Settings) -> list[Found]:

@@ -6,13 +6,15 @@ from urllib.parse import unquote, urlsplit
 # The package has no type information: what comes from it is Any.
 from kombu import Connection  # pyright: ignore[reportPrivateImportUsage] - its documented place
 
+from chargehand.store.address import shown
+
 SETTING = "CHARGEHAND_BROKER_URL"
 ANSWER_SECONDS = 4
 
 
 def amqp_problems(url: str) -> list[str]:
     """What stands in the way of using it; nothing: it will do. Blocks for some seconds at most."""
-    where = f"{SETTING} ({_shown(url)})"
+    where = f"{SETTING} ({shown(url)})"
     limits = {f"{name}_timeout": ANSWER_SECONDS for name in ("connect", "read", "write")}
     try:
         connection: Any = Connection(url, connect_timeout=ANSWER_SECONDS, transport_options=limits)
@@ -38,8 +40,3 @@ def _told(error: Exception, virtual_host: str) -> str:
     if isinstance(error, ConnectionRefusedError) or "Name or service" in said or "unreachable" in said:
         return f"no broker can be reached there ({said}); start it, or correct the address"
     return f"what answers there is no AMQP broker such as RabbitMQ ({said}); look at the host and the port"
-
-
-def _shown(url: str) -> str:
-    place = urlsplit(url)
-    return f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"

@@ -221,7 +221,8 @@ class Bus:
                 del self._pending[hint]
             try:
                 await self._within_time(line.send(text))
-            except LineLost:
+            except (LineLost, asyncio.CancelledError):
+                # Canceled: the hearing side found first that the line is gone.
                 self._pending = dict.fromkeys(taken) | self._pending
                 raise
             self._count("sent")

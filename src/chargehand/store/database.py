@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
 from json import JSONDecoder
-from types import CoroutineType
+from types import CoroutineType, TracebackType
 from typing import Any, ParamSpec, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -65,6 +65,7 @@ class Database(ABC):
         """A transaction. It is durable before the hints are sent.
 
         A cancel of the caller is raised before the commit or after the hints; so what is durable is always told.
+        Where the commit fails, it is raised instead of the fault.
         RaceLost when another transaction was in the way: the use case is `retried`.
         """
 
@@ -91,7 +92,7 @@ def retried(
 
 
 class HeldBackCancels:
-    """Cancels that came while something was awaited to its end."""
+    """As a block: cancels that came while something in it was awaited to its end are raised when it ends."""
 
     def __init__(self) -> None:
         self._task = asyncio.current_task()
@@ -99,8 +100,22 @@ class HeldBackCancels:
 
     def let_through(self) -> None:
         """Raise what came since this object was made."""
-        if self._task is not None and self._task.cancelling() > self._seen:
+        if self._has_come():
             raise asyncio.CancelledError
+
+    def __enter__(self) -> "HeldBackCancels":
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        del kind, trace
+        # Before a fault too: whoever tells of the fault and goes on, or is `retried`, would never end.
+        if (error is None or isinstance(error, Exception)) and self._has_come():
+            raise asyncio.CancelledError from error
+
+    def _has_come(self) -> bool:
+        return self._task is not None and self._task.cancelling() > self._seen
 
 
 def from_json(text: str) -> Any:

@@ -19,8 +19,8 @@ class RedisExchange(Exchange):
 
     def __init__(self, url: str) -> None:
         self._url = url
-        self._prefix = f"chargehand:{database_number(url)}"
         open_redis(url)  # refuses an address that cannot be, and names the extra, at the start
+        self._prefix = f"chargehand:{database_number(url)}"
 
     @asynccontextmanager
     async def line(self, process: str) -> AsyncGenerator[Line, None]:

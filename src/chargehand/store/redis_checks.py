@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from chargehand.errors import ChargehandError
-from chargehand.store.redis_client import SETTING, open_redis, shown
+from chargehand.store.address import shown
+from chargehand.store.redis_client import SETTING, open_redis
 
 NEVER_EVICTS = "noeviction"
 OLDEST_MAJOR = 5

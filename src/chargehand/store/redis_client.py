@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING, Any, cast
 from urllib.parse import urlsplit
 
 from chargehand.errors import InvalidInput, Unavailable
+from chargehand.store.address import split_address
 
 if TYPE_CHECKING:
     from redis.asyncio import Redis
 
 SETTING = "CHARGEHAND_REDIS_URL"
+EXAMPLE = "redis://127.0.0.1:6379/0"
 SCHEMES = ("redis", "rediss", "unix")
 CONNECT_SECONDS = 3.0
 ANSWER_SECONDS = 5.0
@@ -35,22 +37,15 @@ def open_redis(url: str, *, setting: str = SETTING, answer_seconds: float = ANSW
             retry=Retry(NoBackoff(), 0),
             client_name="chargehand",
         )
-    except ValueError as error:
-        raise InvalidInput(f"{setting} cannot be read: {error}") from None
+    except ValueError:
+        # Its text is not told: it quotes the address.
+        raise InvalidInput(f"{setting} cannot be read; it looks like {EXAMPLE}") from None
 
 
 def check_redis_url(url: str, setting: str = SETTING) -> None:
     """InvalidInput for what is no address of a Redis server. The message shows no password."""
-    if urlsplit(url).scheme not in SCHEMES:
-        raise InvalidInput(
-            f"{setting} is no address of a Redis server; it looks like redis://127.0.0.1:6379/0"
-        )
-
-
-def shown(url: str) -> str:
-    """The address without its password."""
-    place = urlsplit(url)
-    return f"{place.scheme}://{place.netloc.rpartition('@')[2]}{place.path}"
+    if split_address(url, setting).scheme not in SCHEMES:
+        raise InvalidInput(f"{setting} is no address of a Redis server; it looks like {EXAMPLE}")
 
 
 def database_number(url: str) -> str:

@@ -54,19 +54,16 @@ class ServerDatabase(Database):
     async def read(self) -> AsyncGenerator[Tx, None]:
         """Each statement is a transaction of its own. A cancel that the driver has swallowed is raised at the end."""
         # MySQL's driver waits with `asyncio.wait_for`, which in Python 3.11 returns an answer that comes with a cancel.
-        cancels = HeldBackCancels()
-        with self._work(), told_plainly(self.url):
+        with HeldBackCancels(), self._work(), told_plainly(self.url):
             async with self._readers.connect() as connection:
                 yield Tx(connection=connection, now=self._clock.now())
-        cancels.let_through()
 
     glance = read
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Tx, None]:
         """One transaction. A cancel during the commit is raised once its outcome is known."""
-        cancels = HeldBackCancels()
-        with self._work(), told_plainly(self.url):
+        with HeldBackCancels(), self._work(), told_plainly(self.url):
             async with self._writers.connect() as connection:
                 tx = Tx(connection=connection, now=self._clock.now())
                 yield tx
@@ -74,7 +71,6 @@ class ServerDatabase(Database):
                 await _to_its_end(connection.commit())
                 fail_point("store.after_commit")
                 tx.send_hints()
-        cancels.let_through()
 
     @contextmanager
     def _work(self) -> Generator[None, None, None]:

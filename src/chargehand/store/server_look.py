@@ -5,15 +5,15 @@ For the start, for `chargehand doctor` and for `chargehand db status`. Each refu
 
 import asyncio
 import re
-from collections.abc import AsyncGenerator
-from contextlib import AsyncExitStack, asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, NullPool, exc, inspect, text
 from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection, create_async_engine
 
-from chargehand.errors import Unavailable
+from chargehand.errors import RaceLost, Unavailable
 from chargehand.store import migrate
 from chargehand.store.database import retried
 from chargehand.store.server_faults import REFUSED, number_of, told_plainly
@@ -24,6 +24,10 @@ LEAST = {"PostgreSQL": (15, 0), "MariaDB": (10, 6), "MySQL": (8, 0)}
 """SKIP LOCKED, CTEs and enforced CHECK constraints; PostgreSQL as far back as it is tested."""
 GREETING_SECONDS = CONNECT_SECONDS + 2.0
 """The driver of MySQL would wait for ever for the first word of a server of another kind."""
+
+
+NO_SUCH_TABLE = 1146
+"""MySQL's number for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,11 +46,32 @@ async def look(url: URL) -> Standing:
     Another process may be migrating it just now.
     """
     async with connected(url) as connection:
-        product, version = await connection.run_sync(_require_usable)
-        revision = await connection.run_sync(revision_of)
-        if revision is None:
-            await connection.run_sync(unfinished_tables)
-        return Standing(product=product, version=version, revision=revision)
+        with _races_with_a_migration():
+            return await _standing(connection)
+
+
+async def _standing(connection: AsyncConnection) -> Standing:
+    product, version = await connection.run_sync(_require_usable)
+    revision = await connection.run_sync(revision_of)
+    if revision is None:
+        await connection.run_sync(unfinished_tables)
+    return Standing(product=product, version=version, revision=revision)
+
+
+@contextmanager
+def _races_with_a_migration() -> Generator[None, None, None]:
+    """A table that was listed and is gone: whoever fills the database on MySQL clears it first, table by table.
+
+    For the look alone; anywhere else a table that is not there is missing.
+    """
+    try:
+        yield
+    except exc.ProgrammingError as error:
+        if number_of(error) != NO_SUCH_TABLE:
+            raise
+        raise RaceLost(
+            f"another process is changing the tables of the database that {SETTING} names ({error.orig}); ask again"
+        ) from error
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ DRIVERS: Mapping[str, tuple[str, str]] = {
 }
 """By the address's scheme: the driver, and the extra that installs it."""
 SETTING = "CHARGEHAND_DATABASE_URL"
+AT_SIGN = "an @ in a password as %40"
 CONNECT_SECONDS = 10
 ANSWER_MARGIN_SECONDS = 2
 """How much longer than a statement may take its answer is waited for: then nobody is there any more."""
@@ -30,10 +31,14 @@ def server_url(text: str) -> URL:
     """The address with the driver named in it; InvalidInput for what is none. No message shows a password."""
     try:
         url = make_url(text)
-    except exc.ArgumentError:
+    except (exc.ArgumentError, ValueError):
+        # A port that is no number is a ValueError, which quotes it: it may be the end of a password.
         raise InvalidInput(
-            f"{SETTING} is no address; it looks like postgresql://user@host:5432/name"
+            f"{SETTING} is no address; it looks like postgresql://user@host:5432/name; write {AT_SIGN}"
         ) from None
+    if url.password is not None and "@" in _behind_user(text):
+        # What stands there would be taken for the host, and shown, but is of the password.
+        raise InvalidInput(f"{SETTING} has an @ behind the one before its host; write {AT_SIGN}")
     scheme = url.get_backend_name()
     if scheme not in DRIVERS or not url.database:
         known = ", ".join(f"{name}://" for name in ("postgresql", "mysql"))
@@ -45,6 +50,11 @@ def server_url(text: str) -> URL:
     _require(driver, extra)
     family = "postgresql" if extra == "postgresql" else "mysql"
     return url.set(drivername=f"{family}+{driver}")
+
+
+def _behind_user(text: str) -> str:
+    """Of an address with a password: what SQLAlchemy takes for the host and all that follows."""
+    return text.partition("://")[2].partition(":")[2].partition("@")[2]
 
 
 def shown_url(url: URL) -> str:

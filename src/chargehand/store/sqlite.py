@@ -54,18 +54,18 @@ class SqliteDatabase(Database):
     async def read(self) -> AsyncGenerator[Tx, None]:
         """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
         self._require_open()
-        cancels = HeldBackCancels()
-        async with _told_plainly(), self._readers.connect() as connection:
-            yield Tx(connection=connection, now=self._clock.now())
-        cancels.let_through()
+        with HeldBackCancels():
+            async with _told_plainly(), self._readers.connect() as connection:
+                yield Tx(connection=connection, now=self._clock.now())
 
     @asynccontextmanager
     async def glance(self) -> AsyncGenerator[Tx, None]:
         """As `read`, for a few rows by their keys: answered at once, where a thread would cost more than they do."""
         self._require_open()
-        async with self._glancing, _told_plainly():
-            await self._glancer.open()
-            yield self._tx(self._glancer)
+        with HeldBackCancels():
+            async with self._glancing, _told_plainly():
+                await self._glancer.open()
+                yield self._tx(self._glancer)
 
     @asynccontextmanager
     async def write(self) -> AsyncGenerator[Tx, None]:
@@ -75,21 +75,20 @@ class SqliteDatabase(Database):
         """
         async with self._turn, _told_plainly():
             self._require_open()
-            cancels = HeldBackCancels()
-            await self._writer.open()
-            await self._writer.begin()
-            tx = self._tx(self._writer)
-            try:
-                cancels.let_through()
-                yield tx
-                fail_point("store.before_commit")
-                await self._writer.commit()
-            except BaseException:
-                self._writer.rollback()
-                raise
-            fail_point("store.after_commit")
-            tx.send_hints()
-            cancels.let_through()
+            with HeldBackCancels() as cancels:
+                await self._writer.open()
+                await self._writer.begin()
+                tx = self._tx(self._writer)
+                try:
+                    cancels.let_through()
+                    yield tx
+                    fail_point("store.before_commit")
+                    await self._writer.commit()
+                except BaseException:
+                    self._writer.rollback()
+                    raise
+                fail_point("store.after_commit")
+                tx.send_hints()
 
     def _tx(self, connection: InlineConnection) -> Tx:
         return Tx(connection=cast("AsyncConnection", connection), now=self._clock.now())
