@@ -6,13 +6,15 @@ import signal
 import subprocess
 import sys
 import time
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from chargehand.app.core import Core
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Deliverable, DeliveredFile
 from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.retention import PruneOrder, age_of
@@ -22,7 +24,7 @@ from chargehand.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service import retention
 from chargehand.service.journal import Delegation
-from chargehand.store import messages
+from chargehand.store import messages, tasks
 from tests import given
 from tests.given import ME, TestClock
 from tests.invariants import violations
@@ -167,6 +169,70 @@ async def test_a_tree_stays_while_anything_in_it_is_open_or_goes_on_from_it(tmp_
         clock.advance(31 * DAY)
         assert await prune_all(core) == 3
         assert set(counts(core).values()) == {0}
+
+
+async def test_what_was_deleted_meanwhile_is_not_followed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TestClock()
+    async with given.a_core(tmp_path, playbooks={"idle": idle}, clock=clock, with_engine=False) as core:
+        talked_to = await an_ended_task(core, 1)
+        clock.advance(31 * DAY)
+        current = core.agents.current
+
+        async def after_a_prune(self: object, who: Principal, agent_id: str) -> AgentDefinition:
+            assert await prune_all(core) == 1
+            return await current(who, agent_id)
+
+        monkeypatch.setattr(type(core.agents), "current", after_a_prune)
+        with pytest.raises(TaskNotFound, match=talked_to.id):
+            await given.a_task(core, "idle", follows_id=talked_to.id)
+
+        assert set(counts(core).values()) == {0}
+
+
+async def test_what_is_followed_since_prune_looked_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock = TestClock()
+    async with given.a_core(tmp_path, playbooks={"idle": idle}, clock=clock, with_engine=False) as core:
+        talked_to, other = await an_ended_task(core, 1), await an_ended_task(core, 2)
+        clock.advance(31 * DAY)
+        delete = retention.Retention._delete  # pyright: ignore[reportPrivateUsage] - between its look and its hold
+
+        async def after_a_message(
+            self: retention.Retention, root_ids: list[str], before: datetime
+        ) -> set[str]:
+            await given.a_task(core, "idle", follows_id=talked_to.id)
+            return await delete(self, root_ids, before)
+
+        monkeypatch.setattr(retention.Retention, "_delete", after_a_message)
+        assert await prune_all(core) == 1
+
+        assert (await core.watch.get(ME, talked_to.id)).status is Status.COMPLETED
+        with pytest.raises(TaskNotFound):
+            await core.watch.get(ME, other.id)
+
+
+async def test_what_is_about_to_be_followed_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("its one writer keeps prune out while a task is stored")
+    clock = TestClock()
+    async with given.a_core(tmp_path, playbooks={"idle": idle}, clock=clock, with_engine=False) as core:
+        talked_to = await an_ended_task(core, 1)
+        clock.advance(31 * DAY)
+        insert = tasks.insert_tasks
+
+        async def after_a_prune(*args: Any, **kwargs: Any) -> None:
+            assert await prune_all(core) == 0
+            await insert(*args, **kwargs)
+
+        monkeypatch.setattr(tasks, "insert_tasks", after_a_prune)
+        await given.a_task(core, "idle", follows_id=talked_to.id)
+
+        assert (await core.watch.get(ME, talked_to.id)).status is Status.COMPLETED
 
 
 async def test_only_what_the_order_names_goes(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from chargehand.errors import (
     ScheduleNameTaken,
     ScheduleNotFound,
     StorageFull,
+    Unavailable,
 )
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service import schedules
@@ -241,6 +242,43 @@ async def test_a_full_disk_is_noted_like_any_refusal(core: Core, clock: TestCloc
     assert now.last_error is not None
     assert now.last_error["code"] == "storage_full"
     assert now.next_at > clock.now()
+
+
+async def test_a_database_that_does_not_answer_costs_no_due_time_its_task(
+    core: Core, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    schedule = await a_schedule(core)
+
+    async def silent(self: object, who: Principal, agent_id: str) -> Any:
+        raise Unavailable("the database did not answer")
+
+    clock.advance(HOUR)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(core.agents), "current", silent)
+        with pytest.raises(Unavailable, match="did not answer"):
+            await core.schedule_runs.run_due()
+
+    assert await core.schedules.get(ME, schedule.id) == schedule
+    await core.schedule_runs.run_due()
+    assert runs(core) == [(schedule.id, "2026-07-01T13:00:00Z")]
+    now = await core.schedules.get(ME, schedule.id)
+    assert (now.next_at, now.last_error) == (NOON + timedelta(hours=2), None)
+
+
+async def test_a_full_backlog_is_noted_like_any_refusal(tmp_path: Path, clock: TestClock) -> None:
+    opened = given.a_core(tmp_path, playbooks={"one": idle}, clock=clock, with_engine=False, backlog_limit=1)
+    async with opened as core:
+        schedule = await a_schedule(core)
+        await given.a_task(core, "one")
+        clock.advance(HOUR)
+
+        await core.schedule_runs.run_due()
+
+        now = await core.schedules.get(ME, schedule.id)
+        assert now.last_error is not None
+        assert now.last_error["code"] == "unavailable"
+        assert (now.next_at, runs(core)) == (NOON + timedelta(hours=2), [])
 
 
 async def test_a_zone_that_is_known_no_more_stops_only_its_schedule(core: Core, clock: TestClock) -> None:

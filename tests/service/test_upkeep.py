@@ -1,5 +1,6 @@
 """Upkeep: the dead are taken over, the due is woken, the late is ended, and nothing else is touched."""
 
+import asyncio
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
@@ -8,10 +9,12 @@ import pytest
 import pytest_asyncio
 
 from chargehand.app.core import Core
-from chargehand.domain.history import StepKind, StepStatus
+from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.task import MAX_WORKER_LOSSES, Reason, Status, Suspended
 from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.service import upkeep
 from chargehand.service.journal import Delegation
+from chargehand.store import tasks
 from tests import given
 from tests.given import ME, TestClock
 from tests.invariants import violations
@@ -173,3 +176,84 @@ async def test_a_sweep_with_nothing_to_do_writes_nothing(core: Core) -> None:
     await core.upkeep.sweep()
 
     assert (given.rows(core, "SELECT * FROM agent_tasks"), given.rows(core, "PRAGMA data_version")) == before
+
+
+async def test_however_much_is_due_a_sweep_takes_so_many_and_is_to_go_on_at_once(
+    core: Core, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SWEPT_AT_ONCE", 2)
+    until = clock.now() + timedelta(seconds=10)
+    for _ in range(5):
+        sleeper = await given.a_running_task(core, "one")
+        await core.attempts.finish(sleeper, Suspended(reason=Reason.TIMER, until=until))
+    for _ in range(5):
+        await given.a_task(core, "one", timeout_seconds=5)
+    clock.advance(11)
+    counted = "SELECT status, count(*) FROM agent_tasks WHERE status <> 'pending' GROUP BY 1 ORDER BY 1"
+
+    assert await core.upkeep.sweep() == clock.now()
+    assert given.rows(core, counted) == [("failed", 2), ("waiting", 3)]
+    assert await core.upkeep.sweep() == clock.now()
+    assert given.rows(core, counted) == [("failed", 4), ("waiting", 1)]
+    due = await core.upkeep.sweep()
+    assert given.rows(core, counted) == [("failed", 5)]
+    assert due is not None
+    assert due > clock.now()
+
+
+async def test_an_engine_sweeps_on_until_all_that_is_due_was_seen_to(
+    tmp_path: Path, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The clock stands still afterwards: a look that waited for its next time would never come."""
+    monkeypatch.setattr(upkeep, "SWEPT_AT_ONCE", 1)
+
+    async def sleeper(ctx: PlaybookContext) -> None:
+        await ctx.sleep(10)
+
+    async with given.a_core(tmp_path, playbooks={"sleeper": sleeper}, clock=clock) as core:
+        sleepers = [await given.a_task(core, "sleeper") for _ in range(3)]
+        for one in sleepers:
+            await given.event(core, one, EventKind.WAITING)
+        await given.pass_time(core, clock, 11)
+
+        for one in sleepers:
+            assert (await given.ended(core, one)).status is Status.COMPLETED
+
+
+async def test_what_dead_workers_held_is_given_back_whatever_becomes_of_the_rest(
+    core: Core, clock: TestClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(upkeep, "SWEPT_AT_ONCE", 2)
+    mine, *dead = [await given.a_running_task(core, "one") for _ in range(6)]
+    for _ in range(5):
+        await given.a_task(core, "one", timeout_seconds=20)
+    clock.advance(31)
+
+    async def fails(*_: object) -> None:
+        raise RuntimeError("a fault")
+
+    monkeypatch.setattr(upkeep.Upkeep, "_end_late", fails)
+    with pytest.raises(RuntimeError, match="a fault"):
+        await core.upkeep.sweep(but_not={mine.id: 1})
+
+    assert {(await core.watch.get(ME, task.id)).status for task in dead} == {Status.PENDING}
+    assert (await core.watch.get(ME, mine.id)).status is Status.RUNNING
+
+
+async def test_a_sweep_waits_for_no_task_that_another_transaction_holds(
+    core: Core, clock: TestClock, database: str
+) -> None:
+    if database == "sqlite":
+        pytest.skip("it has one writer, for whom everybody waits")
+    held, other = [await given.a_task(core, "one", timeout_seconds=20) for _ in range(2)]
+    clock.advance(21)
+
+    async with core.db.write() as tx:
+        await tasks.hold(tx, [held.id])
+        async with asyncio.timeout(given.LIMIT_SECONDS):
+            await core.upkeep.sweep()
+
+    assert (await core.watch.get(ME, other.id)).reason == "timeout"
+    assert (await core.watch.get(ME, held.id)).status is Status.PENDING
+    await core.upkeep.sweep()
+    assert (await core.watch.get(ME, held.id)).reason == "timeout"

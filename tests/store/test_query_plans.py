@@ -69,9 +69,9 @@ async def claim(tx: Tx) -> None:
 
 
 async def sweep(tx: Tx) -> None:
-    await tasks.expired(tx, of_any_worker=False)
-    await tasks.due_timers(tx)
-    await tasks.past_deadline(tx)
+    await tasks.expired(tx, of_any_worker=False, limit=8)
+    await tasks.due_timers(tx, limit=8)
+    await tasks.past_deadline(tx, limit=8)
     await tasks.next_due(tx)
 
 
@@ -127,10 +127,16 @@ async def test_no_statement_of_the_daily_work_reads_a_whole_table(db: SqliteData
     assert scans == []
 
 
-async def test_a_claim_takes_the_next_tasks_without_sorting_all_that_wait(db: SqliteDatabase) -> None:
+async def due(tx: Tx) -> None:
+    await tasks.due_timers(tx, limit=8)
+    await tasks.past_deadline(tx, limit=8)
+
+
+@pytest.mark.parametrize("ask", [claim, due], ids=lambda ask: ask.__name__)
+async def test_the_next_tasks_are_taken_without_sorting_all_that_wait(db: SqliteDatabase, ask: Any) -> None:
     with statements_sent() as sent:
         async with db.write() as tx:
-            await claim(tx)
+            await ask(tx)
 
     with closing(sqlite3.connect(db.path)) as connection:
         plans = [

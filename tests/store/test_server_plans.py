@@ -28,19 +28,20 @@ def address(request: pytest.FixtureRequest) -> str:
     return a_database(str(request.param))
 
 
-@pytest.fixture
-async def db(address: str) -> AsyncGenerator[ServerDatabase]:
+@pytest.fixture(params=[False, True], ids=["in time", "late"])
+async def db(address: str, request: pytest.FixtureRequest) -> AsyncGenerator[ServerDatabase]:
+    """All tasks wait to begin; or they are past their deadlines, and half of them wait for a time that has come."""
     opened = ServerDatabase(server_url(address), SystemClock(), ServerLimits(connections=2))
     try:
         async with opened.write() as tx:
-            await fill(tx)
+            await fill(tx, is_late=request.param)
         execute(address, "ANALYZE agent_tasks" if address.startswith("post") else "ANALYZE TABLE agent_tasks")
         yield opened
     finally:
         await opened.stop()
 
 
-async def fill(tx: Tx) -> None:
+async def fill(tx: Tx, *, is_late: bool) -> None:
     all_lanes = [LANE, *OTHERS]
     for lane in all_lanes:
         row = {"tenant": lane.tenant, "agent_id": lane.agent_id, "priority": lane.priority}
@@ -50,7 +51,9 @@ async def fill(tx: Tx) -> None:
     rows: list[dict[str, Any]] = []
     for number in range(WAITING):
         lane = all_lanes[number % len(all_lanes)]
-        own = {"id": f"task-{number}", "root_id": f"task-{number}", "tenant": lane.tenant}
+        own: dict[str, Any] = {"id": f"task-{number}", "root_id": f"task-{number}", "tenant": lane.tenant}
+        if is_late:
+            own |= {"status": "pending" if number < WAITING / 2 else "waiting", "deadline_at": NOW}
         rows.append(
             {**GOOD, **times, **documents, **own, "agent_id": lane.agent_id, "priority": lane.priority}
         )

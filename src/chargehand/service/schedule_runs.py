@@ -98,6 +98,10 @@ class ScheduleRuns:
         try:
             orders = [(at, await self._orders.prepared(who, task_order(seen))) for at in due.runs]
         except ChargehandError as error:
+            if isinstance(error, Unavailable) and error.retry_after_seconds is None:
+                # Not the refusal of a full backlog, which says when there is room again: the database did not
+                # answer. That is no word about this task, and the time stays due.
+                raise
             return _Plan(due, error=_as_data(error, due.runs[0]))
         if due.skipped_from is None:
             return _Plan(due, orders)

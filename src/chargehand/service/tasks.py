@@ -33,7 +33,7 @@ from chargehand.service.orders import check_order, first_due, new_task, payload_
 from chargehand.service.ports import AgentChooser, NoChooser
 from chargehand.service.selection import select
 from chargehand.store import history, messages, tasks
-from chargehand.store.database import Database, retried
+from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
 from chargehand.store.lanes import Lanes
 from chargehand.store.rates import LocalRates, Rate, Rates
@@ -97,7 +97,7 @@ class Tasks:
 
         A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
         Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull;
-        TooManyRequests, Unavailable: too many at once, or the backlog is full.
+        TooManyRequests, Unavailable: too many at once, or the backlog is full; TaskNotFound: what it follows is gone.
         """
         who.require(Scope.TASKS_WRITE)
         check_order(order, self._clock.now())
@@ -224,9 +224,12 @@ class Tasks:
                 found = await tasks.find_by_key(tx, tenant, keys)
                 known |= {(tenant, key): value for key, value in found.items()}
             earlier = await tasks.get(tx, [task_id for task_id, _ in known.values()]) if known else {}
+            gone = await _gone(tx, [one.task.follows_id for one in group if one.task.follows_id])
             for one in group:
                 seen = known.get((one.task.tenant, one.key)) if one.key else None
-                if seen is None:
+                if seen is None and one.task.follows_id in gone:
+                    answers.append(_not_found(one.task.follows_id or ""))
+                elif seen is None:
                     fresh.append(one)
                     answers.append(Accepted(one.task, replayed=False))
                     if one.key:
@@ -362,6 +365,11 @@ class Tasks:
             self._hints.changed(tx, task_id)
             await endings.wake(tx, self._hints, task_id)
         fail_point("tasks.answered")
+
+
+async def _gone(tx: Tx, followed: Sequence[str]) -> set[str]:
+    """Those of these tasks that were deleted. The others are held: none goes before what follows it is stored."""
+    return set(followed) - set(await tasks.hold(tx, followed)) if followed else set()
 
 
 def _mismatch(key: str | None) -> IdempotencyMismatch:

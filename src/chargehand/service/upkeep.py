@@ -1,4 +1,8 @@
-"""What keeps the rows true when workers die or time passes: re-queue, wake, fail. It never runs a task."""
+"""What keeps the rows true when workers die or time passes: re-queue, wake, fail. It never runs a task.
+
+Rule: each kind is seen to in transactions of its own, of so many tasks and no more, and the dead workers' tasks first.
+However much is due, none of them waits for all of it, and what is in the way of a part takes back that part only.
+"""
 
 from collections.abc import Collection, Mapping, Sequence
 from datetime import datetime
@@ -15,6 +19,8 @@ from chargehand.service.endings import Hints
 from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Database, Tx, retried
 
+SWEPT_AT_ONCE = 200
+"""Tasks in one transaction: less than a second's work, after which what it holds is free again."""
 NOTHING: Mapping[str, int] = MappingProxyType({})
 
 
@@ -25,33 +31,36 @@ class Upkeep:
         self._db = db
         self._hints = hints
 
-    @retried
     async def sweep(
         self, *, of_any_worker: bool = False, but_not: Mapping[str, int] = NOTHING
     ) -> datetime | None:
-        """Rescue, wake and time out what is due; when to look again at the latest.
+        """Rescue, wake and time out what is due; when to look again at the latest: now, if not all was seen to.
 
         `of_any_worker`: every running task is rescued, whatever its lease says. Right when this process has
         just taken the data folder and so knows that no worker is alive. `but_not`: attempts that the caller
         itself carries, which live however its clock was set.
         """
         async with self._db.glance() as tx:
-            lost = await self._lost(tx, of_any_worker, but_not)
-            unanswered = await approvals.due(tx)
-            nothing = not (lost or unanswered or await tasks.due_timers(tx) or await tasks.past_deadline(tx))
-            due = await tasks.next_due(tx)
+            nothing = not (
+                await self._lost(tx, of_any_worker, but_not, most=1)
+                or await approvals.due(tx)
+                or await tasks.due_timers(tx, limit=1)
+                or await tasks.past_deadline(tx, limit=1)
+            )
+            due, seen_at = await tasks.next_due(tx), tx.now
         if nothing:
             return due
-        async with self._db.write() as tx:
-            await self._rescue(tx, await self._lost(tx, of_any_worker, but_not))
-            for approval in await approvals.due(tx):
-                await take_default(tx, self._hints, approval)
-            for task in await tasks.due_timers(tx):
-                await endings.wake(tx, self._hints, task.id)
-            await self._time_out(tx, await tasks.past_deadline(tx))
-            due = await tasks.next_due(tx)
+        # All of them at once: at its start a process knows of the dead what it cannot know later.
+        while await self._rescue(of_any_worker, but_not):
+            pass
+        parts = [await self._take_defaults(), await self._wake(), await self._time_out()]
         fail_point("upkeep.swept")
-        return due
+        if any(parts):
+            return seen_at
+        async with self._db.glance() as tx:
+            later = await tasks.next_due(tx)
+        # By the first look too: what came due since then was perhaps not seen.
+        return min((time for time in (due, later) if time is not None), default=None)
 
     async def unused_copies(self, task_ids: Collection[str]) -> set[str]:
         """Those of these tasks whose own workspaces nobody needs any more: what was to come back has come back."""
@@ -59,12 +68,44 @@ class Upkeep:
             return await tasks.unused_copies(tx, task_ids)
 
     @staticmethod
-    async def _lost(tx: Tx, of_any_worker: bool, but_not: Mapping[str, int]) -> list[Task]:
-        found = await tasks.expired(tx, of_any_worker=of_any_worker)
-        return [task for task in found if but_not.get(task.id) != task.attempt]
+    async def _lost(tx: Tx, of_any_worker: bool, but_not: Mapping[str, int], *, most: int) -> list[Task]:
+        # So many more that the caller's own cannot be all that is found.
+        found = await tasks.expired(tx, of_any_worker=of_any_worker, limit=most + len(but_not))
+        return [task for task in found if but_not.get(task.id) != task.attempt][:most]
 
-    async def _rescue(self, tx: Tx, lost: Sequence[Task]) -> None:
-        """Give back what dead workers held; a task that lost three in a row is failed, visibly."""
+    @retried
+    async def _rescue(self, of_any_worker: bool, but_not: Mapping[str, int]) -> bool:
+        """Give back what dead workers held; whether there may be more. So with the other parts."""
+        async with self._db.write() as tx:
+            lost = await self._lost(tx, of_any_worker, but_not, most=SWEPT_AT_ONCE)
+            await self._give_back(tx, lost)
+        return len(lost) == SWEPT_AT_ONCE
+
+    @retried
+    async def _take_defaults(self) -> bool:
+        async with self._db.write() as tx:
+            unanswered = await approvals.due(tx)
+            for approval in unanswered:
+                await take_default(tx, self._hints, approval)
+        return len(unanswered) == approvals.DUE_AT_ONCE
+
+    @retried
+    async def _wake(self) -> bool:
+        async with self._db.write() as tx:
+            timers = await tasks.due_timers(tx, limit=SWEPT_AT_ONCE)
+            for task in timers:
+                await endings.wake(tx, self._hints, task.id)
+        return len(timers) == SWEPT_AT_ONCE
+
+    @retried
+    async def _time_out(self) -> bool:
+        async with self._db.write() as tx:
+            late = await tasks.past_deadline(tx, limit=SWEPT_AT_ONCE)
+            await self._end_late(tx, late)
+        return len(late) == SWEPT_AT_ONCE
+
+    async def _give_back(self, tx: Tx, lost: Sequence[Task]) -> None:
+        """A task that lost three workers in a row is failed, visibly."""
         for seen in lost:
             # Again, because the end of one above may have asked this one to stop.
             task = (await tasks.hold(tx, [seen.id]))[seen.id]
@@ -89,7 +130,7 @@ class Upkeep:
                 self._hints.changed(tx, task.id)
                 self._hints.ready(tx, *moved)
 
-    async def _time_out(self, tx: Tx, late: Sequence[Task]) -> None:
+    async def _end_late(self, tx: Tx, late: Sequence[Task]) -> None:
         for task in late:
             now = (await tasks.hold(tx, [task.id]))[task.id]
             # A person who was waited for may have put the deadline off since.

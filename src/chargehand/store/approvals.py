@@ -18,6 +18,7 @@ from chargehand.store.tables import AgentTask
 
 _ROW = tables.Approval
 _COLUMNS = [getattr(_ROW, field.name) for field in fields(Approval)]
+DUE_AT_ONCE = 100
 _DUE = (
     select(*_COLUMNS)
     .where(
@@ -25,7 +26,7 @@ _DUE = (
         _ROW.expires_at <= bindparam("now", type_=tables.UtcMicroseconds),
     )
     .order_by(_ROW.expires_at)
-    .limit(100)
+    .limit(DUE_AT_ONCE)
 )
 
 
@@ -71,7 +72,7 @@ async def open_of(tx: Tx, task_ids: Iterable[str]) -> list[Approval]:
 
 
 async def due(tx: Tx) -> list[Approval]:
-    """Open approvals whose time is over."""
+    """Open approvals whose time is over, the first DUE_AT_ONCE of them."""
     return [as_approval(row) for row in await tx.connection.execute(_DUE, {"now": tx.now})]
 
 

@@ -95,7 +95,8 @@ async def sizes(tx: Tx, root_ids: Sequence[str]) -> list[Tree]:
 async def hold_ended(tx: Tx, root_ids: Collection[str], *, before: datetime) -> dict[str, list[AgentTask]]:
     """The tasks of those of these trees that have still wholly ended before that time, held, by root.
 
-    What another transaction has in hand is passed over, and its tree with it.
+    What another transaction has in hand is passed over, and its tree with it; so is a tree that an open task goes on
+    from, which nobody adds to one that is held.
     """
     statement = (
         select(
@@ -113,13 +114,27 @@ async def hold_ended(tx: Tx, root_ids: Collection[str], *, before: datetime) -> 
     for row in await tx.connection.execute(statement):
         found.setdefault(row.root_id, []).append(row)  # pyright: ignore[reportArgumentType] - a row reads as one
     whole = {tree.root_id: tree.tasks for tree in await sizes(tx, list(found))}
+    gone_on_from = await _gone_on_from(tx, list(found))
     return {
         root_id: rows
         for root_id, rows in found.items()
-        if len(rows) == whole.get(root_id)
+        if root_id not in gone_on_from
+        and len(rows) == whole.get(root_id)
         and all(row.status not in _OPEN for row in rows)
         and all(row.finished_at is not None and row.finished_at < before for row in rows if row.id == root_id)
     }
+
+
+async def _gone_on_from(tx: Tx, root_ids: Sequence[str]) -> set[str]:
+    """Those of these trees that an open task follows a task of."""
+    earlier, later = aliased(AgentTask), aliased(AgentTask)
+    statement = (
+        select(earlier.root_id)
+        .join(later, later.follows_id == earlier.id)
+        .where(earlier.root_id.in_(root_ids), later.status.in_(_OPEN))
+        .distinct()
+    )
+    return set(await tx.connection.scalars(statement))
 
 
 async def delete_tree(tx: Tx, root_id: str, rows: Sequence[AgentTask]) -> None:

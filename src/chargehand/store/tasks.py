@@ -152,10 +152,19 @@ async def _found(tx: Tx, ids: set[str], statements: _ByIds) -> dict[str, Task]:
     return {task.id: task for task in map(as_task, rows)}
 
 
-async def due_timers(tx: Tx) -> list[Task]:
-    """Waiting tasks whose time has come; one that waits for no time is due at FOREVER."""
-    statement = select_tasks().where(AgentTask.status == Status.WAITING.value, AgentTask.run_after <= tx.now)
-    return [as_task(row) for row in await tx.connection.execute(statement)]
+async def due_timers(tx: Tx, *, limit: int) -> list[Task]:
+    """Waiting tasks whose time has come, longest due first; one that waits for no time is due at FOREVER.
+
+    A transaction holds them, as it does those of `past_deadline` and `expired`; one that another transaction holds,
+    which may be its end, is left for the next look.
+    """
+    statement = (
+        select_tasks()
+        .where(AgentTask.status == Status.WAITING.value, AgentTask.run_after <= tx.now)
+        .order_by(AgentTask.run_after)
+        .limit(limit)
+    )
+    return await _free(tx, statement)
 
 
 async def next_due(tx: Tx) -> datetime | None:
@@ -170,22 +179,32 @@ async def next_due(tx: Tx) -> datetime | None:
     return min((time for time in times if time is not None), default=None)
 
 
-async def past_deadline(tx: Tx) -> list[Task]:
+async def past_deadline(tx: Tx, *, limit: int) -> list[Task]:
     """Tasks that nobody carries and whose tree's time is up."""
-    statement = select_tasks().where(
-        AgentTask.status.in_([Status.PENDING.value, Status.WAITING.value]), AgentTask.deadline_at <= tx.now
-    )
-    return [as_task(row) for row in await tx.connection.execute(statement)]
+    found: list[Task] = []
+    # One statement per status: each reads its index in order, and no more of it than the limit. Those that wait come
+    # first, because what is open below them ends with them.
+    for status in (Status.WAITING, Status.PENDING):
+        if len(found) < limit:
+            statement = (
+                select_tasks()
+                .where(AgentTask.status == status.value, AgentTask.deadline_at <= tx.now)
+                .order_by(AgentTask.deadline_at)
+                .limit(limit - len(found))
+            )
+            found += await _free(tx, statement)
+    return found
 
 
-async def expired(tx: Tx, *, of_any_worker: bool) -> list[Task]:
-    """Running tasks whose lease has ended (`of_any_worker`: all running; their workers are dead).
-
-    A transaction holds them; those that another one holds, which may be their end, are left for the next look.
-    """
+async def expired(tx: Tx, *, of_any_worker: bool, limit: int) -> list[Task]:
+    """Running tasks whose lease has ended, longest first (`of_any_worker`: all running; their workers are dead)."""
     statement = select_tasks().where(AgentTask.status == Status.RUNNING.value)
     if not of_any_worker:
         statement = statement.where(AgentTask.lease_until <= tx.now)
+    return await _free(tx, statement.order_by(AgentTask.lease_until).limit(limit))
+
+
+async def _free(tx: Tx, statement: Select[*tuple[Any, ...]]) -> list[Task]:
     return [as_task(row) for row in await tx.connection.execute(statement.with_for_update(skip_locked=True))]
 
 
