@@ -17,7 +17,7 @@ from chargehand.tools.workspace import Workspace
 from tests import given
 
 WAIT = 20_000
-FOREVER = "echo begun; while :; do echo x >> alive; sleep 0.05; done"
+FOREVER = "echo x >> alive; echo begun; while :; do echo x >> alive; sleep 0.05; done"
 
 
 @pytest.fixture

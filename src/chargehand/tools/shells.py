@@ -54,9 +54,8 @@ async def _bash_output(context: ToolContext, arguments: BashOutputArguments) -> 
         return command
     if arguments.wait:
         await command.news(arguments.wait / 1000)
-    status = status_of(
-        command
-    )  # Before the output is taken: what a command that has ended wrote is complete.
+    # Before the output is taken: what a command that has ended wrote is complete. And both at one moment.
+    status, details = status_of(command), _details(command)
     taken = command.take()
     try:
         output = await _filtered(context, taken, arguments.filter) if arguments.filter else taken
@@ -78,7 +77,7 @@ async def _bash_output(context: ToolContext, arguments: BashOutputArguments) -> 
     body = shown.text.rstrip("\n") or "[no new output]"
     return ToolResult(
         content="\n".join([body, *notes, *await fullness_of(context.workspace)]),
-        details={**_details(command), "output_file": str(kept) if kept is not None else None},
+        details={**details, "output_file": str(kept) if kept is not None else None},
     )
 
 
