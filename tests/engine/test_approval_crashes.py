@@ -23,7 +23,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has nei
 
 WORKER = Path(__file__).parent / "approval_crash_worker.py"
 ROOT = Path(__file__).parents[2]
-LIFE_SECONDS = 20.0
+LIFE_SECONDS = 60.0
 LIMITED = ["journal.unanswered", "journal.opened:4"]
 """Points of a request that was put off, by the provider's limit."""
 POINTS = [
