@@ -13,7 +13,20 @@ from scripts import environment
 from scripts.environment import LOCKS, ROOT, SetupFailed, program, say
 
 # What the demo builds with (extras, and the backend that builds this package), then what only engineers need.
-_EXTRAS = ("celery", "crew", "mcp", "models", "mysql", "postgresql", "redis", "s3", "sandbox", "telemetry")
+_EXTRAS = [
+    "celery",
+    "crew",
+    "keyring",
+    "mcp",
+    "models",
+    "mysql",
+    "postgresql",
+    "redis",
+    "s3",
+    "sandbox",
+    "telemetry",
+    "windows",
+]
 _RUN = [*(word for extra in _EXTRAS for word in ("--extra", extra)), "--group", "build"]
 CONTENTS = {"run": _RUN, "dev": [*_RUN, "--group", "dev"]}
 PLATFORMS = [

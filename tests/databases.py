@@ -21,13 +21,13 @@ import pymysql
 from psycopg.types.string import TextLoader
 
 from chargehand.store import server_migrate
+from chargehand.store.schema import METADATA
 from chargehand.store.server_url import server_url
-from chargehand.store.tables import Base
 from tests.servers import server_or_skip
 
 KINDS = ("sqlite", "postgresql", "mysql")
 VARIABLE = "CHARGEHAND_DATABASE_URL"
-TABLES = [table.name for table in reversed(Base.metadata.sorted_tables)]
+TABLES = [table.name for table in reversed(METADATA.sorted_tables)]
 """Those that others refer to come last."""
 
 

@@ -11,7 +11,7 @@ from sqlalchemy import create_engine
 
 from chargehand.errors import Unavailable
 from chargehand.store import migrate
-from chargehand.store.tables import Base
+from chargehand.store.schema import METADATA
 
 
 def schema(path: Path) -> dict[str, str]:
@@ -23,7 +23,7 @@ def schema(path: Path) -> dict[str, str]:
 
 def from_tables(path: Path) -> Path:
     engine = create_engine(f"sqlite:///{path}")
-    Base.metadata.create_all(engine)
+    METADATA.create_all(engine)
     engine.dispose()
     return path
 
@@ -57,7 +57,7 @@ def test_alembic_finds_nothing_to_add(tmp_path: Path) -> None:
     migrate.upgrade(tmp_path / "x.db")
     engine = create_engine(f"sqlite:///{tmp_path / 'x.db'}")
     with engine.connect() as connection:
-        differences = compare_metadata(MigrationContext.configure(connection), Base.metadata)
+        differences = compare_metadata(MigrationContext.configure(connection), METADATA)
     engine.dispose()
 
     assert differences == []

@@ -20,8 +20,8 @@ from chargehand.clock import SystemClock
 from chargehand.errors import Unavailable
 from chargehand.store import migrate, server_migrate
 from chargehand.store.opening import open_database
+from chargehand.store.schema import METADATA
 from chargehand.store.server_url import ServerLimits, server_url
-from chargehand.store.tables import Base
 from tests.databases import an_empty_database, execute, found
 from tests.store.test_tables import GOOD, put_statement
 
@@ -75,7 +75,7 @@ def differences(url: str) -> list[object]:
 
     def act(connection: Connection) -> list[object]:
         options = {"compare_type": _is_another_type}
-        return list(compare_metadata(MigrationContext.configure(connection, opts=options), Base.metadata))
+        return list(compare_metadata(MigrationContext.configure(connection, opts=options), METADATA))
 
     return within(url, act)
 
@@ -97,7 +97,7 @@ def test_an_empty_database_becomes_the_schema_of_the_tables(url: str) -> None:
     require_ready(url)
 
     assert revision(url) == migrate.HEAD
-    assert tables(url) == {*Base.metadata.tables, "alembic_version"}
+    assert tables(url) == {*METADATA.tables, "alembic_version"}
     assert differences(url) == []
 
 

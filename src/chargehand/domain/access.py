@@ -18,10 +18,21 @@ class Scope(StrEnum):
     """Approve or deny the calls that wait for a person."""
     AGENTS_READ = "agents:read"
     AGENTS_WRITE = "agents:write"
+    WEBHOOKS_READ = "webhooks:read"
+    WEBHOOKS_WRITE = "webhooks:write"
+    SECRETS_READ = "secrets:read"
+    """The names of secrets; nothing ever tells their values."""
+    SECRETS_WRITE = "secrets:write"
+    KEYS_READ = "keys:read"
+    KEYS_WRITE = "keys:write"
+    """Make and revoke keys that can do no more than this one."""
+    AUDIT_READ = "audit:read"
     METRICS_READ = "metrics:read"
     """The numbers of the whole service, over all tenants; they name nobody."""
     ADMIN = "admin"
     """Everything, in the key's own tenant."""
+    ADMIN_SERVICE = "admin:service"
+    """What concerns all tenants: which there are, and their limits. `admin` does not include it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,9 +43,13 @@ class Principal:
     tenant: str
     scopes: frozenset[Scope]
 
+    def has(self, scope: Scope) -> bool:
+        """Whether the key carries the scope; `admin` stands for all but `admin:service`."""
+        return scope in self.scopes or (scope is not Scope.ADMIN_SERVICE and Scope.ADMIN in self.scopes)
+
     def require(self, scope: Scope) -> None:
         """Forbidden unless the key carries the scope (or `admin`)."""
-        if scope not in self.scopes and Scope.ADMIN not in self.scopes:
+        if not self.has(scope):
             raise Forbidden(f"this key lacks the scope {scope.value!r}; use a key that has it")
 
 

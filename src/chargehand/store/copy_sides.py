@@ -17,9 +17,10 @@ from sqlalchemy.types import TypeEngine
 
 from chargehand.errors import InvalidInput, Unavailable
 from chargehand.store import migrate, server_look, server_migrate
+from chargehand.store.schema import METADATA
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import server_url
-from chargehand.store.tables import Base, UtcMicroseconds
+from chargehand.store.tables import UtcMicroseconds
 
 _METADATA = MetaData()
 
@@ -34,7 +35,7 @@ TABLES = [
         _METADATA,
         *(Column(one.name, _raw(one.type), primary_key=one.primary_key) for one in table.columns),
     )
-    for table in Base.metadata.sorted_tables
+    for table in METADATA.sorted_tables
 ]
 """Every table, those before that others refer to."""
 

@@ -57,9 +57,9 @@ def run_revisions(connection: "Connection", before: str | None) -> None:
 
 def own_tables() -> frozenset[str]:
     """The names of this service's tables, by which a database of something else is told apart."""
-    from chargehand.store.tables import Base  # noqa: PLC0415 - see the module's docstring
+    from chargehand.store.schema import METADATA  # noqa: PLC0415 - see the module's docstring
 
-    return frozenset(Base.metadata.tables)
+    return frozenset(METADATA.tables)
 
 
 def require_known(before: str | None) -> None:

@@ -3,12 +3,12 @@
 from alembic import context
 from sqlalchemy import Connection
 
-from chargehand.store.tables import Base
+from chargehand.store.schema import METADATA
 
 connection: Connection = context.config.attributes["connection"]
 context.configure(
     connection=connection,
-    target_metadata=Base.metadata,
+    target_metadata=METADATA,
     render_as_batch=True,
     # MySQL ends a transaction with each change of the schema.
     transactional_ddl=connection.dialect.name != "mysql",

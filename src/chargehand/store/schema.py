@@ -1,0 +1,6 @@
+"""All tables together: whoever needs every table of the service asks here, so that none is forgotten."""
+
+from chargehand.store.tables import Base
+
+METADATA = Base.metadata
+"""Complete once this module is imported; modules with tables of one subject are imported above."""
