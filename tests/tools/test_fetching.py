@@ -9,10 +9,10 @@ import pytest
 
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules, Resolve
+from chargehand.network.addresses import HostRules, Resolve
+from chargehand.network.guarded_http import GuardedHttp, system_resolve
 from chargehand.tools.base import ToolContext, ToolResult, call_tool
 from chargehand.tools.fetching import web_fetch
-from chargehand.tools.guarded_http import GuardedHttp, system_resolve
 from chargehand.tools.html_text import text_of_html
 from tests.listening import listening
 

@@ -7,12 +7,12 @@ from importlib.metadata import entry_points
 
 from chargehand.domain.agent_tools import Offer, is_taken
 from chargehand.errors import InvalidInput
+from chargehand.network.addresses import HostRules
+from chargehand.network.guarded_http import GuardedHttp
 from chargehand.settings import Settings
-from chargehand.tools.addresses import HostRules
 from chargehand.tools.base import Tool
 from chargehand.tools.catalogue import catalogue
 from chargehand.tools.fetching import web_fetch
-from chargehand.tools.guarded_http import GuardedHttp
 from chargehand.tools.python import tool_of
 from chargehand.tools.skills import SkillTool, find_skills
 

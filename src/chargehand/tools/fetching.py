@@ -13,8 +13,8 @@ from pydantic import Field
 
 from chargehand.domain.values import plain_text
 from chargehand.errors import ToolError
+from chargehand.network.guarded_http import MAX_URL_CHARACTERS, Fetched, GuardedHttp
 from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolArguments, ToolContext, ToolResult
-from chargehand.tools.guarded_http import MAX_URL_CHARACTERS, Fetched, GuardedHttp
 from chargehand.tools.html_text import text_of_html
 from chargehand.tools.shell import MAX_SHOWN_CHARACTERS, keep_output
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules, Resolve
+from chargehand.network.addresses import HostRules, Resolve
 
 if TYPE_CHECKING:
     import httpcore2
@@ -104,7 +104,7 @@ class GuardedHttp:
     async def _once(self, place: SplitResult) -> Fetched:
         import httpcore2  # noqa: PLC0415 - a quarter of a second that a service without fetching does not pay
 
-        from chargehand.tools.guarded_network import GuardedNetwork  # noqa: PLC0415 - it needs httpcore2
+        from chargehand.network.guarded_connections import GuardedNetwork  # noqa: PLC0415 - it needs httpcore2
 
         if self._tls is None:
             self._tls = await asyncio.to_thread(httpcore2.default_ssl_context)

@@ -11,7 +11,7 @@ import httpcore2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
 from chargehand.errors import ToolError
-from chargehand.tools.addresses import HostRules, Resolve
+from chargehand.network.addresses import HostRules, Resolve
 
 
 @dataclass(slots=True)

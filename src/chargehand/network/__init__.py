@@ -1,0 +1,1 @@
+"""Requests that the service makes to addresses that somebody else named."""
