@@ -27,6 +27,14 @@ from tests.servers import server_or_skip
 
 KINDS = ("sqlite", "postgresql", "mysql")
 VARIABLE = "CHARGEHAND_DATABASE_URL"
+OWNER = "chargehand_test"
+"""The role on PostgreSQL: none that stands above row-level security, so that tests meet the wall between tenants."""
+_MAKE_OWNER = f"""
+DO $$ BEGIN
+    CREATE ROLE {OWNER} LOGIN PASSWORD '{OWNER}';
+EXCEPTION WHEN duplicate_object OR unique_violation THEN NULL;
+END $$
+"""
 TABLES = [table.name for table in reversed(METADATA.sorted_tables)]
 """Those that others refer to come last."""
 
@@ -61,7 +69,11 @@ def _new(kind: str, suffix: str) -> str:
     name = f"chargehand_test_{place}_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}{suffix}"
     server = server_or_skip(kind)
     execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
-    return urlsplit(server)._replace(path=f"/{name}").geturl()
+    place = urlsplit(server)._replace(path=f"/{name}")
+    if kind == "postgresql":
+        execute(server, _MAKE_OWNER, f"ALTER DATABASE {name} OWNER TO {OWNER}")
+        place = place._replace(netloc=f"{OWNER}:{OWNER}@{place.netloc.rpartition('@')[2]}")
+    return place.geturl()
 
 
 def execute(url: str, *statements: str) -> None:

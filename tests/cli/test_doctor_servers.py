@@ -46,6 +46,17 @@ def test_servers_that_answer_are_told_without_their_passwords(
     assert f":{password}@" not in json.dumps(checks)
 
 
+def test_a_role_above_the_wall_between_tenants_is_told(alone: Cli, postgresql: str) -> None:
+    place, server = urlsplit(postgresql), urlsplit(server_or_skip("postgresql"))
+    as_superuser = server._replace(path=place.path).geturl()
+
+    told = checks_of(on(alone, DATABASE_URL=as_superuser))["database"]
+
+    assert told["state"] == "warn"
+    assert "row-level security" in told["message"]
+    assert "BYPASSRLS" in told["way_out"]
+
+
 def test_servers_that_do_not_answer(alone: Cli, unused_tcp_port: int) -> None:
     nowhere = f"127.0.0.1:{unused_tcp_port}"
     fleet = on(

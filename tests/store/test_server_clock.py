@@ -34,7 +34,7 @@ class _Line:
         self._travels = iter(travels)
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[Tx, None]:
+    async def read(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         yield Tx(connection=cast("Any", self), now=SERVER_START)
 
     async def scalar(self, question: object) -> int:

@@ -83,6 +83,13 @@ async def _server(url: str) -> Found:
     if standing.revision is None:
         return Found(name=NAME, state="ok", message=f"{what} is empty; filled at the first start")
     server_migrate.require_head(standing.revision)
+    if standing.is_above_walls:
+        return Found(
+            name=NAME,
+            state="warn",
+            message=f"{what}: this role stands above row-level security, the second wall between tenants",
+            way_out="connect as a role that is no superuser and lacks BYPASSRLS (docs/operate/databases.md)",
+        )
     return Found(name=NAME, state="ok", message=f"{what} at revision {standing.revision}")
 
 

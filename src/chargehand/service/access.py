@@ -97,7 +97,7 @@ class Access:
         if expires_at is not None and expires_at <= now:
             raise InvalidInput("expires_at is in the past; give a later time, or none")
         key, record = self._new_key(who.tenant, name, scopes, now, expires_at)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             if await access.find_by_name(tx, who.tenant, name) is not None:
                 raise Conflict(f"there is a key named {name!r} already, live or revoked; use another name")
             await access.insert_key(tx, record)
@@ -129,7 +129,7 @@ class Access:
     async def revoke(self, who: Principal, key_id: str) -> None:
         """End a key: at once in this process and where signals come, else within CACHE_SECONDS."""
         who.require(Scope.ADMIN)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             record = await access.find(tx, key_id)
             if record is None or record.tenant != who.tenant:
                 raise NotFound(f"there is no key {key_id[:16]!r}")
@@ -139,7 +139,7 @@ class Access:
     async def list(self, who: Principal) -> list[KeyRecord]:
         """The keys of the caller's tenant, the oldest first."""
         who.require(Scope.ADMIN)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             return await access.of_tenant(tx, who.tenant)
 
     async def _find(self, key_id: str, token: str) -> KeyRecord:

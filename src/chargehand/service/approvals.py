@@ -45,7 +45,7 @@ class Approvals:
     async def get(self, who: Principal, approval_id: str) -> Approval:
         """One approval. ApprovalNotFound for another tenant's."""
         who.require(Scope.TASKS_READ)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             return _mine(await approvals.get(tx, approval_id), who, approval_id)
 
     async def page(
@@ -63,7 +63,7 @@ class Approvals:
             raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
         if status is not None and status not in list(ApprovalStatus):
             raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(ApprovalStatus)}")
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             found = await approvals.page(
                 tx, tenant=who.tenant, status=status, task_id=task_id, before=before, limit=limit + 1
             )
@@ -79,7 +79,7 @@ class Approvals:
         """
         who.require(Scope.APPROVALS_DECIDE)
         await self._check_edit(who, approval_id, decision)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             found = _mine(await approvals.get(tx, approval_id), who, approval_id)
             _check(decision)
             await tasks.hold(tx, [found.task_id])
@@ -109,7 +109,7 @@ class Approvals:
         """Before the transaction, since definitions are read for it; what a call is judged by does not change."""
         if decision.arguments is None or not decision.approve:
             return
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             found = _mine(await approvals.get(tx, approval_id), who, approval_id)
             task = (await tasks.get(tx, [found.task_id])).get(found.task_id)
         _check(decision)

@@ -42,7 +42,7 @@ class Messages:
     async def send(self, who: Principal, task_id: str, text: str) -> Sent:
         """Tell a task something. TaskNotFound, InvalidInput, IllegalMove for an agent that no model runs."""
         who.require(Scope.TASKS_WRITE)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             task = (await tasks.get(tx, [task_id])).get(task_id)
         if task is None or task.tenant != who.tenant:
             raise TaskNotFound(f"there is no task {task_id!r}")
@@ -63,7 +63,7 @@ class Messages:
     @retried
     async def _tell(self, who: Principal, task_id: str, text: str) -> Task | None:
         """Store the message; None when the task has ended meanwhile."""
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             task = (await tasks.hold(tx, [task_id]))[task_id]
             if task.status in FINAL:
                 return None

@@ -50,7 +50,7 @@ class Schedules:
         """
         who.require(Scope.TASKS_WRITE)
         await self._check(who, order)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             await _refuse_taken(tx, who.tenant, order.name)
             if await schedules.count(tx, who.tenant) >= MAX_SCHEDULES:
                 raise Conflict(f"there are {MAX_SCHEDULES} schedules, as many as there may be; remove one")
@@ -74,7 +74,7 @@ class Schedules:
     async def get(self, who: Principal, schedule_id: str) -> Schedule:
         """One schedule. ScheduleNotFound for another tenant's."""
         who.require(Scope.TASKS_READ)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             return _mine(await schedules.get(tx, schedule_id), who, schedule_id)
 
     async def page(
@@ -90,7 +90,7 @@ class Schedules:
         who.require(Scope.TASKS_READ)
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             found = await schedules.page(
                 tx, tenant=who.tenant, name=name, agent_id=agent_id, before=before, limit=limit + 1
             )
@@ -104,12 +104,12 @@ class Schedules:
         With another `cron` or `time_zone`, or paused no more, it goes on from now: what was missed is not run.
         """
         who.require(Scope.TASKS_WRITE)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             seen = _mine(await schedules.get(tx, schedule_id), who, schedule_id)
         order = replace(seen, **changes)
         if set(changes) - {"is_paused"} or not order.is_paused:
             await self._check(who, order)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             held = _mine(await schedules.hold(tx, schedule_id), who, schedule_id)
             if held.updated_at != seen.updated_at:
                 raise RaceLost(f"schedule {schedule_id} was changed meanwhile; ask again")
@@ -128,14 +128,14 @@ class Schedules:
     async def remove(self, who: Principal, schedule_id: str) -> None:
         """End a schedule; the tasks that it brought stay as they are."""
         who.require(Scope.TASKS_WRITE)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             _mine(await schedules.hold(tx, schedule_id), who, schedule_id)
             await schedules.remove(tx, schedule_id)
 
     async def run(self, who: Principal, schedule_id: str, idempotency_key: str | None = None) -> Accepted:
         """Submit its task now, also while it is paused; when it runs next stays as it is."""
         who.require(Scope.TASKS_WRITE)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             schedule = _mine(await schedules.get(tx, schedule_id), who, schedule_id)
         order = task_order(schedule)
         return await self._orders.submit(who, replace(order, idempotency_key=idempotency_key))

@@ -175,7 +175,7 @@ class Tasks:
         """What the same request led to when the service could still take it."""
         if key is None:
             return None
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             seen = (await tasks.find_by_key(tx, who.tenant, [key])).get(key)
             if seen is None or seen[1] != payload_hash:
                 return None
@@ -263,7 +263,7 @@ class Tasks:
         stopped. Canceling what was canceled is confirmed again; what ended otherwise is IllegalMove.
         """
         who.require(Scope.TASKS_CANCEL)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             task = (await tasks.hold(tx, [task_id])).get(task_id)
             if task is None or task.tenant != who.tenant:
                 raise _not_found(task_id)
@@ -287,7 +287,7 @@ class Tasks:
         who.require(Scope.TASKS_WRITE)
         self._check_space()
         raised = None if budget is None else await self._budget_now(who, task_id, budget)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             task = (await tasks.hold(tx, [task_id])).get(task_id)
             if task is None or task.tenant != who.tenant:
                 raise _not_found(task_id)
@@ -318,7 +318,7 @@ class Tasks:
         return moved[0]
 
     async def _budget_now(self, who: Principal, task_id: str, budget: JsonObject) -> Budget:
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             task = (await tasks.get(tx, [task_id])).get(task_id)
         if task is None or task.tenant != who.tenant:
             raise _not_found(task_id)
@@ -348,7 +348,7 @@ class Tasks:
         """Answer a question that a task waits for; `question` is its step's path."""
         who.require(Scope.TASKS_WRITE)
         check_json(answer)
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             task = (await tasks.hold(tx, [task_id])).get(task_id)
             if task is None or task.tenant != who.tenant:
                 raise _not_found(task_id)

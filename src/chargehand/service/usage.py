@@ -27,7 +27,7 @@ class UsageReports:
             raise InvalidInput(
                 f"from ({only.since}) lies after to ({only.until}); give the earlier day first"
             )
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             found = await usage.groups(tx, who.tenant, by, only, limit=limit + 1)
             total = await usage.total(tx, who.tenant, only)
         return Usage(by=by, groups=found[:limit], total=total, is_complete=len(found) <= limit)

@@ -100,7 +100,7 @@ class Watch:
             raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(Status)}")
         filters = {"agent_id": agent_id, "status": status, "parent_id": parent_id, "context_id": context_id}
         before = None if cursor is None else _read_cursor(cursor)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             found = await tasks.page(
                 tx, tenant=who.tenant, filters=filters, labels=labels or {}, before=before, limit=limit + 1
             )
@@ -110,13 +110,13 @@ class Watch:
     async def children(self, who: Principal, task_id: str) -> list[Task]:
         """A task's children, oldest first."""
         await self.get(who, task_id)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             return await tasks.children(tx, task_id)
 
     async def steps(self, who: Principal, task_id: str) -> list[Step]:
         """A task's journal, in the order in which the steps began."""
         await self.get(who, task_id)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             return await history.steps(tx, task_id)
 
     async def events(
@@ -126,10 +126,12 @@ class Watch:
         await self.get(who, task_id)
         if not 1 <= limit <= EVENT_BATCH:
             raise InvalidInput(f"limit is 1 to {EVENT_BATCH}, not {limit}")
-        return await self._events(task_id, after, limit)
+        return await self._events(who, task_id, after, limit)
 
-    async def _events(self, task_id: str, after: int, limit: int = EVENT_BATCH) -> list[Event]:
-        async with self._db.glance() as tx:
+    async def _events(
+        self, who: Principal, task_id: str, after: int, limit: int = EVENT_BATCH
+    ) -> list[Event]:
+        async with self._db.glance(who.tenant) as tx:
             return await history.events_after(tx, task_id, after, limit=limit)
 
     async def follow(
@@ -156,7 +158,7 @@ class Watch:
                 # Before the rows: what was said of an answer is old once its step has ended.
                 for told in heard.said():
                     yield Delta(task_id, told)
-                batch = await self._events(task_id, after)
+                batch = await self._events(who, task_id, after)
                 for event in batch:
                     after = event.sequence
                     yield event
@@ -201,7 +203,7 @@ class Watch:
     async def deliverables(self, who: Principal, task_id: str) -> list[Deliverable]:
         """What a task has delivered, with the evidence."""
         await self.get(who, task_id)
-        async with self._db.read() as tx:
+        async with self._db.read(who.tenant) as tx:
             return await deliverables.of_task(tx, task_id)
 
     async def deliverable(self, who: Principal, task_id: str, name: str) -> Deliverable:

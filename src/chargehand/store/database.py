@@ -50,18 +50,22 @@ class Tx:
 
 
 class Database(ABC):
-    """An opened database."""
+    """An opened database.
+
+    A door opened for a `tenant` shows that tenant's rows alone where the server can see to it (store/tenant_wall.py).
+    That is a second wall: every statement on tenants' rows names the tenant itself.
+    """
 
     @abstractmethod
-    def read(self) -> AbstractAsyncContextManager[Tx]:
+    def read(self, tenant: str | None = None) -> AbstractAsyncContextManager[Tx]:
         """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
 
     @abstractmethod
-    def glance(self) -> AbstractAsyncContextManager[Tx]:
+    def glance(self, tenant: str | None = None) -> AbstractAsyncContextManager[Tx]:
         """As `read`, for a few rows by their keys."""
 
     @abstractmethod
-    def write(self) -> AbstractAsyncContextManager[Tx]:
+    def write(self, tenant: str | None = None) -> AbstractAsyncContextManager[Tx]:
         """A transaction. It is durable before the hints are sent.
 
         A cancel of the caller is raised before the commit or after the hints; so what is durable is always told.

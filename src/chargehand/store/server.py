@@ -21,6 +21,7 @@ from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
 from chargehand.store.idle_connections import replace_dead_connections
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import ServerLimits
+from chargehand.store.tenant_wall import TenantWall
 
 POOL_SECONDS = 30
 """How long a use case waits for a free connection."""
@@ -37,6 +38,7 @@ class ServerDatabase(Database):
             url, limits, connections=limits.connections - readers, isolation="READ COMMITTED"
         )
         self._readers = _engine(url, limits, connections=readers, isolation="AUTOCOMMIT")
+        self._wall = TenantWall(url)
         self._is_open = True
         self._at_work = 0
         self._nobody_is_at_work = asyncio.Event()
@@ -51,20 +53,22 @@ class ServerDatabase(Database):
         await self._readers.dispose()
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[Tx, None]:
+    async def read(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         """Each statement is a transaction of its own. A cancel that the driver has swallowed is raised at the end."""
         # MySQL's driver waits with `asyncio.wait_for`, which in Python 3.11 returns an answer that comes with a cancel.
         with HeldBackCancels(), self._work(), told_plainly(self.url):
             async with self._readers.connect() as connection:
+                await self._wall.around_session(connection, tenant)
                 yield Tx(connection=connection, now=self._clock.now())
 
     glance = read
 
     @asynccontextmanager
-    async def write(self) -> AsyncGenerator[Tx, None]:
+    async def write(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         """One transaction. A cancel during the commit is raised once its outcome is known."""
         with HeldBackCancels(), self._work(), told_plainly(self.url):
             async with self._writers.connect() as connection:
+                await self._wall.around_transaction(connection, tenant)
                 tx = Tx(connection=connection, now=self._clock.now())
                 yield tx
                 fail_point("store.before_commit")

@@ -37,6 +37,8 @@ class Standing:
     product: str
     version: str
     revision: str | None
+    is_above_walls: bool = False
+    """PostgreSQL: the role is not bound by row-level security (store/tenant_wall.py)."""
 
 
 @retried
@@ -55,7 +57,8 @@ async def _standing(connection: AsyncConnection) -> Standing:
     revision = await connection.run_sync(revision_of)
     if revision is None:
         await connection.run_sync(unfinished_tables)
-    return Standing(product=product, version=version, revision=revision)
+    is_above_walls = await connection.run_sync(_is_above_walls)
+    return Standing(product=product, version=version, revision=revision, is_above_walls=is_above_walls)
 
 
 @contextmanager
@@ -94,6 +97,13 @@ async def connected(url: URL) -> AsyncGenerator[AsyncConnection, None]:
                     ) from error
     finally:
         await engine.dispose()
+
+
+def _is_above_walls(connection: Connection) -> bool:
+    if connection.dialect.name != "postgresql":
+        return False
+    asked = "SELECT rolsuper OR rolbypassrls FROM pg_roles WHERE rolname = current_user"
+    return bool(connection.scalar(text(asked)))
 
 
 def revision_of(connection: Connection) -> str | None:

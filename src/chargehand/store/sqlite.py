@@ -51,16 +51,18 @@ class SqliteDatabase(Database):
         await self._writer.close()
 
     @asynccontextmanager
-    async def read(self) -> AsyncGenerator[Tx, None]:
+    async def read(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         """Each statement sees what was last committed; readers never block a writer, nor a writer them."""
+        del tenant
         self._require_open()
         with HeldBackCancels():
             async with _told_plainly(), self._readers.connect() as connection:
                 yield Tx(connection=connection, now=self._clock.now())
 
     @asynccontextmanager
-    async def glance(self) -> AsyncGenerator[Tx, None]:
+    async def glance(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         """As `read`, for a few rows by their keys: answered at once, where a thread would cost more than they do."""
+        del tenant
         self._require_open()
         with HeldBackCancels():
             async with self._glancing, _told_plainly():
@@ -68,11 +70,12 @@ class SqliteDatabase(Database):
                 yield self._tx(self._glancer)
 
     @asynccontextmanager
-    async def write(self) -> AsyncGenerator[Tx, None]:
+    async def write(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent.
 
         A cancel of the caller is raised before the transaction or after it; so what is durable is always told.
         """
+        del tenant
         async with self._turn, _told_plainly():
             self._require_open()
             with HeldBackCancels() as cancels:
