@@ -32,7 +32,9 @@ from chargehand.store.sqlite import SqliteDatabase
 from tests.api.service import with_database
 from tests.given import TestClock
 
-OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+OWNER = Principal(
+    id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE})
+)
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
 READER = Principal(id="reader", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.TASKS_READ}))
 READ = frozenset({Scope.TASKS_READ})
@@ -361,7 +363,7 @@ async def test_a_revocation_is_told_to_other_processes(
     bus.hear(KEYS, told.append)
     db = SqliteDatabase(tmp_path / "chargehand.db", clock)
     _, record = await Keys(access).issue(OWNER, "ci", READ)
-    await Access(db, clock, tmp_path / "pepper", bus).revoke(OWNER, record.id)
+    await Keys(Access(db, clock, tmp_path / "pepper", bus)).revoke(OWNER, record.id)
     await db.stop()
 
     assert told == [record.id]
