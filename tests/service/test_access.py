@@ -32,9 +32,7 @@ from chargehand.store.sqlite import SqliteDatabase
 from tests.api.service import with_database
 from tests.given import TestClock
 
-OWNER = Principal(
-    id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE})
-)
+OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE}))
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
 READER = Principal(id="reader", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.TASKS_READ}))
 READ = frozenset({Scope.TASKS_READ})
