@@ -15,6 +15,8 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── TaskNotFound
     │   ├── ApprovalNotFound
     │   ├── ScheduleNotFound
+    │   ├── KeyNotFound
+    │   ├── TenantNotFound
     │   └── DeliverableNotFound
     ├── Conflict                      the thing's present state forbids it
     │   ├── IllegalMove               a task's status does not allow the move
@@ -24,6 +26,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── PriceUnknown              a budget in USD, and a model whose price nobody knows
     │   └── DataFolderInUse           another process holds the data folder
     ├── Unauthorized / Forbidden      no valid key / a key without the scope
+    │   └── TenantSuspended           a key of a tenant that the operator has suspended
     ├── PayloadTooLarge / UnsupportedMediaType
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
@@ -142,6 +145,18 @@ class ScheduleNotFound(NotFound):
     code = "schedule.not_found"
 
 
+class KeyNotFound(NotFound):
+    """No key of this id."""
+
+    code = "key.not_found"
+
+
+class TenantNotFound(NotFound):
+    """No tenant of this id."""
+
+    code = "tenant.not_found"
+
+
 class DeliverableNotFound(NotFound):
     """The task has no deliverable of this name, or not yet."""
 
@@ -203,6 +218,12 @@ class Forbidden(ChargehandError):
 
     code = "forbidden"
     status = 403
+
+
+class TenantSuspended(Forbidden):
+    """The key is valid, and its tenant is suspended by the operator."""
+
+    code = "tenant.suspended"
 
 
 class PayloadTooLarge(ChargehandError):

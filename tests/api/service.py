@@ -33,6 +33,7 @@ from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
 from chargehand.service.journal import Delegation, Journal
+from chargehand.service.keys import Keys
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
@@ -41,6 +42,7 @@ from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
+from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
@@ -66,7 +68,7 @@ chargehand:
 Say what you were told.
 """
 BASE_URL = "http://127.0.0.1:8700"
-OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE}))
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
 
 
@@ -176,7 +178,7 @@ class Service:
 
     async def key_with(self, *scopes: Scope, who: Principal = OWNER) -> str:
         name = f"{who.tenant}-{'-'.join(scopes) or 'nothing'}"
-        key, _ = await self.services.access.issue(who, name, frozenset(scopes))
+        key, _ = await self.services.keys.issue(who, name, frozenset(scopes))
         return key
 
     def client(self, key: str | None) -> httpx2.AsyncClient:
@@ -242,7 +244,11 @@ async def open_service(
     settings = settings or Settings(data_dir=folder)
     await asyncio.to_thread(with_database, settings.database_path)
     async with open_database(settings.database_path, settings.database_url, ServerLimits(), clock) as opened:
-        yield await _on(opened.db, opened.clock, folder, settings, probes)
+        service = await _on(opened.db, opened.clock, folder, settings, probes)
+        try:
+            yield service
+        finally:
+            await service.services.access.close()
 
 
 async def _on(
@@ -265,6 +271,8 @@ async def _on(
         watch=Watch(db, blobs, signals),
         usage=UsageReports(db),
         access=access,
+        keys=Keys(access),
+        tenants=Tenants(access, hints, equip=lambda _: agents.publish_everywhere("service", {"echo": ECHO})),
         measures=Measures(db, clock, Metrics()),
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
         mcp=McpPins(db, trusts_first=False),

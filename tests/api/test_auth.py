@@ -192,11 +192,11 @@ async def test_an_unknown_path_is_unauthorized_before_it_is_not_found(
 
 
 async def test_a_revoked_key_is_refused_at_once(service: Service) -> None:
-    key, record = await service.services.access.issue(OWNER, "short-lived", frozenset({Scope.TASKS_READ}))
+    key, record = await service.services.keys.issue(OWNER, "short-lived", frozenset({Scope.TASKS_READ}))
 
     async with service.client(key) as client:
         before = await client.get("/tasks")
-        await service.services.access.revoke(OWNER, record.id)
+        await service.services.keys.revoke(OWNER, record.id)
         after = await client.get("/tasks")
 
     assert (before.status_code, after.status_code) == (200, 401)
@@ -206,7 +206,7 @@ async def test_a_revoked_key_is_refused_at_once(service: Service) -> None:
 async def test_whoami_tells_the_holder_and_the_scopes(service: Service) -> None:
     expires_at = datetime.now(UTC) + timedelta(hours=1)
     scopes = frozenset({Scope.TASKS_READ, Scope.AGENTS_READ})
-    key, record = await service.services.access.issue(OWNER, "reader", scopes, expires_at)
+    key, record = await service.services.keys.issue(OWNER, "reader", scopes, expires_at)
 
     async with service.client(key) as client:
         answer = await client.get("/whoami")

@@ -94,7 +94,8 @@ async def a_store(folder: Path, clock: TestClock, *, more: int = 0) -> Path:
             await given.a_task(core, "work", {"n": number})
         async with core.db.write() as tx:
             await tx.connection.exec_driver_sql(
-                "INSERT INTO api_keys VALUES ('k', 't', 'n', x'00ff0d0a27', 'last', '[]', 1, NULL, 253402300799999999)"
+                "INSERT INTO api_keys (id, tenant, name, key_hash, last_four, scopes, created_at, revoked_at)"
+                " VALUES ('k', 't', 'n', x'00ff0d0a27', 'last', '[]', 1, 253402300799999999)"
             )
             await tx.connection.exec_driver_sql(
                 "UPDATE agent_tasks SET result = 'null' WHERE status = 'completed'"

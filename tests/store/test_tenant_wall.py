@@ -20,6 +20,7 @@ from tests.store.test_tables import GOOD
 WITHOUT_TENANT = {
     "duties": "what processes do for all tenants",
     "mcp_tools": "the operator's servers, the same for all tenants",
+    "tenants": "which there are: for the operator, and looked at with each key",
     "workspace_heads": "read and written by workers alone, never for a request",
 }
 

@@ -87,6 +87,7 @@ class Core:
     folder: DataFolder
     db: Database
     bus: Bus
+    hints: Hints
     agents: Agents
     tasks: Tasks
     schedules: Schedules
@@ -291,6 +292,7 @@ async def _build(
         folder=folder,
         db=db,
         bus=bus,
+        hints=hints,
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),

@@ -19,8 +19,10 @@ from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
 from chargehand.service.health import Health, Reading
+from chargehand.service.keys import Keys
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
+from chargehand.service.tenants import Tenants
 from chargehand.settings import Settings
 
 log = structlog.stdlib.get_logger("chargehand.service")
@@ -53,11 +55,16 @@ async def open_app(
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
         access = Access(core.db, core.clock, settings.data_dir / "pepper", core.bus)
         created = await access.bootstrap(settings.key_file)
-        await core.agents.publish_all(LOCAL_OPERATOR, await asyncio.to_thread(_crew), only_new=True)
+        crew = await asyncio.to_thread(_crew)
+        await core.agents.publish_everywhere(LOCAL_OPERATOR.id, crew)
         if settings.agents_dir is not None:
             texts = await asyncio.to_thread(_texts_of, settings.agents_dir)
             await core.agents.publish_all(LOCAL_OPERATOR, texts)
-        yield App(settings=settings, core=core, services=_services(core, access), admin_key_created=created)
+        services = _services(core, access, crew)
+        try:
+            yield App(settings=settings, core=core, services=services, admin_key_created=created)
+        finally:
+            await access.close()
 
 
 async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
@@ -85,7 +92,7 @@ async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[s
     )
 
 
-def _services(core: Core, access: Access) -> Services:
+def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
     engine, sandbox = core.engine, core.sandbox
 
     def engine_reading() -> Reading:
@@ -116,6 +123,10 @@ def _services(core: Core, access: Access) -> Services:
         watch=core.watch,
         usage=core.usage,
         access=access,
+        keys=Keys(access),
+        tenants=Tenants(
+            access, core.hints, equip=lambda _: core.agents.publish_everywhere(LOCAL_OPERATOR.id, crew)
+        ),
         health=health,
         mcp=core.mcp_pins,
         retention=core.retention,

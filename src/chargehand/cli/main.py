@@ -16,10 +16,12 @@ from chargehand.cli import (
     commands_dev,
     commands_fleet,
     commands_keep,
+    commands_keys,
     commands_mcp,
     commands_schedules,
     commands_service,
     commands_tasks,
+    commands_tenants,
     commands_usage,
     commands_work,
 )
@@ -54,6 +56,8 @@ app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_schedules.app, name="schedules")
+app.add_typer(commands_keys.app, name="keys")
+app.add_typer(commands_tenants.app, name="tenants")
 commands_usage.add_to(app)
 commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")

@@ -15,6 +15,7 @@ from typing import BinaryIO, Self, TypeVar
 import httpx2
 from pydantic import BaseModel, ValidationError
 
+from chargehand.client.access import AccessCalls
 from chargehand.client.answers import answer_of, delta_of, error_of, event_of, not_chargehand, retry_after
 from chargehand.client.calls import (
     DEFAULT_URL,
@@ -53,7 +54,7 @@ _RETRIED = frozenset({429, 502, 503, 504})
 _Answer = TypeVar("_Answer", bound=BaseModel)
 
 
-class AsyncClient:
+class AsyncClient(AccessCalls):
     """A service's API. Use it as an async context manager; it may be shared by many coroutines."""
 
     def __init__(

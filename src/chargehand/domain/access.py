@@ -1,6 +1,8 @@
 """Who asks, and what they may do."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 
 from chargehand.errors import Forbidden
@@ -35,6 +37,15 @@ class Scope(StrEnum):
     """What concerns all tenants: which there are, and their limits. `admin` does not include it."""
 
 
+OF_AGENTS = frozenset(
+    {
+        *(Scope.TASKS_READ, Scope.TASKS_WRITE, Scope.TASKS_CANCEL, Scope.APPROVALS_DECIDE),
+        *(Scope.AGENTS_READ, Scope.AGENTS_WRITE, Scope.KEYS_READ, Scope.KEYS_WRITE),
+    }
+)
+"""What can be narrowed to some agents; every other scope is about the whole tenant, or about all of them."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Principal:
     """The holder of a verified key. The tenant comes from the key, never from a request."""
@@ -42,6 +53,11 @@ class Principal:
     id: str
     tenant: str
     scopes: frozenset[Scope]
+    agents: frozenset[str] | None = None
+    """Narrowed to trees of tasks whose root is one of these agents'; None: not narrowed."""
+    roles: tuple[str, ...] = ()
+    """The names of the sets that some of the scopes came from; nothing is decided by them."""
+    expires_at: datetime | None = None
 
     def has(self, scope: Scope) -> bool:
         """Whether the key carries the scope; `admin` stands for all but `admin:service`."""
@@ -52,6 +68,17 @@ class Principal:
         if not self.has(scope):
             raise Forbidden(f"this key lacks the scope {scope.value!r}; use a key that has it")
 
+    def sees(self, agent_id: str) -> bool:
+        """Whether the key is for this agent."""
+        return self.agents is None or agent_id in self.agents
 
-LOCAL_OPERATOR = Principal(id="local", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+    def covers(self, scopes: Iterable[Scope], agents: frozenset[str] | None) -> bool:
+        """Whether who may do this, with these agents, may do no more than this key."""
+        is_within = self.agents is None or (agents is not None and agents <= self.agents)
+        return is_within and all(map(self.has, scopes))
+
+
+LOCAL_OPERATOR = Principal(
+    id="local", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE})
+)
 """Who the command line is when it runs the service inside its own process: the owner of the data folder."""

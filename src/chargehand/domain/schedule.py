@@ -187,6 +187,8 @@ class Schedule(ScheduleOrder):
     last_error: JsonObject | None
     """Why the last due time has no task, or not all of them; None when all went well."""
     created_by: str
+    rights: JsonObject | None
+    """Of who made it; its tasks are submitted with them."""
     created_at: datetime
     updated_at: datetime
 

@@ -153,6 +153,8 @@ class Task:
     last_event: int
     round: int
     created_by: str
+    rights: JsonObject | None
+    """What its submitter could do (domain/rights.py); None: all that an administrator of the tenant can."""
     created_at: datetime
     updated_at: datetime
     started_at: datetime | None

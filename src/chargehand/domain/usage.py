@@ -25,6 +25,8 @@ class UsageFilter:
     agent_id: str | None = None
     root_id: str | None = None
     task_id: str | None = None
+    of_trees: frozenset[str] | None = None
+    """Only trees of tasks whose root is one of these agents'."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -14,7 +14,7 @@ from chargehand.serve.queries import agent_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
 from chargehand.wire.agents import AgentBody, AgentList, AgentPublished, AgentSource, AgentVersionList
-from chargehand.wire.answers import agent_body, agent_summary, listed, versions_body
+from chargehand.wire.answers import agent_body, agent_summary, listed, versions_body, whoami_body
 from chargehand.wire.rest import WhoAmI
 
 _OF_AGENT: dict[str, tuple[str, str]] = dict.fromkeys(
@@ -66,9 +66,7 @@ class AgentRoutes:
 
     async def who_am_i(self, request: Request) -> Response:
         """The key that was sent: who holds it and what it may do."""
-        who = principal_of(request)
-        scopes = sorted(scope.value for scope in who.scopes)
-        return JsonResponse({"id": who.id, "tenant": who.tenant, "scopes": scopes})
+        return JsonResponse(whoami_body(principal_of(request)))
 
     def routes(self) -> Sequence[Route]:
         """What is registered."""

@@ -10,7 +10,7 @@ from starlette import types
 from starlette.requests import Request
 
 from chargehand.domain.access import Principal, Scope
-from chargehand.errors import Unauthorized
+from chargehand.errors import TenantSuspended, Unauthorized
 from chargehand.service.access import Access
 
 PUBLIC_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/openapi.json", "/docs"})
@@ -34,7 +34,7 @@ class Authentication:
             return
         try:
             scope["principal"] = await self._access.verify(_bearer_token(scope))
-        except Unauthorized:
+        except (Unauthorized, TenantSuspended):
             if scope["path"] not in self._public:
                 raise
         await self._app(scope, receive, send)

@@ -24,6 +24,7 @@ from chargehand.serve.docs import DocumentRoutes
 from chargehand.serve.edge import Edge, http_problem
 from chargehand.serve.events import EventRoutes
 from chargehand.serve.health import HealthRoutes
+from chargehand.serve.keys import KeyRoutes
 from chargehand.serve.mcp import McpRoutes
 from chargehand.serve.metrics import PATH as METRICS_PATH
 from chargehand.serve.metrics import MetricsRoutes
@@ -33,6 +34,7 @@ from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.schedules import ScheduleRoutes
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
+from chargehand.serve.tenants import TenantRoutes
 from chargehand.serve.usage import UsageRoutes
 from chargehand.service.services import Services
 from chargehand.settings import LOOPBACK_HOSTS, Settings
@@ -110,6 +112,8 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *ApprovalRoutes(services).routes(),
         *ScheduleRoutes(services).routes(),
         *AgentRoutes(services).routes(),
+        *KeyRoutes(services).routes(),
+        *TenantRoutes(services).routes(),
         *McpRoutes(services).routes(),
         *RetentionRoutes(services).routes(),
         *UsageRoutes(services).routes(),

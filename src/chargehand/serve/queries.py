@@ -11,15 +11,19 @@ from difflib import get_close_matches
 from starlette.requests import Request
 
 from chargehand.domain.task import Status
+from chargehand.domain.tenant import TENANT_ID
 from chargehand.errors import (
     AgentNotFound,
     ApprovalNotFound,
     Finding,
     InvalidInput,
+    KeyNotFound,
     ScheduleNotFound,
     TaskNotFound,
+    TenantNotFound,
 )
 from chargehand.serve.routes import Parameter
+from chargehand.wire.access import KEY_ID_PATTERN
 from chargehand.wire.rest import (
     AGENT_ID_PATTERN,
     CONTEXT_ID_PATTERN,
@@ -31,6 +35,7 @@ from chargehand.wire.schedules import SCHEDULE_NAME_PATTERN
 
 MAX_SEQUENCE = 2**53 - 1
 _AGENT_ID = re.compile(AGENT_ID_PATTERN)
+_KEY_ID = re.compile(KEY_ID_PATTERN)
 _TASK_ID = re.compile(TASK_ID_PATTERN)
 _CONTEXT_ID = re.compile(CONTEXT_ID_PATTERN)
 _SCHEDULE_NAME = re.compile(SCHEDULE_NAME_PATTERN)
@@ -136,6 +141,22 @@ def schedule_id_of(request: Request) -> str:
     if not _TASK_ID.fullmatch(schedule_id):
         raise ScheduleNotFound("there is no such schedule; its id looks like that of a task")
     return schedule_id
+
+
+def key_id_of(request: Request) -> str:
+    """The path's key id; KeyNotFound when it can be none."""
+    key_id = request.path_params["key_id"]
+    if not _KEY_ID.fullmatch(key_id):
+        raise KeyNotFound("there is no such key; its id is the 8 characters behind `chg_live_`")
+    return key_id
+
+
+def tenant_id_of(request: Request) -> str:
+    """The path's tenant id; TenantNotFound when it can be none."""
+    tenant_id = request.path_params["tenant_id"]
+    if not TENANT_ID.fullmatch(tenant_id):
+        raise TenantNotFound("there is no such tenant; an id is 1 to 63 of a-z 0-9 -")
+    return tenant_id
 
 
 class Query:

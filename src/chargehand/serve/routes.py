@@ -20,7 +20,9 @@ from starlette.types import Receive, Send
 from starlette.types import Scope as AsgiScope
 
 from chargehand.domain.access import Scope
+from chargehand.domain.tenant import TENANT_ID_PATTERN
 from chargehand.serve.auth import PUBLIC_PATHS, principal_of
+from chargehand.wire.access import KEY_ID_PATTERN
 from chargehand.wire.answers import to_json
 from chargehand.wire.rest import AGENT_ID_PATTERN, PROBLEM_TYPE, TASK_ID_PATTERN, ProblemBody
 
@@ -102,7 +104,7 @@ class DirectRoute(APIRoute):
 _PROBLEM_MEANINGS = {
     400: "The cursor, or the request itself, cannot be read.",
     401: "No key, or not a valid one.",
-    403: "The key lacks the scope.",
+    403: "The key lacks the scope, or its tenant is suspended.",
     404: "There is no such thing, or it is another tenant's.",
     408: "The body did not arrive in time.",
     409: "The present state forbids it.",
@@ -119,6 +121,11 @@ _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
     "approval_id": ("The approval.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "schedule_id": ("The schedule.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "key_id": (
+        "The key's id, which is the part of it behind `chg_live_`.",
+        {"type": "string", "pattern": KEY_ID_PATTERN},
+    ),
+    "tenant_id": ("The tenant.", {"type": "string", "pattern": TENANT_ID_PATTERN}),
     "server": ("The MCP server.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}),
     "tool": ("The tool's name there.", {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
     "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),
@@ -202,9 +209,7 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
 def _problem_statuses(route: Route) -> list[int]:
     always = [400, 500, 503]
     if not route.is_public:
-        always += [401]
-    if route.needs is not None:
-        always += [403]
+        always += [401, 403]
     if route.body is not None:
         always += [408, 413, 415, 422]
     if any(parameter.place == "query" for parameter in route.parameters):

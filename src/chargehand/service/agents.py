@@ -11,7 +11,7 @@ from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition, parse_definition
 from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.agent_tools import NOTHING_MORE, Offer
-from chargehand.errors import AgentNotFound, Finding, InvalidDefinition
+from chargehand.errors import AgentNotFound, Finding, Forbidden, InvalidDefinition
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.store import agents
 from chargehand.store.bus import AGENTS, Bus
@@ -68,7 +68,8 @@ class Agents:
             finding = Finding(where="name", message=f"{AUTO!r} {what}", hint="give it another name")
             raise InvalidDefinition(f"{AUTO!r} cannot be an agent: it {what}", findings=[finding])
         self.runtimes.check_definition(definition)
-        async with self.db.write() as tx:
+        _require_within(who, definition)
+        async with self.db.write(who.tenant) as tx:
             changed = await agents.publish(
                 tx,
                 who.tenant,
@@ -98,26 +99,32 @@ class Agents:
         # Who comes from now on looks anew.
         self._reads.pop((tenant, agent_id), None)
 
-    async def publish_all(self, who: Principal, texts: Mapping[str, str], *, only_new: bool = False) -> None:
-        """Publish texts by origin (a file name, say); the first bad one is told with its origin.
-
-        `only_new`: a version that is known already is left as it is, so that what an operator has put in its
-        place stays.
-        """
+    async def publish_all(self, who: Principal, texts: Mapping[str, str]) -> None:
+        """Publish texts by origin (a file name, say); the first bad one is told with its origin."""
         for origin, text in texts.items():
             try:
-                if not (only_new and await self._is_known(who, text)):
-                    await self.publish(who, text)
+                await self.publish(who, text)
             except InvalidDefinition as error:
                 raise InvalidDefinition(f"{origin}: {error}", findings=error.findings) from error
 
-    async def _is_known(self, who: Principal, text: str) -> bool:
-        definition = parse_definition(text, offer=self.offer)
-        async with self.db.read() as tx:
-            return await agents.source(tx, who.tenant, definition.id, definition.version) is not None
+    async def publish_everywhere(self, by: str, texts: Mapping[str, str]) -> None:
+        """Publish texts to the tenants that have never had these versions; `by`: who ships them.
+
+        A version that a tenant has had is left as it is, so that what somebody has put in its place stays.
+        """
+        for text in texts.values():
+            definition = parse_definition(text, offer=self.offer)
+            async with self.db.read() as tx:
+                lacking = await agents.tenants_without(tx, definition.id, definition.version)
+            for tenant in lacking:
+                await self.publish(
+                    Principal(id=by, tenant=tenant, scopes=frozenset({Scope.AGENTS_WRITE})), text
+                )
 
     async def current(self, who: Principal, agent_id: str) -> AgentDefinition:
-        """The version that a new task gets."""
+        """The version that a new task gets. AgentNotFound also for one that the caller is not for."""
+        if not who.sees(agent_id):
+            raise await self._not_found(who, agent_id)
         key = (who.tenant, agent_id)
         known = self._current.get(key)
         began = self.now()
@@ -139,7 +146,7 @@ class Agents:
     async def _read_current(self, who: Principal, agent_id: str) -> AgentDefinition:
         key = (who.tenant, agent_id)
         known, began = self._current.get(key), self.now()
-        async with self.db.read() as tx:
+        async with self.db.read(who.tenant) as tx:
             source = await agents.source(tx, who.tenant, agent_id)
         if source is None:
             raise await self._not_found(who, agent_id)
@@ -170,14 +177,18 @@ class Agents:
     async def get(self, who: Principal, agent_id: str, version: str | None = None) -> AgentDefinition:
         """An agent as readers see it."""
         who.require(Scope.AGENTS_READ)
-        if version is None:
+        if version is None or not who.sees(agent_id):
             return await self.current(who, agent_id)
         return await self.version(who.tenant, agent_id, version)
 
     async def all(self, who: Principal) -> list[AgentDefinition]:
         """Every agent's current version, by id."""
         who.require(Scope.AGENTS_READ)
-        return await self.registered(who.tenant)
+        return await self.seen_by(who)
+
+    async def seen_by(self, who: Principal) -> list[AgentDefinition]:
+        """As `registered`, those that the caller is for."""
+        return [one for one in await self.registered(who.tenant) if who.sees(one.id)]
 
     def _stored(self, source: str, agent_id: str) -> AgentDefinition:
         """A registered text, read with the tools that there are now: some may be gone since it was registered."""
@@ -203,15 +214,26 @@ class Agents:
     async def versions(self, who: Principal, agent_id: str) -> list[tuple[str, datetime]]:
         """(version, since when), newest first."""
         who.require(Scope.AGENTS_READ)
-        async with self.db.read() as tx:
+        async with self.db.read(who.tenant) as tx:
             found = await agents.versions(tx, who.tenant, agent_id)
-        if not found:
+        if not found or not who.sees(agent_id):
             raise await self._not_found(who, agent_id)
         return found
 
     async def _not_found(self, who: Principal, agent_id: str) -> AgentNotFound:
-        async with self.db.read() as tx:
-            known = [one for one, _ in await agents.sources(tx, who.tenant)]
+        async with self.db.read(who.tenant) as tx:
+            known = [one for one, _ in await agents.sources(tx, who.tenant) if who.sees(one)]
         close = get_close_matches(agent_id, known, 3) or sorted(known)[:10]
         listed = ", ".join(close) or "none; put one with PUT /agents/{agent_id}"
-        return AgentNotFound(f"there is no agent {agent_id!r}; registered: {listed}")
+        where = "" if who.agents is None else " for this key, which is narrowed to some agents"
+        return AgentNotFound(f"there is no agent {agent_id!r}{where}; registered: {listed}")
+
+
+def _require_within(who: Principal, definition: AgentDefinition) -> None:
+    """A narrowed key publishes its own agents only, and none that would reach for others."""
+    beyond = [one for one in (definition.id, *definition.block.delegates) if not who.sees(one)]
+    if beyond:
+        raise Forbidden(
+            f"this key is narrowed to {', '.join(sorted(who.agents or ()))}; it publishes none but these, and none"
+            f" that delegates to {beyond[0][:128]!r}"
+        )

@@ -18,6 +18,7 @@ from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.endings import Hints
 from chargehand.service.ports import EditedCalls
+from chargehand.service.visibility import is_visible
 from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Database, Tx, retried
 
@@ -46,7 +47,7 @@ class Approvals:
         """One approval. ApprovalNotFound for another tenant's."""
         who.require(Scope.TASKS_READ)
         async with self._db.read(who.tenant) as tx:
-            return _mine(await approvals.get(tx, approval_id), who, approval_id)
+            return await _seen(tx, who, await approvals.get(tx, approval_id), approval_id)
 
     async def page(
         self,
@@ -65,7 +66,13 @@ class Approvals:
             raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(ApprovalStatus)}")
         async with self._db.read(who.tenant) as tx:
             found = await approvals.page(
-                tx, tenant=who.tenant, status=status, task_id=task_id, before=before, limit=limit + 1
+                tx,
+                tenant=who.tenant,
+                status=status,
+                task_id=task_id,
+                before=before,
+                limit=limit + 1,
+                agents=who.agents,
             )
         more = len(found) > limit
         return ApprovalPage(found[:limit], found[limit - 1].id if more else None)
@@ -80,7 +87,7 @@ class Approvals:
         who.require(Scope.APPROVALS_DECIDE)
         await self._check_edit(who, approval_id, decision)
         async with self._db.write(who.tenant) as tx:
-            found = _mine(await approvals.get(tx, approval_id), who, approval_id)
+            found = await _seen(tx, who, await approvals.get(tx, approval_id), approval_id)
             _check(decision)
             await tasks.hold(tx, [found.task_id])
             approval = await approvals.get(tx, approval_id) or found
@@ -110,7 +117,7 @@ class Approvals:
         if decision.arguments is None or not decision.approve:
             return
         async with self._db.read(who.tenant) as tx:
-            found = _mine(await approvals.get(tx, approval_id), who, approval_id)
+            found = await _seen(tx, who, await approvals.get(tx, approval_id), approval_id)
             task = (await tasks.get(tx, [found.task_id])).get(found.task_id)
         _check(decision)
         is_edit = canonical(decision.arguments) != canonical(found.arguments)
@@ -177,7 +184,7 @@ def _check(decision: Decision) -> None:
         raise InvalidInput(f"reason is at most {MAX_COMMENT} characters long")
 
 
-def _mine(approval: Approval | None, who: Principal, approval_id: str) -> Approval:
-    if approval is None or approval.tenant != who.tenant:
+async def _seen(tx: Tx, who: Principal, approval: Approval | None, approval_id: str) -> Approval:
+    if approval is None or not await is_visible(tx, who, approval.tenant, approval.root_id):
         raise ApprovalNotFound(f"there is no approval {approval_id!r}")
     return approval

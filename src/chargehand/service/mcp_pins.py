@@ -45,14 +45,14 @@ class McpPins:
         """Every tool that was ever seen, and each configured server with what is wrong with it (or nothing)."""
         _require_operator(who)
         problems = await self.servers.look()
-        async with self.db.read() as tx:
+        async with self.db.read(who.tenant) as tx:
             return await mcp_tools.pins(tx), problems
 
     @retried
     async def approve(self, who: Principal, server: str, name: str, seen_hash: str) -> Pin:
         """Approve a tool as it was when its hash was read; Conflict when it has changed since."""
         _require_operator(who)
-        async with self.db.write() as tx:
+        async with self.db.write(who.tenant) as tx:
             pin = await self._pin(await mcp_tools.pins(tx, [server]), server, name)
             if pin.seen_hash != seen_hash:
                 raise Conflict(

@@ -11,10 +11,11 @@ from chargehand.domain.agent import RuntimeKind
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, Task, TaskOrder
 from chargehand.domain.values import JsonObject, check_json
-from chargehand.errors import IllegalMove, InvalidInput, TaskNotFound
+from chargehand.errors import IllegalMove, InvalidInput
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
 from chargehand.service.tasks import Tasks
+from chargehand.service.visibility import seen
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, retried
 
@@ -43,9 +44,7 @@ class Messages:
         """Tell a task something. TaskNotFound, InvalidInput, IllegalMove for an agent that no model runs."""
         who.require(Scope.TASKS_WRITE)
         async with self._db.read(who.tenant) as tx:
-            task = (await tasks.get(tx, [task_id])).get(task_id)
-        if task is None or task.tenant != who.tenant:
-            raise TaskNotFound(f"there is no task {task_id!r}")
+            task = await seen(tx, who, (await tasks.get(tx, [task_id])).get(task_id), task_id)
         check_json(text)
         if not text.strip() or len(text) > MAX_CHARACTERS:
             raise InvalidInput(f"a message has 1 to {MAX_CHARACTERS:,} characters")

@@ -4,7 +4,9 @@ import math
 import re
 from datetime import datetime, timedelta
 
+from chargehand.domain.access import Principal
 from chargehand.domain.agent import AgentDefinition
+from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.budget import Budget
 from chargehand.domain.task import FOREVER, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, check_json, content_hash
@@ -46,8 +48,11 @@ def check_order(order: TaskOrder, now: datetime) -> None:
         raise InvalidInput("timeout_seconds is greater than 0 and at most a year")
 
 
-def payload_hash(order: TaskOrder) -> str:
-    """What a repeated key is compared by; empty without a key."""
+def payload_hash(order: TaskOrder, who: Principal) -> str:
+    """What a repeated key is compared by; empty without a key.
+
+    What `auto` picks depends on what the caller is narrowed to, so another key's pick is no replay.
+    """
     if order.idempotency_key is None:
         return ""
     return content_hash(
@@ -60,6 +65,7 @@ def payload_hash(order: TaskOrder) -> str:
             "run_after": order.run_after.isoformat() if order.run_after else None,
             "timeout_seconds": order.timeout_seconds,
             **({"budget": order.budget} if order.budget else {}),
+            **({"agents": sorted(who.agents)} if order.agent_id == AUTO and who.agents is not None else {}),
             **({"output_schema": order.output_schema} if order.output_schema is not None else {}),
         }
     )
@@ -90,6 +96,7 @@ def new_task(
     own_workspace: bool = False,
     output_schema: JsonObject | None = None,
     traceparent: str | None = None,
+    rights: JsonObject | None = None,
 ) -> Task:
     """A task as it is before anything happened to it."""
     shared = parent.workspace_id if parent else None
@@ -133,6 +140,7 @@ def new_task(
         last_event=1,
         round=0,
         created_by=created_by,
+        rights=parent.rights if parent else rights,
         created_at=now,
         updated_at=now,
         started_at=None,

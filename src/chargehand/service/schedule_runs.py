@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from chargehand.domain.access import Principal, Scope
+from chargehand.domain.rights import holder_of
 from chargehand.domain.schedule import MAX_MISSED_RUNS, Due, Missed, Schedule, cron_of, due_times
 from chargehand.domain.task import FOREVER, Task
 from chargehand.domain.values import JsonObject, content_hash
@@ -94,7 +94,7 @@ class ScheduleRuns:
         except ChargehandError as error:
             # Its zone is known no more on this machine: it waits for somebody to change it.
             return _Plan(Due(runs=[], next_at=FOREVER), error=_as_data(error, seen.next_at))
-        who = Principal(id=seen.created_by, tenant=seen.tenant, scopes=frozenset({Scope.TASKS_WRITE}))
+        who = holder_of(seen.rights, id=seen.created_by, tenant=seen.tenant)
         try:
             orders = [(at, await self._orders.prepared(who, task_order(seen))) for at in due.runs]
         except ChargehandError as error:

@@ -9,6 +9,7 @@ from typing import Any
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent_ranking import AUTO
+from chargehand.domain.rights import rights_of
 from chargehand.domain.schedule import Missed, Schedule, ScheduleOrder, cron_of
 from chargehand.domain.task import FOREVER, TaskOrder
 from chargehand.errors import Conflict, InvalidInput, RaceLost, ScheduleNameTaken, ScheduleNotFound
@@ -64,6 +65,7 @@ class Schedules:
                 last_task_id=None,
                 last_error=None,
                 created_by=who.id,
+                rights=rights_of(who),
                 created_at=tx.now,
                 updated_at=tx.now,
             )
@@ -92,7 +94,13 @@ class Schedules:
             raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
         async with self._db.read(who.tenant) as tx:
             found = await schedules.page(
-                tx, tenant=who.tenant, name=name, agent_id=agent_id, before=before, limit=limit + 1
+                tx,
+                tenant=who.tenant,
+                name=name,
+                agent_id=agent_id,
+                before=before,
+                limit=limit + 1,
+                agents=who.agents,
             )
         more = len(found) > limit
         return SchedulePage(found[:limit], found[limit - 1].id if more else None)
@@ -180,6 +188,6 @@ async def _refuse_taken(tx: Tx, tenant: str, name: str) -> None:
 
 
 def _mine(schedule: Schedule | None, who: Principal, schedule_id: str) -> Schedule:
-    if schedule is None or schedule.tenant != who.tenant:
+    if schedule is None or schedule.tenant != who.tenant or not who.sees(schedule.agent_id):
         raise ScheduleNotFound(f"there is no schedule {schedule_id[:64]!r}")
     return schedule

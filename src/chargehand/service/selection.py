@@ -34,7 +34,7 @@ async def select(
 ) -> Selection:
     """Pick an agent for this input. NoAgentFits lists the nearest, and says of each why it was not taken."""
     brief = brief_of(task_data)
-    candidates, findings = _candidates(agents, ranked(brief, await agents.registered(who.tenant)), task_data)
+    candidates, findings = _candidates(agents, ranked(brief, await agents.seen_by(who)), task_data)
     offered = [one.agent for one in candidates]
     choice = await chooser.choose(brief, offered, account) if candidates else None
     if choice is not None:

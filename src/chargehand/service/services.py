@@ -6,12 +6,14 @@ from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.health import Health
+from chargehand.service.keys import Keys
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
 from chargehand.service.tasks import Tasks
+from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 
@@ -28,6 +30,8 @@ class Services:
     watch: Watch
     usage: UsageReports
     access: Access
+    keys: Keys
+    tenants: Tenants
     health: Health
     mcp: McpPins
     measures: Measures

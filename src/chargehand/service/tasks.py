@@ -13,6 +13,7 @@ from chargehand.domain.budget import Budget
 from chargehand.domain.charge import DayLimits
 from chargehand.domain.history import EventKind, StepKind, StepStatus
 from chargehand.domain.money import usd_text
+from chargehand.domain.rights import rights_of
 from chargehand.domain.task import FINAL, Move, Reason, Status, Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import (
@@ -32,6 +33,7 @@ from chargehand.service.endings import Hints
 from chargehand.service.orders import check_order, first_due, new_task, payload_hash
 from chargehand.service.ports import AgentChooser, NoChooser
 from chargehand.service.selection import select
+from chargehand.service.visibility import not_found, seen
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
@@ -101,7 +103,7 @@ class Tasks:
         """
         who.require(Scope.TASKS_WRITE)
         check_order(order, self._clock.now())
-        digest = payload_hash(order)
+        digest = payload_hash(order, who)
         picked = None
         try:
             self._check_space()
@@ -176,13 +178,13 @@ class Tasks:
         if key is None:
             return None
         async with self._db.read(who.tenant) as tx:
-            seen = (await tasks.find_by_key(tx, who.tenant, [key])).get(key)
-            if seen is None or seen[1] != payload_hash:
+            found = (await tasks.find_by_key(tx, who.tenant, [key])).get(key)
+            if found is None or found[1] != payload_hash:
                 return None
-            [first] = await history.events_after(tx, seen[0], 0, limit=1)
+            [first] = await history.events_after(tx, found[0], 0, limit=1)
             selection = first.data.get("selection")
             return Accepted(
-                (await tasks.get(tx, [seen[0]]))[seen[0]],
+                (await tasks.get(tx, [found[0]]))[found[0]],
                 replayed=True,
                 selection=selection if isinstance(selection, dict) else None,
             )
@@ -209,6 +211,7 @@ class Tasks:
             now=now,
             output_schema=order.output_schema,
             traceparent=valid_traceparent(order.traceparent),
+            rights=rights_of(who),
         )
         return replace(task, follows_id=order.follows_id, workspace_id=order.workspace_id)
 
@@ -226,19 +229,19 @@ class Tasks:
             earlier = await tasks.get(tx, [task_id for task_id, _ in known.values()]) if known else {}
             gone = await _gone(tx, [one.task.follows_id for one in group if one.task.follows_id])
             for one in group:
-                seen = known.get((one.task.tenant, one.key)) if one.key else None
-                if seen is None and one.task.follows_id in gone:
-                    answers.append(_not_found(one.task.follows_id or ""))
-                elif seen is None:
+                earlier_one = known.get((one.task.tenant, one.key)) if one.key else None
+                if earlier_one is None and one.task.follows_id in gone:
+                    answers.append(not_found(one.task.follows_id or ""))
+                elif earlier_one is None:
                     fresh.append(one)
                     answers.append(Accepted(one.task, replayed=False))
                     if one.key:
                         known[one.task.tenant, one.key] = (one.task.id, one.payload_hash)
                         earlier[one.task.id] = one.task
-                elif seen[1] != one.payload_hash:
+                elif earlier_one[1] != one.payload_hash:
                     answers.append(_mismatch(one.key))
                 else:
-                    answers.append(Accepted(earlier[seen[0]], replayed=True))
+                    answers.append(Accepted(earlier[earlier_one[0]], replayed=True))
             if fresh:
                 await tasks.insert_tasks(
                     tx,
@@ -264,9 +267,7 @@ class Tasks:
         """
         who.require(Scope.TASKS_CANCEL)
         async with self._db.write(who.tenant) as tx:
-            task = (await tasks.hold(tx, [task_id])).get(task_id)
-            if task is None or task.tenant != who.tenant:
-                raise _not_found(task_id)
+            task = await seen(tx, who, (await tasks.hold(tx, [task_id])).get(task_id), task_id)
             if task.status is Status.CANCELED:
                 return "requested" if await tasks.open_below(tx, [task_id]) else "confirmed"
             if task.status in FINAL:
@@ -288,9 +289,7 @@ class Tasks:
         self._check_space()
         raised = None if budget is None else await self._budget_now(who, task_id, budget)
         async with self._db.write(who.tenant) as tx:
-            task = (await tasks.hold(tx, [task_id])).get(task_id)
-            if task is None or task.tenant != who.tenant:
-                raise _not_found(task_id)
+            task = await seen(tx, who, (await tasks.hold(tx, [task_id])).get(task_id), task_id)
             if task.parent_id is not None:
                 raise IllegalMove(
                     f"task {task_id} was delegated by {task.parent_id}; retry the task at the root"
@@ -319,9 +318,7 @@ class Tasks:
 
     async def _budget_now(self, who: Principal, task_id: str, budget: JsonObject) -> Budget:
         async with self._db.read(who.tenant) as tx:
-            task = (await tasks.get(tx, [task_id])).get(task_id)
-        if task is None or task.tenant != who.tenant:
-            raise _not_found(task_id)
+            task = await seen(tx, who, (await tasks.get(tx, [task_id])).get(task_id), task_id)
         definition = await self._agents.current(who, task.agent_id)
         return definition.block.budget.tightened(budget)
 
@@ -349,9 +346,7 @@ class Tasks:
         who.require(Scope.TASKS_WRITE)
         check_json(answer)
         async with self._db.write(who.tenant) as tx:
-            task = (await tasks.hold(tx, [task_id])).get(task_id)
-            if task is None or task.tenant != who.tenant:
-                raise _not_found(task_id)
+            task = await seen(tx, who, (await tasks.hold(tx, [task_id])).get(task_id), task_id)
             step = await history.step(tx, task_id, question)
             if step is None or step.kind is not StepKind.QUESTION:
                 raise TaskNotFound(f"task {task_id} has no question {question!r}")
@@ -393,7 +388,3 @@ def _needed(task: Task) -> JsonObject:
     if task.reason != Reason.BUDGET_EXHAUSTED or not isinstance(details, dict) or "needed" not in details:
         return {}
     return {str(details.get("limit")): details["needed"]}
-
-
-def _not_found(task_id: str) -> TaskNotFound:
-    return TaskNotFound(f"there is no task {task_id!r}")

@@ -1,5 +1,7 @@
 """What a tenant's models have cost."""
 
+from dataclasses import replace
+
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.usage import Usage, UsageBy, UsageFilter
 from chargehand.errors import InvalidInput
@@ -20,7 +22,7 @@ class UsageReports:
     ) -> Usage:
         """The sums by group, and of all. InvalidInput when the days are the wrong way round."""
         who.require(Scope.TASKS_READ)
-        only = only or UsageFilter()
+        only = replace(only or UsageFilter(), of_trees=who.agents)
         if not 1 <= limit <= MAX_GROUPS:
             raise InvalidInput(f"limit is 1 to {MAX_GROUPS}, not {limit}")
         if only.since is not None and only.until is not None and only.since > only.until:

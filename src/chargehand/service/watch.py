@@ -20,7 +20,8 @@ from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import TERMINAL_EVENTS, Event, Step
 from chargehand.domain.task import FINAL, Status, Task
 from chargehand.domain.values import JsonObject
-from chargehand.errors import DeliverableNotFound, InvalidCursor, InvalidInput, TaskNotFound
+from chargehand.errors import DeliverableNotFound, InvalidCursor, InvalidInput
+from chargehand.service.visibility import not_found
 from chargehand.store import deliverables, history, tasks
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
@@ -72,7 +73,11 @@ class Watch:
         who.require(Scope.TASKS_READ)
         task = await self._one(task_id) if _UUID.fullmatch(task_id) else None
         if task is None or task.tenant != who.tenant:
-            raise TaskNotFound(f"there is no task {task_id[:64]!r}")
+            raise not_found(task_id)
+        if who.agents is not None:
+            root = task if task.id == task.root_id else await self._one(task.root_id)
+            if root is None or not who.sees(root.agent_id):
+                raise not_found(task_id)
         return task
 
     async def _get_group(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
@@ -102,7 +107,13 @@ class Watch:
         before = None if cursor is None else _read_cursor(cursor)
         async with self._db.read(who.tenant) as tx:
             found = await tasks.page(
-                tx, tenant=who.tenant, filters=filters, labels=labels or {}, before=before, limit=limit + 1
+                tx,
+                tenant=who.tenant,
+                filters=filters,
+                labels=labels or {},
+                before=before,
+                limit=limit + 1,
+                agents=who.agents,
             )
         more = len(found) > limit
         return Page(found[:limit], _cursor(found[limit - 1].id) if more else None)

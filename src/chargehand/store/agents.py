@@ -6,6 +6,7 @@ from sqlalchemy import insert, select, update
 
 from chargehand.store.database import Tx
 from chargehand.store.tables import Agent, AgentVersion
+from chargehand.store.tenant_tables import Tenant
 
 
 async def publish(
@@ -75,6 +76,18 @@ async def current_versions(tx: Tx, tenant: str) -> dict[str, str]:
     """Which version of each agent of a tenant new tasks get."""
     statement = select(Agent.id, Agent.version).where(Agent.tenant == tenant).order_by(Agent.id)
     return {row.id: row.version for row in await tx.connection.execute(statement)}
+
+
+async def tenants_without(tx: Tx, agent_id: str, version: str) -> list[str]:
+    """The tenants that have never had this version of an agent."""
+    is_there = (AgentVersion.agent_id == agent_id) & (AgentVersion.version == version)
+    statement = (
+        select(Tenant.id)
+        .outerjoin(AgentVersion, (AgentVersion.tenant == Tenant.id) & is_there)
+        .where(AgentVersion.version.is_(None))
+        .order_by(Tenant.id)
+    )
+    return list(await tx.connection.scalars(statement))
 
 
 async def versions(tx: Tx, tenant: str, agent_id: str) -> list[tuple[str, datetime]]:

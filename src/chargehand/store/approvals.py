@@ -13,7 +13,7 @@ from chargehand.domain.approval import Approval, ApprovalStatus
 from chargehand.domain.task import OPEN
 from chargehand.store import tables
 from chargehand.store.database import Tx
-from chargehand.store.pages import newest_first
+from chargehand.store.pages import newest_first, of_trees
 from chargehand.store.tables import AgentTask
 
 _ROW = tables.Approval
@@ -77,13 +77,22 @@ async def due(tx: Tx) -> list[Approval]:
 
 
 async def page(
-    tx: Tx, *, tenant: str, status: str | None, task_id: str | None, before: str | None, limit: int
+    tx: Tx,
+    *,
+    tenant: str,
+    status: str | None,
+    task_id: str | None,
+    before: str | None,
+    limit: int,
+    agents: frozenset[str] | None = None,
 ) -> list[Approval]:
-    """A tenant's approvals, newest first."""
+    """A tenant's approvals, newest first; `agents`: only of trees whose root is one of these agents'."""
     filters = {"status": status, "task_id": task_id}
     statement = newest_first(
         select(*_COLUMNS), _ROW, tenant=tenant, filters=filters, before=before, limit=limit
     )
+    if agents is not None:
+        statement = statement.where(of_trees(_ROW.root_id, agents))
     return [as_approval(row) for row in await tx.connection.execute(statement)]
 
 

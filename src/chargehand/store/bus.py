@@ -39,7 +39,7 @@ CANCEL = "engine:cancel"
 AGENTS = "agents"
 """Topic of agents that have another current version: tenant, a space, id."""
 KEYS = "keys"
-"""Topic of ids of keys that were revoked."""
+"""Topic of ids of keys that were revoked or given an end, and of tenants that were suspended or resumed."""
 
 MAX_PAYLOAD_CHARACTERS = 512
 MAX_PENDING = 5_000

@@ -33,6 +33,7 @@ from chargehand.store import tables
 from chargehand.store.database import Tx
 from chargehand.store.tables import Agent, AgentTask, Duty, UtcMicroseconds
 from chargehand.store.tasks import TASK_COLUMNS, as_task
+from chargehand.store.tenant_tables import Tenant
 
 Columns = TypeVarTuple("Columns")
 
@@ -83,6 +84,8 @@ _HEADS = (
     )
     .select_from(tables.Lane)
     .outerjoin(Agent, (Agent.tenant == tables.Lane.tenant) & (Agent.id == tables.Lane.agent_id))
+    .outerjoin(Tenant, Tenant.id == tables.Lane.tenant)
+    .where(Tenant.suspended_at.is_(None))
 )
 _HEADS_OF = _HEADS.where(tables.Lane.agent_id.in_(bindparam("agents", expanding=True)))
 _HEADS_BUT = _HEADS.where(tables.Lane.agent_id.not_in(bindparam("agents", expanding=True)))
@@ -142,7 +145,7 @@ _CLAIM_AT_ONCE: ReturningUpdate[*tuple[Any, ...]] = (  # pyright: ignore[reportU
 
 
 async def heads(tx: Tx, scope: AgentScope = EVERY_AGENT) -> list[Head]:
-    """The lanes of agents in the scope in which something is due."""
+    """The lanes of agents in the scope in which something is due, but for those of suspended tenants."""
     if scope.is_everything:
         rows = await tx.connection.execute(_HEADS, {"now": tx.now})
     else:

@@ -1,9 +1,10 @@
 """A page of a tenant's rows, newest first."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Select, exists
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from chargehand.store import tables
 
@@ -25,3 +26,11 @@ def newest_first(
     if before is not None:
         statement = statement.where(row.id < before)
     return statement.order_by(row.id.desc()).limit(limit)
+
+
+_ROOT = aliased(tables.AgentTask)
+
+
+def of_trees(root_id: InstrumentedAttribute[str], agents: Collection[str]) -> ColumnElement[bool]:
+    """That a row belongs to a tree of tasks whose root is one of these agents'; a look by key for each row."""
+    return exists().where(_ROOT.id == root_id, _ROOT.agent_id.in_(sorted(agents)))

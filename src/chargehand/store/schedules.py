@@ -16,12 +16,19 @@ from chargehand.domain.task import FOREVER
 from chargehand.store import tables
 from chargehand.store.database import Tx
 from chargehand.store.pages import newest_first
+from chargehand.store.tenant_tables import Tenant
 
 _ROW = tables.Schedule
 _COLUMNS = [getattr(_ROW, field.name) for field in fields(Schedule)]
 _ONE = select(*_COLUMNS).where(_ROW.id == bindparam("one_id"))
 _ONE_HELD = _ONE.with_for_update()
-_NEXT = select(_ROW.id, _ROW.next_at).order_by(_ROW.next_at, _ROW.id).limit(bindparam("most"))
+_NEXT = (
+    select(_ROW.id, _ROW.next_at)
+    .outerjoin(Tenant, Tenant.id == _ROW.tenant)
+    .where(Tenant.suspended_at.is_(None))
+    .order_by(_ROW.next_at, _ROW.id)
+    .limit(bindparam("most"))
+)
 
 
 def as_schedule(row: Row[*tuple[Any, ...]]) -> Schedule:
@@ -61,18 +68,30 @@ async def count(tx: Tx, tenant: str) -> int:
 
 
 async def page(
-    tx: Tx, *, tenant: str, name: str | None, agent_id: str | None, before: str | None, limit: int
+    tx: Tx,
+    *,
+    tenant: str,
+    name: str | None,
+    agent_id: str | None,
+    before: str | None,
+    limit: int,
+    agents: frozenset[str] | None = None,
 ) -> list[Schedule]:
-    """A tenant's schedules, newest first."""
+    """A tenant's schedules, newest first; `agents`: only for these."""
     filters = {"name": name, "agent_id": agent_id}
     statement = newest_first(
         select(*_COLUMNS), _ROW, tenant=tenant, filters=filters, before=before, limit=limit
     )
+    if agents is not None:
+        statement = statement.where(_ROW.agent_id.in_(sorted(agents)))
     return [as_schedule(row) for row in await tx.connection.execute(statement)]
 
 
 async def coming(tx: Tx, *, limit: int) -> list[tuple[str, datetime]]:
-    """(id, when) of those that come next, the due ones first; not those that come no more."""
+    """(id, when) of those that come next, the due ones first; not those that come no more.
+
+    A suspended tenant's are not among them: when it is resumed, its due times were missed.
+    """
     rows = await tx.connection.execute(_NEXT, {"most": limit})
     return [(schedule_id, at) for schedule_id, at in rows if at != FOREVER]
 

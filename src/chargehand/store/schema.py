@@ -1,5 +1,6 @@
 """All tables together: whoever needs every table of the service asks here, so that none is forgotten."""
 
+from chargehand.store import tenant_tables as tenant_tables
 from chargehand.store.tables import Base
 
 METADATA = Base.metadata

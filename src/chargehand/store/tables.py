@@ -103,6 +103,8 @@ class AgentTask(Base):
     last_event: Mapped[int] = mapped_column(Integer, default=0)
     round: Mapped[int] = mapped_column(Integer, default=0)
     created_by: Mapped[str] = mapped_column(String(64))
+    rights: Mapped[dict[str, Any] | None]
+    """What its submitter could do; NULL: all that an administrator of the tenant can."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
     started_at: Mapped[datetime | None]
@@ -356,9 +358,16 @@ class ApiKey(Base):
     key_hash: Mapped[bytes] = mapped_column(LargeBinary(32))
     last_four: Mapped[str] = mapped_column(String(4))
     scopes: Mapped[list[Any]] = mapped_column(JSON)
+    roles: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    """Where scopes came from; NULL: from no role."""
+    agents: Mapped[list[Any] | None] = mapped_column(JSON(none_as_null=True))
+    """What it is narrowed to; NULL: nothing."""
+    replaces: Mapped[str | None] = mapped_column(String(16))
+    created_by: Mapped[str | None] = mapped_column(String(64))
     created_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     revoked_at: Mapped[datetime | None]
+    last_used_at: Mapped[datetime | None]
 
     __table_args__ = (UniqueConstraint("tenant", "name", name="one_name_a_tenant"),)
 
@@ -410,6 +419,8 @@ class Schedule(Base):
     last_task_id: Mapped[str | None] = mapped_column(String(36))
     last_error: Mapped[dict[str, Any] | None]
     created_by: Mapped[str] = mapped_column(String(64))
+    rights: Mapped[dict[str, Any] | None]
+    """As of a task."""
     created_at: Mapped[datetime]
     updated_at: Mapped[datetime]
 

@@ -32,7 +32,7 @@ from chargehand.errors import IllegalMove
 from chargehand.store import history
 from chargehand.store.database import Tx
 from chargehand.store.lanes import Lanes
-from chargehand.store.pages import newest_first
+from chargehand.store.pages import newest_first, of_trees
 from chargehand.store.row_updates import RowUpdate
 from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
 
@@ -406,11 +406,17 @@ async def page(
     labels: Mapping[str, str],
     before: str | None,
     limit: int,
+    agents: frozenset[str] | None = None,
 ) -> list[Task]:
-    """Tasks of a tenant, newest first. `filters` are columns of `agent_tasks`; None leaves one out."""
+    """Tasks of a tenant, newest first. `filters` are columns of `agent_tasks`; None leaves one out.
+
+    `agents`: only of trees whose root is one of these agents'.
+    """
     statement = newest_first(
         select_tasks(), AgentTask, tenant=tenant, filters=filters, before=before, limit=limit
     )
+    if agents is not None:
+        statement = statement.where(of_trees(AgentTask.root_id, agents))
     for key, value in labels.items():
         tagged = select(TaskLabel.task_id).where(
             TaskLabel.tenant == tenant, TaskLabel.key == key, TaskLabel.value == value

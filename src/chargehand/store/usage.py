@@ -9,6 +9,7 @@ from sqlalchemy.orm import InstrumentedAttribute
 from chargehand.domain.charge import ChargeStatus
 from chargehand.domain.usage import UsageBy, UsageFilter, UsageSums
 from chargehand.store.database import Tx
+from chargehand.store.pages import of_trees
 from chargehand.store.tables import TaskCharge
 
 _GROUPS: dict[UsageBy, InstrumentedAttribute[str]] = {
@@ -75,6 +76,8 @@ def _narrowed(
         statement = statement.where(TaskCharge.day >= only.since.isoformat())
     if only.until is not None:
         statement = statement.where(TaskCharge.day <= only.until.isoformat())
+    if only.of_trees is not None:
+        statement = statement.where(of_trees(TaskCharge.root_id, only.of_trees))
     for column, value in (
         (TaskCharge.agent_id, only.agent_id),
         (TaskCharge.root_id, only.root_id),

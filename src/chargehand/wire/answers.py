@@ -12,15 +12,18 @@ from typing import Any
 
 import orjson
 
+from chargehand.domain.access import Principal
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_block import block_as_data
 from chargehand.domain.approval import Approval
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
+from chargehand.domain.key import KeyRecord
 from chargehand.domain.mcp import Pin, shown_name
 from chargehand.domain.money import usd_text
 from chargehand.domain.schedule import Schedule
 from chargehand.domain.task import FOREVER, Task
+from chargehand.domain.tenant import Tenant
 from chargehand.domain.usage import Usage, UsageSums
 from chargehand.domain.values import JsonObject, JsonValue
 
@@ -229,6 +232,41 @@ def _sums(sums: UsageSums) -> Body:
 def versions_body(versions: Iterable[tuple[str, datetime]]) -> Body:
     """AgentVersionList."""
     return listed({"version": version, "created_at": since} for version, since in versions)
+
+
+def whoami_body(who: Principal) -> Body:
+    """WhoAmI."""
+    return {
+        "id": who.id,
+        "tenant": who.tenant,
+        "scopes": sorted(scope.value for scope in who.scopes),
+        "roles": list(who.roles),
+        "agents": None if who.agents is None else sorted(who.agents),
+        "expires_at": who.expires_at,
+    }
+
+
+def key_body(key: KeyRecord) -> Body:
+    """KeyBody."""
+    return {
+        "id": key.id,
+        "name": key.name,
+        "last_four": key.last_four,
+        "scopes": sorted(scope.value for scope in key.scopes),
+        "roles": list(key.roles),
+        "agents": None if key.agents is None else sorted(key.agents),
+        "replaces": key.replaces,
+        "created_by": key.created_by,
+        "created_at": key.created_at,
+        "expires_at": key.expires_at,
+        "revoked_at": key.revoked_at,
+        "last_used_at": key.last_used_at,
+    }
+
+
+def tenant_body(tenant: Tenant) -> Body:
+    """TenantBody."""
+    return {**asdict(tenant), "is_suspended": tenant.suspended_at is not None}
 
 
 def ready_body(*, ok: bool, checks: Mapping[str, tuple[bool, str]] | None) -> Body:

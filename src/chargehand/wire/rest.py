@@ -419,6 +419,11 @@ class WhoAmI(_Answer):
     id: str
     tenant: str
     scopes: list[Scope]
+    roles: list[str]
+    """Where scopes came from when the key was made."""
+    agents: list[str] | None
+    """What the key is narrowed to; null: nothing."""
+    expires_at: datetime | None
 
 
 class HealthBody(_Answer):
