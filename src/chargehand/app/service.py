@@ -11,6 +11,7 @@ import structlog
 
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.loop import stop_signals
+from chargehand.app.readings import gauges_of, health_of
 from chargehand.clock import Clock
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
 from chargehand.domain.agent import is_other_text
@@ -18,7 +19,6 @@ from chargehand.errors import InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
-from chargehand.service.health import Health, Reading
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
 from chargehand.settings import Settings
@@ -86,27 +86,7 @@ async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[s
 
 
 def _services(core: Core, access: Access) -> Services:
-    engine, sandbox = core.engine, core.sandbox
-
-    def engine_reading() -> Reading:
-        if core.settings.engine == "celery":
-            return Reading(ok=True, detail="the fleet's workers carry out tasks")
-        alive = engine is not None and engine.is_alive
-        return Reading(
-            ok=alive, detail=f"carries {engine.running} of {engine.slots}" if engine else "none here"
-        )
-
-    def sandbox_reading() -> Reading:
-        if core.settings.engine == "celery":
-            return Reading(ok=True, detail="each worker has its own")
-        return Reading(ok=sandbox is not None, detail=f"level {sandbox.level}" if sandbox else "none here")
-
-    health = Health(
-        core.db,
-        core.clock,
-        lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
-        {"engine": engine_reading, "sandbox": sandbox_reading, **_lines(core)},
-    )
+    health = health_of(core)
     return Services(
         agents=core.agents,
         tasks=core.tasks,
@@ -119,25 +99,8 @@ def _services(core: Core, access: Access) -> Services:
         health=health,
         mcp=core.mcp_pins,
         retention=core.retention,
-        measures=Measures(core.db, core.clock, core.telemetry.metrics),
+        measures=Measures(core.db, core.clock, core.telemetry.metrics, health, lambda: gauges_of(core)),
     )
-
-
-def _lines(core: Core) -> dict[str, Callable[[], Reading]]:
-    """Of a service that is one of several: the ways to the others. Without them it works, a little later."""
-    lines: dict[str, Callable[[], Reading]] = {}
-    publisher = core.publisher
-    if core.settings.database_url is not None:
-        lines["bus"] = lambda: Reading(ok=True, detail=_of_bus(core))
-    if publisher is not None:
-        lines["broker"] = lambda: Reading(ok=True, detail=publisher.state)
-    return lines
-
-
-def _of_bus(core: Core) -> str:
-    if core.bus.is_connected:
-        return f"connected; {core.bus.processes} processes heard of"
-    return "away or none: waiters look into the rows"
 
 
 def _crew() -> Mapping[str, str]:

@@ -78,12 +78,16 @@ class DataFolder:
 
     def check_space(self, reserve_bytes: int) -> None:
         """StorageFull when less than the reserve is free."""
-        free = shutil.disk_usage(self.path).free
+        free = self.free_bytes()
         if free < reserve_bytes:
             raise StorageFull(
                 f"only {free // 2**20} MiB are free where the data folder is and {reserve_bytes // 2**20} MiB"
                 " are kept in reserve; free space, or lower CHARGEHAND_DISK_RESERVE_BYTES"
             )
+
+    def free_bytes(self) -> int:
+        """How much is free where the folder is."""
+        return shutil.disk_usage(self.path).free
 
     def _in_use(self) -> str:
         holder = read_holder(self.path)

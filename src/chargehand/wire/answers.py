@@ -231,9 +231,12 @@ def versions_body(versions: Iterable[tuple[str, datetime]]) -> Body:
     return listed({"version": version, "created_at": since} for version, since in versions)
 
 
-def ready_body(*, ok: bool, checks: Mapping[str, tuple[bool, str]] | None) -> Body:
-    """ReadyBody; `checks` only for callers who may see them."""
+def ready_body(*, ok: bool, checks: Mapping[str, tuple[bool, bool, str]] | None) -> Body:
+    """ReadyBody; `checks`, whether each is good, degraded, and in words, only for callers who may see them."""
     body: Body = {"status": "ready" if ok else "not_ready"}
     if checks is not None:
-        body["checks"] = {name: {"ok": good, "detail": detail} for name, (good, detail) in checks.items()}
+        body["checks"] = {
+            name: {"ok": good, "degraded": degraded, "detail": detail}
+            for name, (good, degraded, detail) in checks.items()
+        }
     return body
