@@ -21,6 +21,7 @@ from chargehand.cli import (
     commands_service,
     commands_tasks,
     commands_usage,
+    commands_windows,
     commands_work,
 )
 from chargehand.cli.exits import ExitCode, say
@@ -59,6 +60,7 @@ commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")
+app.add_typer(commands_windows.app, name="service")
 app.add_typer(commands_dev.app, name="dev")
 
 

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from chargehand.errors import DataFolderInUse, StorageFull, Unavailable
+from chargehand.store.windows_folders import local_folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -32,10 +33,12 @@ class DataFolder:
         self._descriptor: int | None = None
 
     def open(self, *, shared: bool = False) -> None:
-        """Make the folder if need be and take its lock. DataFolderInUse, Unavailable.
+        """Make the folder if need be and take its lock. DataFolderInUse, Unavailable; InvalidInput on Windows.
 
         `shared`: without the lock, beside other processes of this host; a database server keeps them apart.
         """
+        if sys.platform == "win32":
+            local_folder(str(self.path.absolute()), called="CHARGEHAND_DATA_DIR")
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.path / "lock.held", os.O_RDWR | os.O_CREAT, 0o600)
