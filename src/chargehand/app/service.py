@@ -12,10 +12,11 @@ import structlog
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.loop import stop_signals
 from chargehand.app.readings import gauges_of, health_of
+from chargehand.app.supervisor import notify, notify_reloading, reload_signal
 from chargehand.clock import Clock
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
 from chargehand.domain.agent import is_other_text
-from chargehand.errors import InvalidDefinition
+from chargehand.errors import ChargehandError, InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
@@ -61,10 +62,53 @@ async def open_app(
 
 
 async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
-    """Run the service until SIGTERM, Ctrl-C or SIGBREAK; then end streams and give running tasks back."""
-    with stop_signals() as stopping:
-        async with open_app(settings) as app:
-            await listen(app, stopping, on_listening=lambda url: on_listening(app, url))
+    """Run the service until SIGTERM, Ctrl-C or SIGBREAK; then end streams and give running tasks back.
+
+    SIGHUP reloads, and a supervisor is told when it answers, reloads and stops.
+    """
+    with stop_signals() as stopping, reload_signal() as asked:
+        async with open_app(settings) as app, _reloading(app, asked):
+
+            def heard(url: str) -> None:
+                on_listening(app, url)
+                notify("READY=1", f"STATUS=answers at {url}")
+
+            await listen(app, stopping, on_listening=heard)
+            notify("STOPPING=1", "STATUS=gives back what it carries")
+
+
+@asynccontextmanager
+async def _reloading(app: App, asked: asyncio.Event) -> AsyncGenerator[None, None]:
+    """Reload whenever asked, for as long as the block."""
+
+    async def work() -> None:
+        while await asked.wait():
+            asked.clear()
+            notify_reloading()
+            await reload(app)
+            notify("READY=1")
+
+    working = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait((working,))
+
+
+async def reload(app: App) -> None:
+    """Read the definitions in `agents_dir` anew; tasks that are there go on with the versions that they have.
+
+    All else that settings name is read at a start alone. A definition that is wrong changes nothing, and is logged.
+    """
+    folder = app.settings.agents_dir
+    try:
+        if folder is not None:
+            texts = await asyncio.to_thread(_texts_of, folder)
+            await app.core.agents.publish_all(LOCAL_OPERATOR, texts)
+        log.info("reloaded", agents_dir=None if folder is None else str(folder))
+    except ChargehandError as error:
+        log.error("not reloaded; all stays as it was", error=error.message)
 
 
 async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[str], None]) -> None:
