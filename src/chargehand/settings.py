@@ -10,7 +10,13 @@ from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
 
@@ -51,6 +57,8 @@ class Settings(BaseSettings):
     """A Redis server for signals and rates between processes: `redis://host:6379/0`; it may go at any time."""
     tenant_submits_per_second: float | None = Field(default=None, gt=0, le=100_000)
     """How many tasks a tenant may submit in a second, in the long run; unset: no limit."""
+    secrets_dir: Path | None = None
+    """A folder of files named after settings (`CHARGEHAND_DATABASE_URL`), whose content is the value."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)
@@ -162,6 +170,24 @@ class Settings(BaseSettings):
     log_level: Literal["debug", "info", "warning", "error"] = "info"
     log_format: Literal["auto", "json", "console"] = "auto"
     """auto: lines for people on a terminal, JSON elsewhere."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """The environment, then the files of `secrets_dir`, which the environment must name itself."""
+        del dotenv_settings, file_secret_settings
+        folder = os.environ.get("CHARGEHAND_SECRETS_DIR")
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise SettingsError(f"CHARGEHAND_SECRETS_DIR: {folder} is no folder; name one, or unset it")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
 
     @property
     def database_path(self) -> Path:

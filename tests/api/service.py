@@ -262,6 +262,7 @@ async def _on(
     submits = None if per_second is None else Rate.of_seconds(per_second)
     rates = LocalRates(clock.monotonic)
     orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
+    health = Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes})
     services = Services(
         agents=agents,
         tasks=orders,
@@ -273,8 +274,8 @@ async def _on(
         access=access,
         keys=Keys(access),
         tenants=Tenants(access, hints, equip=lambda _: agents.publish_everywhere("service", {"echo": ECHO})),
-        measures=Measures(db, clock, Metrics()),
-        health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
+        measures=Measures(db, clock, Metrics(), health),
+        health=health,
         mcp=McpPins(db, trusts_first=False),
         retention=Retention(
             db=db,

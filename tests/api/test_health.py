@@ -44,7 +44,7 @@ async def test_a_service_whose_engine_stands_still_is_not_ready(tmp_path: Path) 
         kept, told = await stranger.get("/health/ready"), await owner.get("/health/ready")
 
     assert (kept.status_code, kept.json()) == (503, {"status": "not_ready"})
-    assert told.json()["checks"]["engine"] == {"ok": False, "detail": "stopped"}
+    assert told.json()["checks"]["engine"] == {"ok": False, "degraded": False, "detail": "stopped"}
 
 
 async def test_a_service_whose_database_does_not_answer_is_not_ready(

@@ -102,7 +102,7 @@ def cli_in(folder: Path) -> Cli:
         "CHARGEHAND_AGENTS_DIR": str(agents),
         "CHARGEHAND_PLAYBOOKS": f"[{playbooks}]",
         "CHARGEHAND_LOG_LEVEL": "error",
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": os.pathsep.join(filter(None, (str(HERE), kept.get("PYTHONPATH")))),
         "PYTHONUNBUFFERED": "1",
         "PYTHONUTF8": "1",
         "COLUMNS": "200",

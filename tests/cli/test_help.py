@@ -17,7 +17,8 @@ COMMANDS = [
     "schedules add", "schedules list", "schedules show", "schedules pause", "schedules resume", "schedules run-now",
     "schedules remove", "keys list", "keys create", "keys show", "keys rotate", "keys revoke", "tenants list",
     "tenants create", "tenants show", "tenants suspend", "tenants resume", "backup",
-    "restore", "prune", "worker", "upkeep", "db copy",
+    "restore", "prune", "worker", "upkeep", "db copy", "service install",
+    "service start", "service stop", "service restart", "service status", "service uninstall",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -80,6 +81,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "mcp",
         "keys",
         "tenants",
+        "service",
     ):
         text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
@@ -97,6 +99,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "mcp",
         "keys",
         "tenants",
+        "service",
     }
 
 

@@ -17,6 +17,7 @@ REFERENCE = ROOT / "docs" / "reference"
 COMPUTED_DEFAULTS = {
     "global_concurrency",
     "redis_url",
+    "secrets_dir",
     "tenant_backlog_limit",
     "tenant_concurrency",
     "tenant_submits_per_second",

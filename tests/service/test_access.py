@@ -27,7 +27,7 @@ from chargehand.errors import (
 from chargehand.service.access import CACHE_SECONDS, Access
 from chargehand.service.keys import Keys
 from chargehand.store.bus import KEYS, Bus
-from chargehand.store.secret_files import owner_only_command, read_secret, write_secret
+from chargehand.store.secret_files import owner_only_command, read_secret, sid_in, write_secret
 from chargehand.store.sqlite import SqliteDatabase
 from tests.api.service import with_database
 from tests.given import TestClock
@@ -330,10 +330,19 @@ def _on_a_full_disk(really: Callable[[int, str], IO[bytes]], descriptor: int, mo
     return really(descriptor, mode)
 
 
-def test_the_windows_command_leaves_the_rights_of_the_owner_only() -> None:
-    command = owner_only_command(Path("admin.key"), "HOST\\ann")
+def test_the_windows_command_leaves_the_rights_of_the_owner_and_of_administrators_only() -> None:
+    whoami = '"nt service\\chargehand","S-1-5-80-1-22-333"\r\n'
 
-    assert command == ["icacls", "admin.key", "/inheritance:r", "/grant:r", "HOST\\ann:(F)"]
+    command = owner_only_command(Path("admin.key"), sid_in(whoami))
+
+    rights = ["*S-1-5-80-1-22-333:(F)", "*S-1-5-32-544:(F)"]
+    assert command == ["icacls", "admin.key", "/inheritance:r", "/grant:r", *rights]
+
+
+@pytest.mark.parametrize("whoami", ["", "ERROR: there is no such thing", '"S-1-5-1","S-1-5-2"'])
+def test_a_secret_is_not_written_for_an_owner_that_is_not_known(whoami: str) -> None:
+    with pytest.raises(PermissionError, match="whoami"):
+        sid_in(whoami)
 
 
 async def test_a_revocation_elsewhere_counts_at_once_where_its_signal_comes(

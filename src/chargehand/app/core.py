@@ -221,7 +221,7 @@ async def _build(
     lease = timedelta(seconds=settings.lease_seconds)
     attempts = Attempts(db, agents, hints, lease, clock, options.concurrency(settings))
     journal = Journal(db, clock, agents, hints, runtimes, options.day_limits(settings))
-    upkeep = Upkeep(db, hints)
+    upkeep = Upkeep(db, hints, telemetry.metrics.attempts_lost)
     deliveries = Deliveries(db, blobs, hints)
     orders = Tasks(
         db,

@@ -25,6 +25,11 @@ class Publisher(Protocol):
         """How its way stands, in words."""
         ...
 
+    @property
+    def is_away(self) -> bool:
+        """Whether the last could not be told."""
+        ...
+
     def start(self) -> None:
         """Begin."""
         ...

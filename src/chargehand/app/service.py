@@ -11,14 +11,15 @@ import structlog
 
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.loop import stop_signals
+from chargehand.app.readings import gauges_of, health_of
+from chargehand.app.supervisor import notify, notify_reloading, reload_signal
 from chargehand.clock import Clock
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
 from chargehand.domain.agent import is_other_text
-from chargehand.errors import InvalidDefinition
+from chargehand.errors import ChargehandError, InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
-from chargehand.service.health import Health, Reading
 from chargehand.service.keys import Keys
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
@@ -68,10 +69,53 @@ async def open_app(
 
 
 async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
-    """Run the service until SIGTERM, Ctrl-C or SIGBREAK; then end streams and give running tasks back."""
-    with stop_signals() as stopping:
-        async with open_app(settings) as app:
-            await listen(app, stopping, on_listening=lambda url: on_listening(app, url))
+    """Run the service until SIGTERM, Ctrl-C or SIGBREAK; then end streams and give running tasks back.
+
+    SIGHUP reloads, and a supervisor is told when it answers, reloads and stops.
+    """
+    with stop_signals() as stopping, reload_signal() as asked:
+        async with open_app(settings) as app, _reloading(app, asked):
+
+            def heard(url: str) -> None:
+                on_listening(app, url)
+                notify("READY=1", f"STATUS=answers at {url}")
+
+            await listen(app, stopping, on_listening=heard)
+            notify("STOPPING=1", "STATUS=gives back what it carries")
+
+
+@asynccontextmanager
+async def _reloading(app: App, asked: asyncio.Event) -> AsyncGenerator[None, None]:
+    """Reload whenever asked, for as long as the block."""
+
+    async def work() -> None:
+        while await asked.wait():
+            asked.clear()
+            notify_reloading()
+            await reload(app)
+            notify("READY=1")
+
+    working = asyncio.create_task(work())
+    try:
+        yield
+    finally:
+        working.cancel()
+        await asyncio.wait((working,))
+
+
+async def reload(app: App) -> None:
+    """Read the definitions in `agents_dir` anew; tasks that are there go on with the versions that they have.
+
+    All else that settings name is read at a start alone. A definition that is wrong changes nothing, and is logged.
+    """
+    folder = app.settings.agents_dir
+    try:
+        if folder is not None:
+            texts = await asyncio.to_thread(_texts_of, folder)
+            await app.core.agents.publish_all(LOCAL_OPERATOR, texts)
+        log.info("reloaded", agents_dir=None if folder is None else str(folder))
+    except ChargehandError as error:
+        log.error("not reloaded; all stays as it was", error=error.message)
 
 
 async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[str], None]) -> None:
@@ -93,27 +137,7 @@ async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[s
 
 
 def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
-    engine, sandbox = core.engine, core.sandbox
-
-    def engine_reading() -> Reading:
-        if core.settings.engine == "celery":
-            return Reading(ok=True, detail="the fleet's workers carry out tasks")
-        alive = engine is not None and engine.is_alive
-        return Reading(
-            ok=alive, detail=f"carries {engine.running} of {engine.slots}" if engine else "none here"
-        )
-
-    def sandbox_reading() -> Reading:
-        if core.settings.engine == "celery":
-            return Reading(ok=True, detail="each worker has its own")
-        return Reading(ok=sandbox is not None, detail=f"level {sandbox.level}" if sandbox else "none here")
-
-    health = Health(
-        core.db,
-        core.clock,
-        lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
-        {"engine": engine_reading, "sandbox": sandbox_reading, **_lines(core)},
-    )
+    health = health_of(core)
     return Services(
         agents=core.agents,
         tasks=core.tasks,
@@ -130,25 +154,8 @@ def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
         health=health,
         mcp=core.mcp_pins,
         retention=core.retention,
-        measures=Measures(core.db, core.clock, core.telemetry.metrics),
+        measures=Measures(core.db, core.clock, core.telemetry.metrics, health, lambda: gauges_of(core)),
     )
-
-
-def _lines(core: Core) -> dict[str, Callable[[], Reading]]:
-    """Of a service that is one of several: the ways to the others. Without them it works, a little later."""
-    lines: dict[str, Callable[[], Reading]] = {}
-    publisher = core.publisher
-    if core.settings.database_url is not None:
-        lines["bus"] = lambda: Reading(ok=True, detail=_of_bus(core))
-    if publisher is not None:
-        lines["broker"] = lambda: Reading(ok=True, detail=publisher.state)
-    return lines
-
-
-def _of_bus(core: Core) -> str:
-    if core.bus.is_connected:
-        return f"connected; {core.bus.processes} processes heard of"
-    return "away or none: waiters look into the rows"
 
 
 def _crew() -> Mapping[str, str]:

@@ -5,6 +5,7 @@ import structlog
 from chargehand.app.core import open_core
 from chargehand.app.engines import Part
 from chargehand.app.loop import stop_signals
+from chargehand.app.supervisor import notify
 from chargehand.settings import Settings
 
 log = structlog.stdlib.get_logger("chargehand.upkeep")
@@ -15,4 +16,6 @@ async def keep_up(settings: Settings) -> None:
     with stop_signals() as stopping:
         async with open_core(settings, part=Part(carries=False)):
             log.info("upkeep ready")
+            notify("READY=1")
             await stopping.wait()
+            notify("STOPPING=1")

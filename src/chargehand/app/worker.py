@@ -11,6 +11,7 @@ import structlog
 from chargehand.app import loop
 from chargehand.app.core import open_core
 from chargehand.app.engines import Part
+from chargehand.app.supervisor import notify
 from chargehand.engine.celery_process import PROCESS
 from chargehand.engine.fleet import FleetEngine
 from chargehand.errors import InvalidInput
@@ -30,7 +31,9 @@ async def open_worker(queues: Sequence[str]) -> AsyncGenerator[FleetEngine, None
         if not isinstance(engine, FleetEngine):
             raise InvalidInput("a worker needs CHARGEHAND_DATABASE_URL")
         log.info("worker ready", worker=engine.carrier.worker, slots=engine.slots, queues=list(queues))
+        notify("READY=1", f"STATUS=carries tasks in {engine.slots} slots")
         yield engine
+        notify("STOPPING=1")
         log.info("worker stopping; running steps may end", running=engine.running)
 
 

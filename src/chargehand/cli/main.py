@@ -23,6 +23,7 @@ from chargehand.cli import (
     commands_tasks,
     commands_tenants,
     commands_usage,
+    commands_windows,
     commands_work,
 )
 from chargehand.cli.exits import ExitCode, say
@@ -63,6 +64,7 @@ commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")
+app.add_typer(commands_windows.app, name="service")
 app.add_typer(commands_dev.app, name="dev")
 
 

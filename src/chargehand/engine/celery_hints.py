@@ -56,11 +56,17 @@ class HintPublisher:
         self._since_look = 0
         self._enough_until: dict[str, float] = {}
         self._state = "no wake-up was sent yet"
+        self._is_away = False
 
     @property
     def state(self) -> str:
         """How the broker took the last wake-ups, in words and without its address."""
         return self._state
+
+    @property
+    def is_away(self) -> bool:
+        """Whether the broker did not take the last wake-ups."""
+        return self._is_away
 
     def start(self) -> None:
         """Begin to send."""
@@ -91,7 +97,7 @@ class HintPublisher:
                 self._connect()
                 for (queue, priority), one in gathered.items():
                     self._send(queue, priority, one)
-                self._state = "takes wake-ups"
+                self._state, self._is_away = "takes wake-ups", False
                 backoff = FIRST_BACKOFF_SECONDS
                 pause = min(
                     MAX_PAUSE_SECONDS, PAUSE_SECONDS_EACH * sum(one.count for one in gathered.values())
@@ -102,6 +108,7 @@ class HintPublisher:
                     "the broker takes no wake-ups now; workers find tasks by themselves", error=str(error)
                 )
                 self._state = "away: workers find tasks in the rows, up to a second later"
+                self._is_away = True
                 self._disconnect()
                 pause, backoff = backoff, min(backoff * 2, MAX_BACKOFF_SECONDS)
             self._pause(pause)

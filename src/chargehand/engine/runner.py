@@ -54,6 +54,7 @@ from chargehand.service.deliveries import Deliveries
 from chargehand.service.journal import Journal
 from chargehand.service.lineage import agents_above, agents_below
 from chargehand.service.upkeep import timed_out
+from chargehand.telemetry.logs import telling
 from chargehand.telemetry.runs import Telemetry
 from chargehand.tools.background import Background
 from chargehand.tools.base import Tool, ToolContext
@@ -100,18 +101,20 @@ class Runner:
 
     async def carry(self, task: Task) -> None:
         """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
+        with telling(task_id=task.id, agent_id=task.agent_id, attempt=task.attempt):
+            await self._carry(task)
+
+    async def _carry(self, task: Task) -> None:
         with self.telemetry.attempt(task) as attempt:
             try:
                 outcome = await self._outcome(task)
                 ended = await self._finish(task, outcome)
             except LeaseLost:
                 attempt.ended(None)
-                log.info("lease lost; work dropped", task_id=task.id, attempt=task.attempt)
+                log.info("lease lost; work dropped")
                 return
             attempt.ended(outcome)
-        log.info(
-            "attempt ended", task_id=task.id, agent_id=task.agent_id, status=ended.status, reason=ended.reason
-        )
+        log.info("attempt ended", status=ended.status, reason=ended.reason)
 
     async def _finish(self, task: Task, outcome: Outcome) -> Task:
         """Write the outcome; while the database cannot be written, keep it and try again."""
@@ -121,7 +124,7 @@ class Runner:
             except (StorageFull, Unavailable) as error:
                 if self.stopping.is_set():
                     raise
-                log.warning("an outcome cannot be written yet", task_id=task.id, error=error.message)
+                log.warning("an outcome cannot be written yet", error=error.message)
                 await self.clock.sleep_until(self.clock.now() + AFTER_FAULT, self.stopping)
 
     async def _outcome(self, task: Task) -> Outcome:
@@ -149,7 +152,7 @@ class Runner:
         except ChargehandError as error:
             return self._fault(task, error)
         except (Exception, SystemExit) as error:
-            log.exception("the agent raised", task_id=task.id, agent_id=task.agent_id)
+            log.exception("the agent raised")
             return _failed(Reason.AGENT_ERROR, f"{type(error).__name__}: {error}", may_retry=True)
 
     def _canceled(self, task: Task) -> Outcome:
@@ -173,7 +176,7 @@ class Runner:
     def _fault(task: Task, error: ChargehandError) -> Outcome:
         if isinstance(error, StorageFull | Unavailable):
             # Ours, not the agent's: the task goes on from its journal once the storage can be used again.
-            log.warning("the storage cannot be used", task_id=task.id, error=error.message)
+            log.warning("the storage cannot be used", error=error.message)
             return Released(after_seconds=STORAGE_PAUSE_SECONDS)
         reason = next((reason for kind, reason in _REASON_OF if isinstance(error, kind)), Reason.AGENT_ERROR)
         findings: list[JsonValue] = [str(finding) for finding in error.findings]

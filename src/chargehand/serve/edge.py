@@ -7,6 +7,7 @@ request's id.
 import logging
 import os
 import re
+import time
 from collections.abc import Collection, Iterable
 
 from starlette.exceptions import HTTPException
@@ -17,7 +18,8 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from chargehand.errors import ChargehandError
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
 from chargehand.settings import LOOPBACK_HOSTS
-from chargehand.telemetry.metrics import Counter
+from chargehand.telemetry.logs import telling
+from chargehand.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
 
@@ -37,9 +39,9 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 class Edge:
     """Wraps the whole application (pure ASGI)."""
 
-    def __init__(self, app: ASGIApp, trusted_hosts: Iterable[str], requests: Counter) -> None:
+    def __init__(self, app: ASGIApp, trusted_hosts: Iterable[str], metrics: Metrics) -> None:
         self._app = app
-        self._requests = requests
+        self._metrics = metrics
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -49,26 +51,30 @@ class Edge:
         request_id, host = _id_and_host(scope["headers"])
         scope["request_id"] = request_id
         started = False
+        came_at = time.perf_counter()
 
         async def send_dressed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                self._requests.add(*_counted(scope, message["status"]))
+                method, route = _method_and_route(scope)
+                self._metrics.http_requests.add(method, route, str(message["status"]))
+                self._metrics.http_seconds.add(route, seconds=time.perf_counter() - came_at)
                 message["headers"] = dressed(message["headers"], request_id)
             await send(message)
 
-        try:
-            self._check_host(host)
-            await self._app(scope, receive, send_dressed)
-        except ClientDisconnect:
-            return
-        except Exception as error:
-            answer = _answer(error, request_id)
-            if started:
-                # The status is sent; only closing the connection can still say that this is no answer.
-                raise
-            await answer(scope, receive, send_dressed)
+        with telling(request_id=request_id):
+            try:
+                self._check_host(host)
+                await self._app(scope, receive, send_dressed)
+            except ClientDisconnect:
+                return
+            except Exception as error:
+                answer = _answer(error, request_id)
+                if started:
+                    # The status is sent; only closing the connection can still say that this is no answer.
+                    raise
+                await answer(scope, receive, send_dressed)
 
     def _check_host(self, host: str) -> None:
         """A name that is not ours is a page elsewhere that had its name resolved to this machine."""
@@ -80,11 +86,11 @@ class Edge:
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 
-def _counted(scope: Scope, status: int) -> tuple[str, str, str]:
-    """Method, route and status, without anything that a client can choose."""
+def _method_and_route(scope: Scope) -> tuple[str, str]:
+    """Without anything that a client can choose."""
     method: str = scope["method"]
     route: str = getattr(scope.get("route"), "path", "none")
-    return method if method in _METHODS else "other", route, str(status)
+    return method if method in _METHODS else "other", route
 
 
 def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:

@@ -32,7 +32,9 @@ class HealthRoutes:
     async def ready(self, request: Request) -> Response:
         """Whether tasks can be taken and carried out. With a key, also what was found."""
         found = await self.services.health.ready()
-        checks = {name: (reading.ok, reading.detail) for name, reading in found.checks.items()}
+        checks = {
+            name: (reading.ok, reading.is_degraded, reading.detail) for name, reading in found.checks.items()
+        }
         shown = checks if known_principal(request) is not None else None
         return JsonResponse(ready_body(ok=found.ok, checks=shown), 200 if found.ok else 503)
 

@@ -95,9 +95,7 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
             expose_headers=_CORS_ANSWER_HEADERS,
             max_age=600,
         )
-    app.add_middleware(
-        Edge, trusted_hosts=settings.trusted_hosts, requests=services.measures.metrics.http_requests
-    )
+    app.add_middleware(Edge, trusted_hosts=settings.trusted_hosts, metrics=services.measures.metrics)
     return app
 
 

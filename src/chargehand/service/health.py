@@ -23,6 +23,8 @@ class Reading:
 
     ok: bool
     detail: str
+    is_degraded: bool = False
+    """It can work, yet slower or with less than was set up."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

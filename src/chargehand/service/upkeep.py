@@ -18,6 +18,7 @@ from chargehand.service.approvals import take_default
 from chargehand.service.endings import Hints
 from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Database, Tx, retried
+from chargehand.telemetry.metrics import Counter
 
 SWEPT_AT_ONCE = 200
 """Tasks in one transaction: less than a second's work, after which what it holds is free again."""
@@ -27,9 +28,10 @@ NOTHING: Mapping[str, int] = MappingProxyType({})
 class Upkeep:
     """The sweeper's duties; each is safe to do at any time, any number of times."""
 
-    def __init__(self, db: Database, hints: Hints) -> None:
+    def __init__(self, db: Database, hints: Hints, lost: Counter | None = None) -> None:
         self._db = db
         self._hints = hints
+        self._counted = lost
 
     async def sweep(
         self, *, of_any_worker: bool = False, but_not: Mapping[str, int] = NOTHING
@@ -79,6 +81,9 @@ class Upkeep:
         async with self._db.write() as tx:
             lost = await self._lost(tx, of_any_worker, but_not, most=SWEPT_AT_ONCE)
             await self._give_back(tx, lost)
+            if self._counted is not None and lost:
+                counted = self._counted
+                tx.after_commit(lambda: counted.add(by=len(lost)))
         return len(lost) == SWEPT_AT_ONCE
 
     @retried

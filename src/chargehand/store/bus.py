@@ -75,6 +75,11 @@ class Bus:
         """Who is told what another process says to this one."""
 
     @property
+    def is_expected(self) -> bool:
+        """Whether there is a way between processes at all; without one waiters look into the rows."""
+        return self._exchange is not None
+
+    @property
     def carries_said(self) -> bool:
         """Whether what models are saying reaches other processes."""
         return self._exchange is not None and self._exchange.carries_said

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 from chargehand.errors import DataFolderInUse, StorageFull, Unavailable
+from chargehand.store.windows_folders import local_folder
 
 if sys.platform == "win32":
     import msvcrt
@@ -32,10 +33,12 @@ class DataFolder:
         self._descriptor: int | None = None
 
     def open(self, *, shared: bool = False) -> None:
-        """Make the folder if need be and take its lock. DataFolderInUse, Unavailable.
+        """Make the folder if need be and take its lock. DataFolderInUse, Unavailable; InvalidInput on Windows.
 
         `shared`: without the lock, beside other processes of this host; a database server keeps them apart.
         """
+        if sys.platform == "win32":
+            local_folder(str(self.path.absolute()), called="CHARGEHAND_DATA_DIR")
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             descriptor = os.open(self.path / "lock.held", os.O_RDWR | os.O_CREAT, 0o600)
@@ -78,12 +81,16 @@ class DataFolder:
 
     def check_space(self, reserve_bytes: int) -> None:
         """StorageFull when less than the reserve is free."""
-        free = shutil.disk_usage(self.path).free
+        free = self.free_bytes()
         if free < reserve_bytes:
             raise StorageFull(
                 f"only {free // 2**20} MiB are free where the data folder is and {reserve_bytes // 2**20} MiB"
                 " are kept in reserve; free space, or lower CHARGEHAND_DISK_RESERVE_BYTES"
             )
+
+    def free_bytes(self) -> int:
+        """How much is free where the folder is."""
+        return shutil.disk_usage(self.path).free
 
     def _in_use(self) -> str:
         holder = read_holder(self.path)

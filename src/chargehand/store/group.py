@@ -7,6 +7,7 @@ fails over what it was given, its items are carried one by one.
 
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import Context
 from typing import Generic, TypeVar
 
 from chargehand.errors import StorageFull, Unavailable
@@ -30,8 +31,9 @@ class GroupCommit(Generic[Item, Result]):
         future: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
         self._waiting.append((item, future))
         if self._flushing is None:
-            # Held by the attribute until it ends; no exception escapes _run.
-            self._flushing = asyncio.create_task(self._run())
+            # Held by the attribute until it ends; no exception escapes _run. In a context of its own: what it logs
+            # belongs to many callers, not to the one that came first.
+            self._flushing = asyncio.create_task(self._run(), context=Context())
         return await future
 
     async def drain(self) -> None:

@@ -4,8 +4,8 @@ Rule: such a file is never readable by others, not even for a moment, and appear
 """
 
 import errno
-import getpass
 import os
+import re
 import subprocess
 import sys
 import tempfile
@@ -51,14 +51,26 @@ def write_secret(path: Path, content: bytes) -> None:
 
 
 def owner_only_command(path: Path, user: str) -> list[str]:
-    """The Windows command that takes inherited rights away and leaves the owner's."""
-    return ["icacls", str(path), "/inheritance:r", "/grant:r", f"{user}:(F)"]
+    """The Windows command that takes inherited rights away and leaves the owner's, and administrators', who may
+    read everything anyway: of a service's key they are the ones who use it."""
+    return ["icacls", str(path), "/inheritance:r", "/grant:r", f"{user}:(F)", "*S-1-5-32-544:(F)"]
+
+
+def sid_in(whoami: str) -> str:
+    """The caller's number in what `whoami /user /fo csv /nh` prints, as icacls takes it.
+
+    Names will not do: a service's own account is called by the machine's name in its environment.
+    """
+    found = re.findall(r'"(S-1-[0-9-]+)"', whoami)
+    if len(found) != 1:
+        raise PermissionError(errno.EPERM, "whoami did not tell whose process this is")
+    return f"*{found[0]}"
 
 
 def _only_for_owner(path: Path) -> None:
     """Untried: no Windows machine was at hand. Before anything is written; a failure stops the writing."""
-    domain, user = os.environ.get("USERDOMAIN", ""), getpass.getuser()
-    command = owner_only_command(path, f"{domain}\\{user}" if domain else user)
+    asked = subprocess.run(["whoami", "/user", "/fo", "csv", "/nh"], capture_output=True, check=False)  # noqa: S607 - a program of Windows
+    command = owner_only_command(path, sid_in(asked.stdout.decode("ascii", "replace")))
     done = subprocess.run(command, capture_output=True, check=False)  # noqa: S603 - a fixed list, no shell
     if done.returncode != 0:
         raise PermissionError(done.returncode, "icacls could not restrict the file to its owner", str(path))

@@ -2,15 +2,24 @@
 
 import logging
 import sys
+from contextlib import AbstractContextManager
 from typing import Literal
 
 import structlog
+from structlog.contextvars import bound_contextvars
 from structlog.typing import Processor
 
 
-def configure_logging(level: str, style: Literal["auto", "json", "console"]) -> None:
-    """Send every log record, ours and the libraries', to standard error in one form."""
-    as_json = style == "json" or (style == "auto" and not sys.stderr.isatty())
+def telling(**ids: str | int) -> AbstractContextManager[None]:
+    """Every line that is logged inside, ours and the libraries', carries these: a request's id, a task's id."""
+    return bound_contextvars(**ids)
+
+
+def configure_logging(
+    level: str, style: Literal["auto", "json", "console"], handler: logging.Handler | None = None
+) -> None:
+    """Send every log record, ours and the libraries', to standard error (or to `handler`) in one form."""
+    as_json = style == "json" or (style == "auto" and (handler is not None or not sys.stderr.isatty()))
     shared: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.stdlib.add_log_level,
@@ -33,7 +42,7 @@ def configure_logging(level: str, style: Literal["auto", "json", "console"]) -> 
             exception_formatter=structlog.dev.plain_traceback,
         )
     )
-    handler = logging.StreamHandler(sys.stderr)
+    handler = handler or logging.StreamHandler(sys.stderr)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,

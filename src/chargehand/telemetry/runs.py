@@ -52,6 +52,7 @@ class RunningAttempt:
         self.metrics.attempts_ended.add(told)
         self.mark.note({"chargehand.outcome": told})
         if isinstance(outcome, Failed):
+            self.metrics.attempts_failed.add(outcome.error.reason.value)
             self.mark.fail(outcome.error.reason.value)
         elif outcome is None:
             self.mark.fail(told)

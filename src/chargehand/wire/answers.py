@@ -269,9 +269,12 @@ def tenant_body(tenant: Tenant) -> Body:
     return {**asdict(tenant), "is_suspended": tenant.suspended_at is not None}
 
 
-def ready_body(*, ok: bool, checks: Mapping[str, tuple[bool, str]] | None) -> Body:
-    """ReadyBody; `checks` only for callers who may see them."""
+def ready_body(*, ok: bool, checks: Mapping[str, tuple[bool, bool, str]] | None) -> Body:
+    """ReadyBody; `checks`, whether each is good, degraded, and in words, only for callers who may see them."""
     body: Body = {"status": "ready" if ok else "not_ready"}
     if checks is not None:
-        body["checks"] = {name: {"ok": good, "detail": detail} for name, (good, detail) in checks.items()}
+        body["checks"] = {
+            name: {"ok": good, "degraded": degraded, "detail": detail}
+            for name, (good, degraded, detail) in checks.items()
+        }
     return body

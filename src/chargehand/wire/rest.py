@@ -443,6 +443,8 @@ class CheckBody(_Answer):
     """One thing that readiness depends on."""
 
     ok: bool
+    degraded: bool
+    """It works, yet slower or with less than was set up."""
     detail: str
 
 
