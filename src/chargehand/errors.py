@@ -15,6 +15,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── TaskNotFound
     │   ├── ApprovalNotFound
     │   ├── ScheduleNotFound
+    │   ├── SecretNotFound
     │   └── DeliverableNotFound
     ├── Conflict                      the thing's present state forbids it
     │   ├── IllegalMove               a task's status does not allow the move
@@ -141,6 +142,12 @@ class ScheduleNotFound(NotFound):
     """No schedule of this id."""
 
     code = "schedule.not_found"
+
+
+class SecretNotFound(NotFound):
+    """No secret of this name."""
+
+    code = "secret.not_found"
 
 
 class DeliverableNotFound(NotFound):

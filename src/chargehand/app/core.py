@@ -57,6 +57,7 @@ from chargehand.service.messages import Messages
 from chargehand.service.retention import Retention
 from chargehand.service.schedule_runs import ScheduleRuns
 from chargehand.service.schedules import Schedules
+from chargehand.service.secrets import Secrets
 from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
@@ -89,6 +90,7 @@ class Core:
     db: Database
     bus: Bus
     vault: Vault
+    secrets: Secrets
     agents: Agents
     tasks: Tasks
     schedules: Schedules
@@ -296,6 +298,7 @@ async def _build(
         db=db,
         bus=bus,
         vault=vault,
+        secrets=Secrets(db, vault),
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),

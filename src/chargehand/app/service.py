@@ -18,6 +18,8 @@ from chargehand.errors import InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
+from chargehand.service.audit import Audit
+from chargehand.service.denials import Denials
 from chargehand.service.health import Health, Reading
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
@@ -57,7 +59,9 @@ async def open_app(
         if settings.agents_dir is not None:
             texts = await asyncio.to_thread(_texts_of, settings.agents_dir)
             await core.agents.publish_all(LOCAL_OPERATOR, texts)
-        yield App(settings=settings, core=core, services=_services(core, access), admin_key_created=created)
+        services = _services(core, access)
+        yield App(settings=settings, core=core, services=services, admin_key_created=created)
+        await services.audit.denials.flush()
 
 
 async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
@@ -119,6 +123,9 @@ def _services(core: Core, access: Access) -> Services:
         health=health,
         mcp=core.mcp_pins,
         retention=core.retention,
+        vault=core.vault,
+        secrets=core.secrets,
+        audit=Audit(core.db, Denials(core.db, core.clock)),
         measures=Measures(core.db, core.clock, core.telemetry.metrics),
     )
 

@@ -5,14 +5,17 @@ from dataclasses import dataclass
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
+from chargehand.service.audit import Audit
 from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
+from chargehand.service.secrets import Secrets
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
+from chargehand.service.vault import Vault
 from chargehand.service.watch import Watch
 
 
@@ -32,3 +35,6 @@ class Services:
     mcp: McpPins
     measures: Measures
     retention: Retention
+    vault: Vault
+    secrets: Secrets
+    audit: Audit

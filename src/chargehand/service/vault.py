@@ -11,7 +11,9 @@ from dataclasses import dataclass
 
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.errors import ContentDamaged, Forbidden, MasterKeyMissing, Unavailable
+from chargehand.service.audit_records import record
 from chargehand.service.master_keys import MasterKey, MasterKeySources, text_of
 from chargehand.service.sealing import KEY_BYTES, Seal
 from chargehand.store import data_keys
@@ -103,16 +105,18 @@ class Vault:
             )
         first = self._sealing_key()
         done, after = 0, ""
-        while keys := await self._rewrap_some(first, after):
+        while keys := await self._rewrap_some(who, first, after):
             done, after = done + len(keys), keys[-1].id
         return Rewrapped(data_keys=done, master_key_id=first.id)
 
     @retried
-    async def _rewrap_some(self, first: MasterKey, after: str) -> list[WrappedKey]:
+    async def _rewrap_some(self, who: Principal, first: MasterKey, after: str) -> list[WrappedKey]:
         async with self._db.write() as tx:
             held = await data_keys.wrapped_otherwise(tx, first.id, after=after, limit=KEYS_AT_ONCE)
             fresh = [self._wrapped(key.tenant, key.id, self._unwrapped(key), first) for key in held]
             await data_keys.rewrap(tx, fresh)
+            if fresh:
+                await record(tx, who, Action.MASTER_KEY_REWRAPPED, first.id, {"data_keys": len(fresh)})
         return fresh
 
     async def _new_data_key(self, tx: Tx, tenant: str) -> WrappedKey:

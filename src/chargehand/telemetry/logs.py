@@ -7,6 +7,8 @@ from typing import Literal
 import structlog
 from structlog.typing import Processor
 
+from chargehand.domain.known_secrets import KNOWN
+
 
 def configure_logging(level: str, style: Literal["auto", "json", "console"]) -> None:
     """Send every log record, ours and the libraries', to standard error in one form."""
@@ -37,7 +39,11 @@ def configure_logging(level: str, style: Literal["auto", "json", "console"]) -> 
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+                _without_secrets,
+            ],
         )
     )
     root = logging.getLogger()
@@ -45,3 +51,9 @@ def configure_logging(level: str, style: Literal["auto", "json", "console"]) -> 
     root.setLevel(level.upper())
     # It tells each plugin that it loads, at every first start.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _without_secrets(logger: object, method: str, line: object) -> str:
+    """The line as it will stand in the log: whatever part of it a secret came in by."""
+    del logger, method
+    return KNOWN.taken_out(str(line))
