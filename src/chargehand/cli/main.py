@@ -12,12 +12,14 @@ from chargehand import __version__
 from chargehand.cli import (
     commands_agents,
     commands_approvals,
+    commands_audit,
     commands_deliverables,
     commands_dev,
     commands_fleet,
     commands_keep,
     commands_mcp,
     commands_schedules,
+    commands_secrets,
     commands_service,
     commands_tasks,
     commands_usage,
@@ -58,6 +60,8 @@ commands_usage.add_to(app)
 commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
+app.add_typer(commands_secrets.app, name="secrets")
+app.add_typer(commands_audit.app, name="audit")
 app.add_typer(commands_service.db, name="db")
 app.add_typer(commands_dev.app, name="dev")
 
