@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 from fastapi import FastAPI
 
+from chargehand.app import options
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
@@ -29,7 +30,9 @@ from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
+from chargehand.service.audit import Audit
 from chargehand.service.deliveries import Deliveries
+from chargehand.service.denials import Denials
 from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
 from chargehand.service.journal import Delegation, Journal
@@ -40,10 +43,12 @@ from chargehand.service.messages import Messages
 from chargehand.service.ports import NoEngine
 from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
+from chargehand.service.secrets import Secrets
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
 from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
+from chargehand.service.vault import Vault
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
@@ -263,7 +268,12 @@ async def _on(
     rates = LocalRates(clock.monotonic)
     orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
     health = Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes})
+    vault = Vault(db, clock, options.master_keys(settings), is_shared=settings.database_url is not None)
+    await vault.check()
     services = Services(
+        vault=vault,
+        secrets=Secrets(db, vault),
+        audit=Audit(db, Denials(db, clock)),
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),

@@ -21,6 +21,7 @@ NOWHERE = {
     "version": "0" * 64,
     "server": "tracker",
     "tool": "search",
+    "secret": "token",
     "agent_id": "echo",
     "approval_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
     "schedule_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
@@ -34,6 +35,7 @@ BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}": {"source": "---\nname: x\n---\n"},
     "/schedules": {"name": "x", "cron": "@daily", "agent_id": "echo", "task_data": {}},
     "/schedules/{schedule_id}": {"is_paused": True},
+    "/secrets/{secret}": {"value": "a long random text"},
 }
 
 
@@ -187,8 +189,8 @@ async def test_a_public_path_answers_whatever_key_is_sent(stranger: httpx2.Async
 async def test_an_unknown_path_is_unauthorized_before_it_is_not_found(
     client: httpx2.AsyncClient, stranger: httpx2.AsyncClient
 ) -> None:
-    assert (await stranger.get("/secrets")).status_code == 401
-    assert (await client.get("/secrets")).status_code == 404
+    assert (await stranger.get("/nothing")).status_code == 401
+    assert (await client.get("/nothing")).status_code == 404
 
 
 async def test_a_revoked_key_is_refused_at_once(service: Service) -> None:

@@ -19,6 +19,7 @@ COMMANDS = [
     "tenants create", "tenants show", "tenants suspend", "tenants resume", "backup",
     "restore", "prune", "worker", "upkeep", "db copy", "service install",
     "service start", "service stop", "service restart", "service status", "service uninstall",
+    "secrets list", "secrets set", "secrets delete", "secrets rewrap", "audit list", "audit export", "audit verify",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -82,6 +83,8 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "keys",
         "tenants",
         "service",
+        "secrets",
+        "audit",
     ):
         text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
@@ -100,6 +103,8 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "keys",
         "tenants",
         "service",
+        "secrets",
+        "audit",
     }
 
 

@@ -57,10 +57,12 @@ from chargehand.service.messages import Messages
 from chargehand.service.retention import Retention
 from chargehand.service.schedule_runs import ScheduleRuns
 from chargehand.service.schedules import Schedules
+from chargehand.service.secrets import Secrets
 from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
+from chargehand.service.vault import Vault
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store.bus import Bus
@@ -88,6 +90,8 @@ class Core:
     db: Database
     bus: Bus
     hints: Hints
+    vault: Vault
+    secrets: Secrets
     agents: Agents
     tasks: Tasks
     schedules: Schedules
@@ -210,6 +214,8 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
+    vault = Vault(db, clock, options.master_keys(settings), is_shared=opened.is_shared)
+    await vault.check()
     signals = Signals(bus)
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
@@ -293,6 +299,8 @@ async def _build(
         db=db,
         bus=bus,
         hints=hints,
+        vault=vault,
+        secrets=Secrets(db, vault),
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),

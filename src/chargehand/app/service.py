@@ -20,6 +20,8 @@ from chargehand.errors import ChargehandError, InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
+from chargehand.service.audit import Audit
+from chargehand.service.denials import Denials
 from chargehand.service.keys import Keys
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
@@ -64,6 +66,7 @@ async def open_app(
         services = _services(core, access, crew)
         try:
             yield App(settings=settings, core=core, services=services, admin_key_created=created)
+            await services.audit.denials.flush()
         finally:
             await access.close()
 
@@ -155,6 +158,9 @@ def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
         mcp=core.mcp_pins,
         retention=core.retention,
         measures=Measures(core.db, core.clock, core.telemetry.metrics, health, lambda: gauges_of(core)),
+        vault=core.vault,
+        secrets=core.secrets,
+        audit=Audit(core.db, Denials(core.db, core.clock)),
     )
 
 

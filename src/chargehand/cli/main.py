@@ -12,6 +12,7 @@ from chargehand import __version__
 from chargehand.cli import (
     commands_agents,
     commands_approvals,
+    commands_audit,
     commands_deliverables,
     commands_dev,
     commands_fleet,
@@ -19,6 +20,7 @@ from chargehand.cli import (
     commands_keys,
     commands_mcp,
     commands_schedules,
+    commands_secrets,
     commands_service,
     commands_tasks,
     commands_tenants,
@@ -63,6 +65,8 @@ commands_usage.add_to(app)
 commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
+app.add_typer(commands_secrets.app, name="secrets")
+app.add_typer(commands_audit.app, name="audit")
 app.add_typer(commands_service.db, name="db")
 app.add_typer(commands_windows.app, name="service")
 app.add_typer(commands_dev.app, name="dev")

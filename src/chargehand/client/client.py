@@ -42,8 +42,10 @@ from chargehand.wire.agents import (
     McpToolBody,
     McpToolList,
 )
+from chargehand.wire.audit import AuditPage
 from chargehand.wire.retention import PruneAnswer, PruneRequest, SweepAnswer
 from chargehand.wire.schedules import ScheduleBody, SchedulePage
+from chargehand.wire.secrets import RewrapAnswer, SecretBody, SecretList
 from chargehand.wire.spending import UsageBody
 
 MAX_EVENT_BYTES = 16 * 1024 * 1024
@@ -210,6 +212,50 @@ class AsyncClient(AccessCalls):
         response = await self.send(call)
         if not response.is_success:
             raise error_of(response)
+
+    # Secrets
+
+    async def secrets(self) -> list[SecretBody]:
+        """The tenant's secrets, without their values."""
+        return (await self._get(SecretList, "secrets")).items
+
+    async def put_secret(self, name: str, value: str) -> SecretBody:
+        """Give a secret a value, which nothing tells again."""
+        call = sending("PUT", path_of("secrets", name), {"value": value}, repeatable=True)
+        return answer_of(SecretBody, await self.send(call))
+
+    async def delete_secret(self, name: str) -> None:
+        """Delete a secret."""
+        call = Call(method="DELETE", path=path_of("secrets", name), repeatable=False)
+        response = await self.send(call)
+        if not response.is_success:
+            raise error_of(response)
+
+    async def rewrap_secrets(self) -> RewrapAnswer:
+        """Encrypt every tenant's data key with the first master key."""
+        return answer_of(RewrapAnswer, await self.send(Call(method="POST", path=path_of("admin", "rewrap"))))
+
+    # The audit
+
+    async def audit(self, call: Call) -> AuditPage:
+        """A page of an `audit_listing`."""
+        return answer_of(AuditPage, await self.send(call))
+
+    async def audit_export(self, *, after: int = 0) -> AsyncGenerator[str, None]:
+        """Every entry in order, behind a number, each as a line of JSON."""
+        request = self._http.build_request("GET", path_of("audit", "export"), params={"after": str(after)})
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    await response.aread()
+                    raise error_of(response)
+                async for line in response.aiter_lines():
+                    yield line
+            finally:
+                await response.aclose()
+        except httpx2.TransportError as error:
+            raise self._out_of_reach(error) from error
 
     # Deliverables
 

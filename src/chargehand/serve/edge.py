@@ -15,8 +15,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chargehand.errors import ChargehandError
+from chargehand.domain.access import Principal
+from chargehand.errors import ChargehandError, Forbidden, Unauthorized
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
+from chargehand.service.denials import Denials
+from chargehand.service.origin import coming_from
 from chargehand.settings import LOOPBACK_HOSTS
 from chargehand.telemetry.logs import telling
 from chargehand.telemetry.metrics import Metrics
@@ -39,8 +42,12 @@ _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 class Edge:
     """Wraps the whole application (pure ASGI)."""
 
-    def __init__(self, app: ASGIApp, trusted_hosts: Iterable[str], metrics: Metrics) -> None:
+    def __init__(
+        self, app: ASGIApp, trusted_hosts: Iterable[str], metrics: Metrics, denials: Denials | None = None
+    ) -> None:
+        """`denials`: where attempts that were refused are noted."""
         self._app = app
+        self._denials = denials
         self._metrics = metrics
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
@@ -63,7 +70,7 @@ class Edge:
                 message["headers"] = dressed(message["headers"], request_id)
             await send(message)
 
-        with telling(request_id=request_id):
+        with telling(request_id=request_id), coming_from(_address_of(scope), request_id):
             try:
                 self._check_host(host)
                 await self._app(scope, receive, send_dressed)
@@ -74,13 +81,30 @@ class Edge:
                 if started:
                     # The status is sent; only closing the connection can still say that this is no answer.
                     raise
+                await self._note(scope, error)
                 await answer(scope, receive, send_dressed)
+
+    async def _note(self, scope: Scope, error: Exception) -> None:
+        """A refused attempt, beside the request."""
+        who: Principal | None = scope.get("principal")
+        if self._denials is None:
+            return
+        if isinstance(error, Unauthorized):
+            await self._denials.unauthenticated()
+        elif isinstance(error, Forbidden) and who is not None:
+            await self._denials.forbidden(who, " ".join(_method_and_route(scope)))
 
     def _check_host(self, host: str) -> None:
         """A name that is not ours is a page elsewhere that had its name resolved to this machine."""
         parts = _HOST.fullmatch(host.lower())
         if parts is None or parts["name"].strip("[]") not in self._hosts:
             raise HTTPException(400, "the Host header names no host of this service; add it to trusted_hosts")
+
+
+def _address_of(scope: Scope) -> str:
+    """The client's address, as the server saw it."""
+    client = scope.get("client")
+    return str(client[0]) if client else "unknown"
 
 
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})

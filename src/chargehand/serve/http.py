@@ -17,6 +17,7 @@ import chargehand
 from chargehand.errors import InvalidInput
 from chargehand.serve.agents import AgentRoutes
 from chargehand.serve.approvals import ApprovalRoutes
+from chargehand.serve.audit import AuditRoutes
 from chargehand.serve.auth import Authentication
 from chargehand.serve.body import BodyLimits
 from chargehand.serve.deliverables import DeliverableRoutes
@@ -32,6 +33,7 @@ from chargehand.serve.openapi import DESCRIPTION
 from chargehand.serve.retention import RetentionRoutes
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.schedules import ScheduleRoutes
+from chargehand.serve.secrets import SecretRoutes
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
 from chargehand.serve.tenants import TenantRoutes
@@ -95,7 +97,12 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
             expose_headers=_CORS_ANSWER_HEADERS,
             max_age=600,
         )
-    app.add_middleware(Edge, trusted_hosts=settings.trusted_hosts, metrics=services.measures.metrics)
+    app.add_middleware(
+        Edge,
+        trusted_hosts=settings.trusted_hosts,
+        metrics=services.measures.metrics,
+        denials=services.audit.denials,
+    )
     return app
 
 
@@ -114,6 +121,8 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *TenantRoutes(services).routes(),
         *McpRoutes(services).routes(),
         *RetentionRoutes(services).routes(),
+        *SecretRoutes(services).routes(),
+        *AuditRoutes(services).routes(),
         *UsageRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]

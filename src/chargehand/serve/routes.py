@@ -25,6 +25,7 @@ from chargehand.serve.auth import PUBLIC_PATHS, principal_of
 from chargehand.wire.access import KEY_ID_PATTERN
 from chargehand.wire.answers import to_json
 from chargehand.wire.rest import AGENT_ID_PATTERN, PROBLEM_TYPE, TASK_ID_PATTERN, ProblemBody
+from chargehand.wire.secrets import SECRET_NAME_PATTERN
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 Schema = dict[str, Any]
@@ -126,6 +127,7 @@ _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
         {"type": "string", "pattern": KEY_ID_PATTERN},
     ),
     "tenant_id": ("The tenant.", {"type": "string", "pattern": TENANT_ID_PATTERN}),
+    "secret": ("The secret's name.", {"type": "string", "pattern": SECRET_NAME_PATTERN}),
     "server": ("The MCP server.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}),
     "tool": ("The tool's name there.", {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
     "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),

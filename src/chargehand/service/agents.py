@@ -11,7 +11,9 @@ from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition, parse_definition
 from chargehand.domain.agent_ranking import AUTO
 from chargehand.domain.agent_tools import NOTHING_MORE, Offer
+from chargehand.domain.audit import Action
 from chargehand.errors import AgentNotFound, Finding, Forbidden, InvalidDefinition
+from chargehand.service.audit_records import record
 from chargehand.service.ports import RuntimeDirectory
 from chargehand.store import agents
 from chargehand.store.bus import AGENTS, Bus
@@ -80,6 +82,8 @@ class Agents:
             )
             known = await agents.current_versions(tx, who.tenant) if definition.block.delegates else {}
             tx.after_commit(lambda: self._published(who.tenant, definition, changed=changed))
+            if changed:
+                await record(tx, who, Action.AGENT_PUBLISHED, definition.id, {"version": definition.version})
         absent = [
             Finding(where="chargehand.delegates", message=f"there is no agent {one[:128]!r} (yet)")
             for one in definition.block.delegates

@@ -10,12 +10,14 @@ from datetime import datetime
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.approval import Approval, ApprovalStatus, Decision
+from chargehand.domain.audit import Action
 from chargehand.domain.history import EventKind, StepStatus
 from chargehand.domain.task import FINAL
-from chargehand.domain.values import canonical, check_json, plain_text
+from chargehand.domain.values import JsonObject, canonical, check_json, plain_text
 from chargehand.errors import ApprovalNotFound, ApprovalStale, IllegalMove, InvalidInput
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
+from chargehand.service.audit_records import record
 from chargehand.service.endings import Hints
 from chargehand.service.ports import EditedCalls
 from chargehand.service.visibility import is_visible
@@ -107,6 +109,9 @@ class Approvals:
             else:
                 decided = _decided(approval, decision, by=who.id, now=tx.now)
                 await settle(tx, self._hints, decided)
+                details: JsonObject = {"status": decided.status.value, "task_id": decided.task_id}
+                details["arguments_hash"] = decided.arguments_hash
+                await record(tx, who, Action.APPROVAL_DECIDED, approval_id, details)
         fail_point("approvals.decided")
         if decided.status is ApprovalStatus.EXPIRED:
             raise IllegalMove(f"approval {approval_id} expired at {decided.expires_at.isoformat()}")

@@ -8,8 +8,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.mcp import McpTool, Pin
 from chargehand.errors import Conflict, Forbidden, NotFound
+from chargehand.service.audit_records import record
 from chargehand.service.ports import McpServers, NoMcpServers
 from chargehand.store import mcp_tools
 from chargehand.store.database import Database, retried
@@ -60,6 +62,7 @@ class McpPins:
                     " look at it again before it is approved"
                 )
             await mcp_tools.approve(tx, pin, by=who.id)
+            await record(tx, who, Action.MCP_TOOL_APPROVED, f"{server}/{name}", {"hash": seen_hash})
             return await self._pin(await mcp_tools.pins(tx, [server]), server, name)
 
     @staticmethod

@@ -8,11 +8,13 @@ from dataclasses import dataclass
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import RuntimeKind
+from chargehand.domain.audit import Action
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, Task, TaskOrder
 from chargehand.domain.values import JsonObject, check_json
 from chargehand.errors import IllegalMove, InvalidInput
 from chargehand.service.agents import Agents
+from chargehand.service.audit_records import record
 from chargehand.service.endings import Hints
 from chargehand.service.tasks import Tasks
 from chargehand.service.visibility import seen
@@ -74,6 +76,7 @@ class Messages:
             data: JsonObject = {"number": number, "by": who.id, "summary": text.strip().splitlines()[0][:120]}
             await history.append(tx, [(task_id, EventKind.MESSAGE_RECEIVED, data)])
             self._hints.changed(tx, task_id)
+            await record(tx, who, Action.TASK_MESSAGED, task_id, {"number": number})
         return task
 
     async def _follow(self, who: Principal, task: Task, text: str) -> Task:

@@ -5,19 +5,24 @@ that the next sweep finds: it goes by what is there, not by what was just delete
 """
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.retention import Pruned, PruneOrder, Swept
+from chargehand.domain.values import JsonObject
 from chargehand.failpoint import fail_point
+from chargehand.service.audit_records import Actor, actor_of, append, record
 from chargehand.service.references import HeadReferences, named_content
 from chargehand.store import retention
 from chargehand.store.blobs import REFRESHED_AFTER, Blobs, StoredBlob
 from chargehand.store.database import Database, retried
 
+BY_ITSELF = Actor(id="retention", kind="service")
 TREES_AT_ONCE = 200
 ROWS_AT_ONCE = 2_000
 """Events and tasks in one transaction, unless a single tree has more: tens of milliseconds of the writer's time."""
@@ -53,12 +58,20 @@ class Retention:
         """Delete ended trees of the key's tenant for about a second; `after` in the answer says where to go on."""
         who.require(Scope.ADMIN)
         order.check()
-        return await self._turn(order, tenant=who.tenant)
+        return await self._turn(order, actor_of(who), tenant=who.tenant)
 
     async def sweep(self, who: Principal) -> Swept:
         """Remove the workspaces and the content that no row of any tenant names any more."""
         who.require(Scope.ADMIN)
-        return await self._sweep()
+        swept = await self._sweep()
+        await self._note_sweep(who, swept)
+        return swept
+
+    @retried
+    async def _note_sweep(self, who: Principal, swept: Swept) -> None:
+        """After it: removing files is no transaction."""
+        async with self.db.write(who.tenant) as tx:
+            await record(tx, who, Action.STORAGE_SWEPT, "", dict(asdict(swept)))
 
     async def duty(self) -> Pruned:
         """Once an hour: what the setting says, of all tenants, turn by turn; then what nothing refers to."""
@@ -68,26 +81,28 @@ class Retention:
         order = PruneOrder(older_than=self.keep)
         order.check()
         while True:
-            done = done.with_more(await self._turn(order, tenant=None))
+            done = done.with_more(await self._turn(order, BY_ITSELF, tenant=None))
             if done.after is None:
                 await self._sweep()
                 return done
             order = replace(order, after=done.after)
 
-    async def _turn(self, order: PruneOrder, *, tenant: str | None) -> Pruned:
+    async def _turn(self, order: PruneOrder, actor: Actor, *, tenant: str | None) -> Pruned:
         before = self.clock.now() - order.older_than
         until = self.clock.monotonic() + TURN_SECONDS
         done = Pruned(after=order.after)
         while True:
             left = TREES_AT_ONCE if order.most_trees is None else order.most_trees - done.trees
             some = await self._some(
-                replace(order, after=done.after), tenant, before, limit=min(left, TREES_AT_ONCE)
+                replace(order, after=done.after), actor, tenant, before, limit=min(left, TREES_AT_ONCE)
             )
             done = done.with_more(some)
             if done.after is None or done.trees == order.most_trees or self.clock.monotonic() >= until:
                 return done
 
-    async def _some(self, order: PruneOrder, tenant: str | None, before: datetime, *, limit: int) -> Pruned:
+    async def _some(
+        self, order: PruneOrder, actor: Actor, tenant: str | None, before: datetime, *, limit: int
+    ) -> Pruned:
         """The next trees: as many as one transaction may hold."""
         async with self.db.read() as tx:
             roots = await retention.ended_roots(tx, order, tenant=tenant, before=before, limit=limit)
@@ -105,7 +120,7 @@ class Retention:
         gone = (
             {tree.root_id for tree in taken}
             if order.is_dry_run
-            else await self._delete([tree.root_id for tree in taken], before)
+            else await self._delete([tree.root_id for tree in taken], actor, before)
         )
         return Pruned(
             trees=len(gone),
@@ -115,12 +130,17 @@ class Retention:
         )
 
     @retried
-    async def _delete(self, root_ids: list[str], before: datetime) -> set[str]:
+    async def _delete(self, root_ids: list[str], actor: Actor, before: datetime) -> set[str]:
         async with self.db.write() as tx:
             held = await retention.hold_ended(tx, root_ids, before=before)
             for root_id, rows in held.items():
                 await retention.delete_tree(tx, root_id, rows)
                 fail_point("retention.tree_deleted")
+            trees = Counter(rows[0].tenant for rows in held.values())
+            # In one order, so that two that do so never wait for each other.
+            for tenant in sorted(trees):
+                details: JsonObject = {"trees": trees[tenant], "ended_before": before.isoformat()}
+                await append(tx, tenant, actor, Action.TASKS_PRUNED, "", details=details)
         fail_point("retention.deleted")
         return set(held)
 

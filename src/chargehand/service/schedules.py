@@ -9,10 +9,13 @@ from typing import Any
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent_ranking import AUTO
+from chargehand.domain.audit import Action
 from chargehand.domain.rights import rights_of
 from chargehand.domain.schedule import Missed, Schedule, ScheduleOrder, cron_of
 from chargehand.domain.task import FOREVER, TaskOrder
+from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, InvalidInput, RaceLost, ScheduleNameTaken, ScheduleNotFound
+from chargehand.service.audit_records import record
 from chargehand.service.endings import Hints
 from chargehand.service.tasks import Accepted, Tasks
 from chargehand.store import schedules
@@ -71,6 +74,8 @@ class Schedules:
             )
             await schedules.add(tx, schedule)
             self._hints.ready(tx, due=schedule.next_at)
+            details: JsonObject = {"name": order.name, "agent_id": order.agent_id}
+            await record(tx, who, Action.SCHEDULE_CREATED, schedule.id, details)
         return schedule
 
     async def get(self, who: Principal, schedule_id: str) -> Schedule:
@@ -130,6 +135,9 @@ class Schedules:
                 await schedules.change(tx, schedule_id, values)
             changed = _mine(await schedules.get(tx, schedule_id), who, schedule_id)
             self._hints.ready(tx, due=changed.next_at)
+            if values:
+                details: JsonObject = {"name": changed.name, "changed": [*sorted(changes)]}
+                await record(tx, who, Action.SCHEDULE_CHANGED, schedule_id, details)
         return changed
 
     @retried
@@ -137,8 +145,9 @@ class Schedules:
         """End a schedule; the tasks that it brought stay as they are."""
         who.require(Scope.TASKS_WRITE)
         async with self._db.write(who.tenant) as tx:
-            _mine(await schedules.hold(tx, schedule_id), who, schedule_id)
+            held = _mine(await schedules.hold(tx, schedule_id), who, schedule_id)
             await schedules.remove(tx, schedule_id)
+            await record(tx, who, Action.SCHEDULE_REMOVED, schedule_id, {"name": held.name})
 
     async def run(self, who: Principal, schedule_id: str, idempotency_key: str | None = None) -> Accepted:
         """Submit its task now, also while it is paused; when it runs next stays as it is."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
+from chargehand.service.audit import Audit
 from chargehand.service.health import Health
 from chargehand.service.keys import Keys
 from chargehand.service.mcp_pins import McpPins
@@ -12,9 +13,11 @@ from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
 from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
+from chargehand.service.secrets import Secrets
 from chargehand.service.tasks import Tasks
 from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
+from chargehand.service.vault import Vault
 from chargehand.service.watch import Watch
 
 
@@ -36,3 +39,6 @@ class Services:
     mcp: McpPins
     measures: Measures
     retention: Retention
+    vault: Vault
+    secrets: Secrets
+    audit: Audit

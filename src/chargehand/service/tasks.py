@@ -9,6 +9,7 @@ from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.agent_ranking import AUTO
+from chargehand.domain.audit import Action
 from chargehand.domain.budget import Budget
 from chargehand.domain.charge import DayLimits
 from chargehand.domain.history import EventKind, StepKind, StepStatus
@@ -28,6 +29,7 @@ from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
+from chargehand.service.audit_records import record
 from chargehand.service.day_account import DayAccount
 from chargehand.service.endings import Hints
 from chargehand.service.orders import check_order, first_due, new_task, payload_hash
@@ -274,6 +276,7 @@ class Tasks:
                 raise IllegalMove(f"task {task_id} is {task.status.value}; only an open task can be canceled")
             targets = [task, *await tasks.open_below(tx, [task_id])]
             running = await endings.cancel_all(tx, self._hints, targets, Reason.CANCELED_BY_CALLER)
+            await record(tx, who, Action.TASK_CANCELED, task_id, {"tasks": len(targets)})
         fail_point("tasks.canceled")
         return "requested" if running else "confirmed"
 
@@ -313,6 +316,9 @@ class Tasks:
             await messages.give_back(tx, task_id)
             self._hints.changed(tx, task_id)
             self._hints.ready(tx, *moved, due=moved[0].deadline_at)
+            await record(
+                tx, who, Action.TASK_RETRIED, task_id, None if raised is None else {"budget": budget}
+            )
         fail_point("tasks.reopened")
         return moved[0]
 
@@ -359,6 +365,7 @@ class Tasks:
             await history.append(tx, [(task_id, EventKind.ANSWERED, {"question": question, "by": who.id})])
             self._hints.changed(tx, task_id)
             await endings.wake(tx, self._hints, task_id)
+            await record(tx, who, Action.TASK_ANSWERED, task_id, {"question": question})
         fail_point("tasks.answered")
 
 

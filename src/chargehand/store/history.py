@@ -20,6 +20,7 @@ from chargehand.domain.history import (
     StepStatus,
     changes_path,
 )
+from chargehand.domain.known_secrets import KNOWN
 from chargehand.domain.task import Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
@@ -60,8 +61,9 @@ _FINISH_STEP = RowUpdate.of(
 
 
 def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) -> dict[str, Any]:
-    """An event as `insert_events` takes it."""
-    return {"task_id": task_id, "sequence": sequence, "kind": kind, "at": at, "data": data}
+    """An event as `insert_events` takes it. Readers, streams and webhooks get it: no secret may be in it."""
+    clean = KNOWN.taken_out_of(data)
+    return {"task_id": task_id, "sequence": sequence, "kind": kind, "at": at, "data": clean}
 
 
 async def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:

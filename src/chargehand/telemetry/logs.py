@@ -9,6 +9,8 @@ import structlog
 from structlog.contextvars import bound_contextvars
 from structlog.typing import Processor
 
+from chargehand.domain.known_secrets import KNOWN
+
 
 def telling(**ids: str | int) -> AbstractContextManager[None]:
     """Every line that is logged inside, ours and the libraries', carries these: a request's id, a task's id."""
@@ -46,7 +48,11 @@ def configure_logging(
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
-            processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, renderer],
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                renderer,
+                _without_secrets,
+            ],
         )
     )
     root = logging.getLogger()
@@ -54,3 +60,9 @@ def configure_logging(
     root.setLevel(level.upper())
     # It tells each plugin that it loads, at every first start.
     logging.getLogger("alembic").setLevel(logging.WARNING)
+
+
+def _without_secrets(logger: object, method: str, line: object) -> str:
+    """The line as it will stand in the log: whatever part of it a secret came in by."""
+    del logger, method
+    return KNOWN.taken_out(str(line))

@@ -1,0 +1,70 @@
+"""The work of `chargehand secrets`."""
+
+import sys
+
+import typer
+
+from chargehand.cli.agents import time_text
+from chargehand.cli.connection import connect
+from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.output import write, write_json, write_rows
+from chargehand.domain.secret import LONGEST_BYTES, check_name, check_value
+from chargehand.errors import InvalidInput
+
+
+async def list_secrets(server: str | None, *, as_json: bool) -> ExitCode:
+    """Names, versions and times."""
+    async with connect(server) as connection:
+        found = await connection.client.secrets()
+    if as_json:
+        write_json(found)
+    elif found:
+        rows = [(one.name, str(one.version), time_text(one.updated_at), one.updated_by) for one in found]
+        write_rows(("NAME", "VERSION", "SET AT", "BY"), rows)
+    else:
+        say("there is none; make one with: chargehand secrets set NAME")
+    return ExitCode.OK
+
+
+async def set_secret(name: str, server: str | None, *, as_json: bool) -> ExitCode:
+    """Read the value, check it, send it."""
+    check_name(name)
+    value = _value()
+    check_value(value)
+    async with connect(server) as connection:
+        stored = await connection.client.put_secret(name, value)
+    if as_json:
+        write_json(stored)
+    else:
+        write(f"{stored.name}: version {stored.version}")
+    return ExitCode.OK
+
+
+async def delete_secret(name: str, server: str | None) -> ExitCode:
+    """No more of it."""
+    check_name(name)
+    async with connect(server) as connection:
+        await connection.client.delete_secret(name)
+    write(f"deleted {name}")
+    return ExitCode.OK
+
+
+async def rewrap(server: str | None, *, as_json: bool) -> ExitCode:
+    """All data keys under the first master key."""
+    async with connect(server) as connection:
+        done = await connection.client.rewrap_secrets()
+    if as_json:
+        write_json(done)
+    else:
+        write(f"{done.data_keys} data keys are now encrypted with the master key {done.master_key_id}")
+    return ExitCode.OK
+
+
+def _value() -> str:
+    if sys.stdin.isatty():
+        return typer.prompt("Value", hide_input=True, confirmation_prompt=True, err=True)
+    try:
+        content = sys.stdin.buffer.read(LONGEST_BYTES + 3).decode()
+    except UnicodeDecodeError:
+        raise InvalidInput("the value on standard input is no UTF-8 text") from None
+    return content.removesuffix("\n").removesuffix("\r")

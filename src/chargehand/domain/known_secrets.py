@@ -1,0 +1,135 @@
+"""What must not be in any log or event: the secret values that this process has seen, and what looks like a secret.
+
+Rule: a value is known from the moment at which it is read or stored, before anything is done with it. The cost is
+bounded: a text without a secret is looked through a few times, however many values are known.
+"""
+
+import base64
+import json
+import re
+from collections.abc import Iterable
+from typing import Any, cast
+from urllib.parse import quote
+
+from chargehand.domain.redaction import SHOWN
+
+SHORTEST = 8
+"""As domain/secret.py: of a shorter value it cannot be told whether a text means it."""
+MOST_VALUES = 2_000
+"""The values that were used last; whoever uses one makes it known again."""
+_TELLING = 16
+"""So much of a value's beginning gives it away, where a text was cut."""
+_FEW = 48
+_GRAM = SHORTEST
+
+_LOOKS = (
+    ("chg_live_", re.compile(r"(chg_live_)[0-9A-Za-z]{8,}"), r"\1" + SHOWN),
+    ("whsec_", re.compile(r"(whsec_)[0-9A-Za-z+/=_-]{8,}"), r"\1" + SHOWN),
+    ("eyJ", re.compile(r"\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*)?"), SHOWN),
+    (
+        "uthorization",
+        re.compile(r"([Aa]uthorization[\\\"']*\s*[:=,]\s*[\\\"'(b]*(?:[A-Za-z]+\s+)?)[^\s\\\"',;)\]}]{8,}"),
+        r"\1" + SHOWN,
+    ),
+    (
+        "PRIVATE KEY-----",
+        re.compile(
+            r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
+        ),
+        SHOWN,
+    ),
+)
+"""What a text has to hold for the search to be worth it, what is searched for, and what is put in its place."""
+
+
+class KnownSecrets:
+    """Takes secrets out of texts."""
+
+    def __init__(self) -> None:
+        self._values: dict[str, None] = {}
+        self._forms: list[str] = []
+        """The longest first: of `user:pass@host` nothing is left then for `pass` to find."""
+        self._grams: dict[str, list[str]] = {}
+
+    def add(self, values: Iterable[str]) -> None:
+        """Know these from now on; those that are too short to be told from other words are passed over."""
+        fresh = [value for one in values if len(value := one.strip()) >= SHORTEST]
+        known = all(value in self._values for value in fresh)
+        for value in fresh:
+            # Used last, forgotten last.
+            self._values.pop(value, None)
+            self._values[value] = None
+        if known:
+            return
+        while len(self._values) > MOST_VALUES:
+            del self._values[next(iter(self._values))]
+        forms = {form for value in self._values for form in _forms(value)}
+        self._forms = sorted(forms, key=len, reverse=True)
+        self._grams = {}
+        for form in self._forms:
+            self._grams.setdefault(form[:_GRAM], []).append(form)
+
+    def taken_out(self, text: str) -> str:
+        """The text without any of them, and without what looks like a key, a token or a private key."""
+        if len(text) < SHORTEST:
+            return text
+        for form in self._perhaps_in(text):
+            text = _without(text, form)
+        for hint, pattern, shown in _LOOKS:
+            if hint in text:
+                text = pattern.sub(shown, text)
+        return text
+
+    def taken_out_of(self, value: Any) -> Any:
+        """JSON without any of them; what holds none is given back as it is, without a copy."""
+        if isinstance(value, str):
+            return self.taken_out(value)
+        if isinstance(value, dict):
+            mapping = cast("dict[str, Any]", value)
+            clean = {self.taken_out(key): self.taken_out_of(one) for key, one in mapping.items()}
+            return mapping if clean == mapping else clean
+        if isinstance(value, list | tuple):
+            return [self.taken_out_of(one) for one in cast("list[Any]", value)]
+        return value
+
+    def _perhaps_in(self, text: str) -> list[str]:
+        if len(self._forms) <= _FEW:
+            return [form for form in self._forms if form[:_TELLING] in text]
+        grams = {text[place : place + _GRAM] for place in range(len(text) - _GRAM + 1)}
+        found = [form for gram in self._grams.keys() & grams for form in self._grams[gram]]
+        return sorted(found, key=len, reverse=True)
+
+
+KNOWN = KnownSecrets()
+"""This process's own."""
+
+
+def _without(text: str, form: str) -> str:
+    """Without the form, and without a beginning of it that is long enough to tell."""
+    start = form[:_TELLING]
+    place = text.find(start)
+    while place >= 0:
+        end = place + len(start)
+        while end < len(text) and end - place < len(form) and text[end] == form[end - place]:
+            end += 1
+        text = f"{text[:place]}{SHOWN}{text[end:]}"
+        place = text.find(start, place + len(SHOWN))
+    return text
+
+
+def _forms(value: str) -> set[str]:
+    """As it is, and as JSON, URLs and base64 have it; a header's value also without its scheme."""
+    scheme, space, credentials = value.partition(" ")
+    parts = [value]
+    if space and scheme.casefold() in ("bearer", "basic", "token") and len(credentials) >= SHORTEST:
+        parts.append(credentials.strip())
+    forms = {
+        form for part in parts for form in (part, json.dumps(part)[1:-1], quote(part, safe=""), quote(part))
+    }
+    content = value.encode("utf-8", "replace")
+    for shift in range(3):
+        # The characters that hold nothing of what may stand before or behind it.
+        text = base64.b64encode(bytes(shift) + content).decode()
+        core = text[(0, 2, 3)[shift] : (shift + len(content)) * 8 // 6]
+        forms |= {core, core.replace("+", "-").replace("/", "_")}
+    return {form for form in forms if len(form) >= SHORTEST}

@@ -1,0 +1,53 @@
+"""The audit: chained entries, and where each chain ends."""
+
+import sqlalchemy as sa
+from alembic import op
+from sqlalchemy.dialects import mysql
+
+revision = "0009"
+down_revision = "0008"
+branch_labels = None
+depends_on = None
+
+# As migration 0010 says it.
+_OWN = "(SELECT coalesce(current_setting('chargehand.tenant', true), '')) IN ('', tenant)"
+
+
+def upgrade() -> None:
+    """Apply."""
+    op.create_table(
+        "audit_entries",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), autoincrement=False, nullable=False),
+        sa.Column("at", sa.BigInteger(), nullable=False),
+        sa.Column("actor_id", sa.String(length=255), nullable=False),
+        sa.Column("actor_kind", sa.String(length=16), nullable=False),
+        sa.Column("action", sa.String(length=64), nullable=False),
+        sa.Column("object_kind", sa.String(length=32), nullable=False),
+        sa.Column("object_id", sa.String(length=255), nullable=False),
+        sa.Column("address", sa.String(length=64), nullable=False),
+        sa.Column("request_id", sa.String(length=64), nullable=True),
+        sa.Column("result", sa.String(length=16), nullable=False),
+        sa.Column("details", sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb"), nullable=False),
+        sa.Column("previous_hash", sa.String(length=64), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("tenant", "number"),
+    )
+    for name, column in (("actor", "actor_id"), ("object", "object_id")):
+        op.create_index(
+            f"ix_audit_entries_{name}", "audit_entries", ["tenant", column, "number"], unique=False
+        )
+    op.create_index("ix_audit_entries_at", "audit_entries", ["tenant", "at"], unique=False)
+    op.create_table(
+        "audit_heads",
+        sa.Column("tenant", sa.String(length=64), nullable=False),
+        sa.Column("number", sa.BigInteger(), nullable=False),
+        sa.Column("hash", sa.String(length=64), nullable=False),
+        sa.PrimaryKeyConstraint("tenant"),
+    )
+    if op.get_bind().dialect.name != "postgresql":
+        return
+    for table in ("audit_entries", "audit_heads"):
+        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
+        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY tenant_wall ON {table} USING ({_OWN})")

@@ -1,0 +1,132 @@
+"""What this process knows as a secret, and what looks like one, is taken out of texts; the rest stays as it is."""
+
+import base64
+import json
+import time
+from typing import Any
+from urllib.parse import quote
+
+import pytest
+
+from chargehand.domain.known_secrets import KnownSecrets
+
+VALUE = 'p4ss/w+rd "of" canary=7f3a'
+
+
+@pytest.fixture
+def known() -> KnownSecrets:
+    secrets = KnownSecrets()
+    secrets.add([VALUE])
+    return secrets
+
+
+FORMS = {
+    "as it is": VALUE,
+    "in JSON": json.dumps({"x": VALUE}),
+    "in a URL": f"https://example.com/?key={quote(VALUE, safe='')}&x=1",
+    "in base64": base64.b64encode(VALUE.encode()).decode(),
+    "in base64 behind a name": base64.b64encode(f"user:{VALUE}".encode()).decode(),
+    "in base64 behind another name": base64.b64encode(f"ab:{VALUE}:more".encode()).decode(),
+    "in base64 for URLs": base64.urlsafe_b64encode(f"x{VALUE}".encode()).decode(),
+    "cut": f"the key is {VALUE[:20]}",
+    "twice": f"{VALUE}{VALUE}",
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_known_value_is_taken_out_in_every_form(known: KnownSecrets, form: str) -> None:
+    clean = known.taken_out(FORMS[form])
+
+    assert "[redacted]" in clean
+    for part in (VALUE, VALUE[:20], "canary", quote("canary=7f3a", safe="")):
+        assert part not in clean
+
+
+LOOKS = [
+    ("key chg_live_0123456789abcdefghijklmnopqrstuvwxyz", "key chg_live_[redacted]"),
+    ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw ok", "whsec_[redacted] ok"),
+    ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl!", "token [redacted]!"),
+    ("Authorization: Bearer abcdefgh12345678", "Authorization: Bearer [redacted]"),
+    ('{"authorization": "Basic dXNlcjpwYXNz", "a": 1}', '{"authorization": "Basic [redacted]", "a": 1}'),
+    ("{'Authorization': 'abcdefgh12345678'}", "{'Authorization': '[redacted]'}"),
+    ('"{\\"Authorization\\": \\"Token abcdefgh1234\\"}"', '"{\\"Authorization\\": \\"Token [redacted]\\"}"'),
+    (
+        "a -----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY----- b",
+        "a [redacted] b",
+    ),
+    ("cut -----BEGIN PRIVATE KEY-----\\nMIIE\\nAB", "cut [redacted]"),
+]
+
+
+@pytest.mark.parametrize(("text", "clean"), LOOKS)
+def test_what_looks_like_a_secret_is_taken_out(text: str, clean: str) -> None:
+    assert KnownSecrets().taken_out(text) == clean
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "the authorization of the caller was checked",
+        "chg_live_ is how keys begin",
+        "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----",
+        "eyJ is base64 of an object",
+        "p4ss/w+rd",
+        "",
+    ],
+)
+def test_other_texts_stay_as_they_are(known: KnownSecrets, text: str) -> None:
+    assert known.taken_out(text) == text
+
+
+def test_json_is_cleared_at_every_depth_and_left_alone_where_nothing_is_found(known: KnownSecrets) -> None:
+    data: dict[str, Any] = {"a": [1, None, {VALUE: True, "b": f"x {VALUE}"}], "c": 2.5}
+    harmless: dict[str, Any] = {"a": [1, {"b": "text"}]}
+
+    assert known.taken_out_of(data) == {"a": [1, None, {"[redacted]": True, "b": "x [redacted]"}], "c": 2.5}
+    assert known.taken_out_of(harmless) is harmless
+
+
+def test_a_header_is_known_with_and_without_its_scheme() -> None:
+    known = KnownSecrets()
+    known.add(["Bearer 0123456789abcdef"])
+
+    assert known.taken_out("sent Bearer 0123456789abcdef, got 0123456789abcdef back") == (
+        "sent [redacted], got [redacted] back"
+    )
+
+
+def test_of_many_values_the_longest_is_taken_out_first_and_all_are_found() -> None:
+    known = KnownSecrets()
+    values = [f"value-{number:04}-{'x' * (number % 7)}" for number in range(300)]
+    known.add([*values, "short", ""])
+
+    text = " ".join(values)
+
+    assert set(known.taken_out(text).split()) == {"[redacted]"}
+    assert known.taken_out("short") == "short"
+
+
+def test_the_cost_of_a_text_does_not_grow_with_the_number_of_values() -> None:
+    """A bound far above what it takes, so that only a fault of another order fails."""
+    known = KnownSecrets()
+    known.add([f"{number:032x}" for number in range(2_000)])
+    text = "a line of the log without a secret " * 30
+
+    started = time.perf_counter()
+    for _ in range(100):
+        known.taken_out(text)
+
+    assert (time.perf_counter() - started) / 100 < 0.02
+
+
+def test_only_the_values_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("chargehand.domain.known_secrets.MOST_VALUES", 2)
+    known = KnownSecrets()
+    known.add(["first-value-1", "second-value-2"])
+    known.add(["first-value-1"])
+    known.add(["third-value-3"])
+
+    assert (
+        known.taken_out("first-value-1 second-value-2 third-value-3")
+        == "[redacted] second-value-2 [redacted]"
+    )
