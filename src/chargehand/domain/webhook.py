@@ -97,6 +97,17 @@ class Webhook(WebhookOrder):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ToldTask:
+    """What of a task decides whether an endpoint is told of its events."""
+
+    id: str
+    tenant: str
+    agent_id: str
+    labels: Mapping[str, str]
+    depth: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Subscription:
     """An endpoint that is told something, as the outbox goes by it."""
 
@@ -107,14 +118,14 @@ class Subscription:
     labels: Mapping[str, str]
     with_children: bool
 
-    def wants(self, kind: str, tenant: str, agent_id: str, labels: Mapping[str, str], depth: int) -> bool:
+    def wants(self, kind: str, task: ToldTask) -> bool:
         """Whether the endpoint is told this event of this task."""
         return (
-            tenant == self.tenant
+            task.tenant == self.tenant
             and kind in self.kinds
-            and (not self.agents or agent_id in self.agents)
-            and (depth == 0 or self.with_children or kind in OF_PEOPLE)
-            and all(labels.get(key) == value for key, value in self.labels.items())
+            and (not self.agents or task.agent_id in self.agents)
+            and (task.depth == 0 or self.with_children or kind in OF_PEOPLE)
+            and all(task.labels.get(key) == value for key, value in self.labels.items())
         )
 
 

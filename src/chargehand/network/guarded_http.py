@@ -125,7 +125,9 @@ class GuardedHttp:
             may = ", ".join(self.rules.hosts) or "none"
             raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows: {may}")
         if self.needs_https and place.scheme != "https" and not self.rules.may_be_private(host, port):
-            raise ToolError(f"{_told(url)} is refused: only https is sent to, but for hosts of the operator's own")
+            raise ToolError(
+                f"{_told(url)} is refused: only https is sent to, but for hosts of the operator's own"
+            )
         address = written_address(host)
         # A name is judged when it is connected to; what is an address already, sooner.
         if address is not None and (refusal := self.rules.refusal(host, port, [address])) is not None:
