@@ -4,6 +4,7 @@
 fill and empty; tests/README.md says how to bring one.
 """
 
+import base64
 import sys
 from typing import Any
 
@@ -14,6 +15,7 @@ from tests.databases import KINDS, VARIABLE, a_database
 from tests.network import refuse_other_than_loopback
 from tests.servers import server_or_skip
 
+MASTER_KEY = base64.b64encode(bytes(range(32))).decode()
 BEGUN_FIRST = (
     *("test_crash_servers.py", "test_model_crashes.py", "test_crash_matrix.py", "test_approval_crashes.py"),
     *("test_fleet_demo.py", "test_demo.py", "test_celery_fleet.py", "test_generated_projects.py"),
@@ -70,4 +72,6 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     kind: str = request.param
     if kind != "sqlite":
         monkeypatch.setenv(VARIABLE, a_database(kind))
+        # As an operator of a database server must name one.
+        monkeypatch.setenv("CHARGEHAND_MASTER_KEY", MASTER_KEY)
     return kind

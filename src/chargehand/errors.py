@@ -21,6 +21,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── ScheduleNameTaken         the tenant has a schedule of this name
     │   ├── ApprovalStale             the approval is for other arguments than the caller has seen
     │   ├── RuntimeMissing            the agent's runtime is not there yet
+    │   ├── MasterKeyMissing          nothing to encrypt secrets with, or not the key that they need
     │   ├── PriceUnknown              a budget in USD, and a model whose price nobody knows
     │   └── DataFolderInUse           another process holds the data folder
     ├── Unauthorized / Forbidden      no valid key / a key without the scope
@@ -177,6 +178,12 @@ class RuntimeMissing(Conflict):
     """The agent's runtime is not available in this service."""
 
     code = "agent.runtime_missing"
+
+
+class MasterKeyMissing(Conflict):
+    """There is no master key to encrypt with, or not the one that stored secrets need."""
+
+    code = "secrets.no_master_key"
 
 
 class PriceUnknown(Conflict):

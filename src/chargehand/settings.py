@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 LOOPBACK_HOSTS = frozenset({"127.0.0.1", "localhost", "::1"})
@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     """How many due tasks of one tenant may wait to begin before further ones are refused (429); unset: no limit."""
     sandbox: Literal["strict", "restricted", "seatbelt", "job", "none"] | None = None
     """The sandbox level; unset: the strongest that works here. `none` runs agents' commands unconfined."""
+    master_key: SecretStr | None = None
+    """Keys that stored secrets are encrypted with, base64 of 32 bytes each; the first encrypts, all decrypt."""
+    master_key_file: Path | None = None
+    """A file of such keys that nobody else may read."""
+    master_key_keyring: str | None = None
+    """Where the operating system's keyring has such a key: `service/name`."""
     agents_dir: Path | None = None
     """A folder of definitions (*.md) to register at start, besides the crew that ships."""
     fetch_hosts: tuple[str, ...] = ()
@@ -180,6 +186,10 @@ class Settings(BaseSettings):
     @property
     def workspaces_dir(self) -> Path:
         return self.data_dir / "workspaces"
+
+    @property
+    def own_master_key_file(self) -> Path:
+        return self.data_dir / "master.key"
 
     @property
     def key_file(self) -> Path:

@@ -61,6 +61,7 @@ from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
+from chargehand.service.vault import Vault
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store.bus import Bus
@@ -87,6 +88,7 @@ class Core:
     folder: DataFolder
     db: Database
     bus: Bus
+    vault: Vault
     agents: Agents
     tasks: Tasks
     schedules: Schedules
@@ -209,6 +211,8 @@ async def _build(
     telemetry: Telemetry,
 ) -> Core:
     db, clock = opened.db, opened.clock
+    vault = Vault(db, clock, options.master_keys(settings), is_shared=opened.is_shared)
+    await vault.check()
     signals = Signals(bus)
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
@@ -291,6 +295,7 @@ async def _build(
         folder=folder,
         db=db,
         bus=bus,
+        vault=vault,
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),

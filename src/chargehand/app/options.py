@@ -9,6 +9,7 @@ from chargehand.domain.money import nanos_of
 from chargehand.models.costs import Costs
 from chargehand.models.limits import ModelLimits
 from chargehand.models.prices import Prices, own_prices
+from chargehand.service.master_keys import MasterKeySources
 from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.snapshots import Snapshots
 from chargehand.settings import Settings
@@ -26,6 +27,17 @@ def server_limits(settings: Settings) -> ServerLimits:
         statement_seconds=settings.database_statement_seconds,
         lock_seconds=settings.database_lock_seconds,
         idle_transaction_seconds=settings.database_idle_seconds,
+    )
+
+
+def master_keys(settings: Settings) -> MasterKeySources:
+    """Where the keys are that stored secrets are encrypted with."""
+    key = settings.master_key
+    return MasterKeySources(
+        environment=None if key is None else key.get_secret_value(),
+        file=settings.master_key_file,
+        keyring=settings.master_key_keyring,
+        own_file=settings.own_master_key_file,
     )
 
 

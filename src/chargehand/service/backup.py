@@ -16,6 +16,7 @@ from typing import Any
 
 from chargehand.errors import Conflict, InvalidInput, NotFound, StorageFull, Unavailable
 from chargehand.failpoint import fail_point
+from chargehand.service.master_keys import OWN_FILE
 from chargehand.service.references import HeadReferences, named_content
 from chargehand.store import backup, migrate
 from chargehand.store.blobs import Blobs, FolderBlobs
@@ -26,7 +27,7 @@ from chargehand.store.secret_files import read_secret, write_secret
 
 FORMAT = 1
 MANIFEST, DATABASE, BLOBS, WORKSPACES, KEYS = "manifest.json", "chargehand.db", "blobs", "workspaces", "keys"
-SECRETS = ("pepper", "admin.key")
+SECRETS = ("pepper", "admin.key", OWN_FILE)
 TRIES = 3
 """Content that a prune removed after the rows were saved makes the backup begin anew."""
 
