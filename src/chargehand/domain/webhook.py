@@ -13,20 +13,16 @@ TEST_KIND = "webhook.test"
 DISABLED_KIND = "webhook.disabled"
 """What the tenant's other endpoints are told when one was given up."""
 
-KINDS = tuple(
-    kind.value
-    for kind in (
-        EventKind.SUBMITTED, EventKind.STARTED, EventKind.WAITING, EventKind.WOKEN, EventKind.REOPENED,
-        EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELED, EventKind.DELIVERED,
-        EventKind.APPROVAL_REQUESTED, EventKind.APPROVAL_DECIDED, EventKind.ASKED, EventKind.ANSWERED,
-    )
+KINDS: tuple[str, ...] = (
+    EventKind.SUBMITTED.value, EventKind.STARTED.value, EventKind.WAITING.value, EventKind.WOKEN.value,
+    EventKind.REOPENED.value, EventKind.COMPLETED.value, EventKind.FAILED.value, EventKind.CANCELED.value,
+    EventKind.DELIVERED.value, EventKind.APPROVAL_REQUESTED.value, EventKind.APPROVAL_DECIDED.value,
+    EventKind.ASKED.value, EventKind.ANSWERED.value, DISABLED_KIND,
 )  # fmt: skip
 """The kinds of events that can be sent. Those of single steps are for who follows the task's stream."""
-DEFAULT_KINDS = tuple(
-    kind.value
-    for kind in (
-        EventKind.COMPLETED, EventKind.FAILED, EventKind.CANCELED, EventKind.APPROVAL_REQUESTED, EventKind.ASKED
-    )
+DEFAULT_KINDS: tuple[str, ...] = (
+    EventKind.COMPLETED.value, EventKind.FAILED.value, EventKind.CANCELED.value, EventKind.APPROVAL_REQUESTED.value,
+    EventKind.ASKED.value, DISABLED_KIND,
 )  # fmt: skip
 """What somebody has to know or to do something about."""
 SUBSCRIBABLE = frozenset(KINDS)

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from chargehand.errors import ToolError
+from chargehand.errors import AddressRefused, ToolError
 from chargehand.network.addresses import HostRules, Resolve, written_address
 from chargehand.network.places import Places
 from chargehand.network.resolving import system_resolve
@@ -131,7 +131,7 @@ class GuardedHttp:
         address = written_address(host)
         # A name is judged when it is connected to; what is an address already, sooner.
         if address is not None and (refusal := self.rules.refusal(host, port, [address])) is not None:
-            raise ToolError(f"{host[:100]}:{port} is not talked to: {refusal}")
+            raise AddressRefused(f"{host[:100]}:{port} is not talked to: {refusal}")
         return place
 
     async def _once(self, place: SplitResult, message: _Message) -> Fetched:

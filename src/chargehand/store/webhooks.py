@@ -104,8 +104,9 @@ async def page(tx: Tx, *, tenant: str, before: str | None, limit: int) -> list[W
     return [as_webhook(row) for row in await tx.connection.execute(statement)]
 
 
-async def subscriptions(tx: Tx) -> list[Subscription]:
-    """Every tenant's endpoints that are told something."""
+async def subscriptions(tx: Tx, *, tenant: str | None = None) -> list[Subscription]:
+    """The endpoints that are told something: every tenant's, or one's."""
+    statement = _SUBSCRIPTIONS if tenant is None else _SUBSCRIPTIONS.where(_ROW.tenant == tenant)
     return [
         Subscription(
             id=row.id,
@@ -115,7 +116,7 @@ async def subscriptions(tx: Tx) -> list[Subscription]:
             labels=row.labels,
             with_children=row.with_children,
         )
-        for row in await tx.connection.execute(_SUBSCRIPTIONS)
+        for row in await tx.connection.execute(statement)
     ]
 
 
