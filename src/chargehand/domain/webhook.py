@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 
 from chargehand.domain.history import EventKind
+from chargehand.domain.task import FOREVER
 from chargehand.domain.values import JsonObject
 
 TEST_KIND = "webhook.test"
@@ -147,6 +148,11 @@ class Delivery:
     error: str | None
     created_at: datetime
     ended_at: datetime | None
+
+    @property
+    def is_put_off(self) -> bool:
+        """Whether no time is known at which it is sent."""
+        return self.next_at == FOREVER
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -118,6 +118,8 @@ _PROBLEM_MEANINGS = {
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
     "approval_id": ("The approval.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "webhook_id": ("The webhook.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "delivery_id": ("The delivery.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "schedule_id": ("The schedule.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "server": ("The MCP server.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}),
     "tool": ("The tool's name there.", {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),

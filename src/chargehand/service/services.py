@@ -14,6 +14,7 @@ from chargehand.service.schedules import Schedules
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
+from chargehand.service.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +24,7 @@ class Services:
     agents: Agents
     tasks: Tasks
     schedules: Schedules
+    webhooks: Webhooks
     approvals: Approvals
     messages: Messages
     watch: Watch
