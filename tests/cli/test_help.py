@@ -16,6 +16,9 @@ COMMANDS = [
     "deliverables get", "db upgrade", "db status", "dev model-server", "mcp list", "mcp approve", "usage",
     "schedules add", "schedules list", "schedules show", "schedules pause", "schedules resume", "schedules run-now",
     "schedules remove", "backup", "restore", "prune", "worker", "upkeep", "db copy",
+    "webhooks add", "webhooks list", "webhooks show", "webhooks change", "webhooks enable", "webhooks disable",
+    "webhooks test", "webhooks rotate-secret", "webhooks remove", "webhooks deliveries", "webhooks delivery",
+    "webhooks redeliver",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -66,7 +69,18 @@ def test_the_help_of_each_command_has_an_example(alone: Cli, command: str) -> No
 
 def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
     listed: set[str] = set()
-    for group in ("", "agents", "approvals", "tasks", "schedules", "deliverables", "db", "dev", "mcp"):
+    for group in (
+        "",
+        "agents",
+        "approvals",
+        "tasks",
+        "schedules",
+        "webhooks",
+        "deliverables",
+        "db",
+        "dev",
+        "mcp",
+    ):
         text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
         listed |= {f"{group} {name}".strip() for name in names}
@@ -77,6 +91,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "approvals",
         "tasks",
         "schedules",
+        "webhooks",
         "deliverables",
         "db",
         "dev",

@@ -21,6 +21,7 @@ from chargehand.cli import (
     commands_service,
     commands_tasks,
     commands_usage,
+    commands_webhooks,
     commands_work,
 )
 from chargehand.cli.exits import ExitCode, say
@@ -54,6 +55,7 @@ app.add_typer(commands_agents.app, name="agents")
 app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_schedules.app, name="schedules")
+app.add_typer(commands_webhooks.app, name="webhooks")
 commands_usage.add_to(app)
 commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")

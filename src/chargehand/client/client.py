@@ -26,6 +26,7 @@ from chargehand.client.calls import (
     service_url,
     wait_seconds_of,
 )
+from chargehand.client.webhooks import WebhookCalls
 from chargehand.domain.history import MODEL_DELTA, TERMINAL_EVENTS
 from chargehand.domain.task import FINAL
 from chargehand.domain.values import JsonObject, JsonValue
@@ -209,6 +210,13 @@ class AsyncClient:
         response = await self.send(call)
         if not response.is_success:
             raise error_of(response)
+
+    # Webhooks
+
+    @property
+    def webhooks(self) -> WebhookCalls:
+        """Where events are sent."""
+        return WebhookCalls(self.send)
 
     # Deliverables
 

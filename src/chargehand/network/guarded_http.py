@@ -6,6 +6,7 @@ is asked so many things at once and no more, so that one that does not answer ta
 """
 
 import asyncio
+import re
 import ssl
 import zlib
 from collections.abc import Mapping
@@ -26,6 +27,7 @@ MAX_REDIRECTS = 5
 MAX_URL_CHARACTERS = 2_048
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
+_HOST = re.compile(r"[a-z0-9._-]+", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -121,6 +123,8 @@ class GuardedHttp:
             raise ToolError(f"{_told(url)} is refused: only http and https are fetched")
         if "@" in place.netloc:
             raise ToolError("the URL holds a user name or password; leave them out")
+        if host and ":" not in host and not _HOST.fullmatch(host):
+            raise ToolError(f"{_told(url)} is no URL: its host is none as names and addresses are written")
         if not host or not self.rules.allows(host, port):
             may = ", ".join(self.rules.hosts) or "none"
             raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows: {may}")

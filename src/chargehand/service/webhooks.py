@@ -33,6 +33,7 @@ from chargehand.errors import (
     WebhookNotFound,
     WebhookUrlRefused,
 )
+from chargehand.network.guarded_http import GuardedHttp
 from chargehand.service.vault import Vault
 from chargehand.service.webhook_messages import SEALED_KIND
 from chargehand.service.webhook_sending import WebhookSending
@@ -93,8 +94,13 @@ class Webhooks:
         self._clock = clock
         self._vault = vault
         self._bus = bus
-        self._sending = sending
+        self.sending = sending
         self._is_shared = is_shared
+
+    @property
+    def client(self) -> GuardedHttp:
+        """What dials the addresses."""
+        return self.sending.client
 
     async def create(self, who: Principal, order: WebhookOrder) -> Made:
         """Have events sent: those of every transaction that begins after this has answered.
@@ -166,7 +172,7 @@ class Webhooks:
             if is_enabled is True and held.disabled_at is not None:
                 await self._enable(tx, webhook_id)
             elif is_enabled is False and held.disabled_at is None:
-                await self._sending.outcomes.disable(tx, held, DisabledReason.BY_HAND)
+                await self.sending.outcomes.disable(tx, held, DisabledReason.BY_HAND)
             tx.after_commit(self._tell_changed)
             return _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
 
@@ -218,12 +224,12 @@ class Webhooks:
             now=self._clock.now(),
             data={"webhook_id": webhook.id, "sent_by": who.id},
         )
-        tried = await self._sending.tried(webhook, delivery)
+        tried = await self.sending.tried(webhook, delivery)
         async with self._db.write(who.tenant) as tx:
             _mine(await webhooks.hold(tx, webhook_id), who, webhook_id)
             # It is never seen as one that waits: this transaction ends it too.
             await webhook_deliveries.add(tx, [replace(delivery, next_at=FOREVER)])
-            written = await self._sending.outcomes.write(tx, delivery, tried, is_last=True)
+            written = await self.sending.outcomes.write(tx, delivery, tried, is_last=True)
         return _known(written, delivery.id)
 
     async def deliveries(
@@ -284,7 +290,7 @@ class Webhooks:
     def _check(self, order: WebhookOrder) -> None:
         """InvalidInput says what is wrong. No name is looked up: where it leads is checked whenever it is dialled."""
         try:
-            self._sending.client.checked(order.url)
+            self.sending.client.checked(order.url)
         except ToolError as error:
             finding = Finding(where="url", message=error.message)
             raise WebhookUrlRefused(
