@@ -8,6 +8,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── InvalidDefinition         an agent's Markdown file
     │   ├── InvalidSpecification      a service specification
     │   ├── InvalidCursor
+    │   ├── WebhookUrlRefused         an address that webhooks are not sent to
     │   ├── NoAgentFits               a task for `auto`, and nobody whose description matches
     │   └── IdempotencyMismatch       the key was used before, with another payload
     ├── NotFound                      absent, or another tenant's
@@ -18,6 +19,8 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     │   ├── KeyNotFound
     │   ├── TenantNotFound
     │   ├── SecretNotFound
+    │   ├── WebhookNotFound
+    │   ├── WebhookDeliveryNotFound
     │   └── DeliverableNotFound
     ├── Conflict                      the thing's present state forbids it
     │   ├── IllegalMove               a task's status does not allow the move
@@ -40,6 +43,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── LeaseLost                     another worker carries the task, or nobody may: drop the work
     ├── JournalMismatch               a replay asked for another step than the journal holds
     ├── ToolError                     a tool call failed; the agent is told and may go on
+    │   ├── AddressRefused            a host whose address may not be talked to
     │   └── PathRefused               a path outside the workspace, or one that is no plain path
     └── SandboxUnavailable            the wanted level cannot be had here: nothing is run
 """
@@ -104,6 +108,12 @@ class InvalidCursor(InvalidInput):
     status = 400
 
 
+class WebhookUrlRefused(InvalidInput):
+    """Webhooks are not sent to this address."""
+
+    code = "webhook.url_refused"
+
+
 class NoAgentFits(InvalidInput):
     """A task for `auto`, and no agent that could carry it out has a description that matches."""
 
@@ -163,6 +173,18 @@ class SecretNotFound(NotFound):
     """No secret of this name."""
 
     code = "secret.not_found"
+
+
+class WebhookNotFound(NotFound):
+    """No webhook of this id."""
+
+    code = "webhook.not_found"
+
+
+class WebhookDeliveryNotFound(NotFound):
+    """The webhook has no delivery of this id, or none any more."""
+
+    code = "webhook.delivery_not_found"
 
 
 class DeliverableNotFound(NotFound):
@@ -323,6 +345,12 @@ class ToolError(ChargehandError):
 
     code = "tool_error"
     status = 422
+
+
+class AddressRefused(ToolError):
+    """The address that a host has may not be talked to; the message tells it."""
+
+    code = "address_refused"
 
 
 class PathRefused(ToolError):

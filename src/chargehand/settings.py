@@ -97,6 +97,14 @@ class Settings(BaseSettings):
     """Hosts that agents may get pages from by WebFetch: `docs.python.org`, `*.example.com`, `intranet:8080`."""
     fetch_private_hosts: tuple[str, ...] = ()
     """Those of them, as exact `host:port`, that may lie on this machine or in a private network."""
+    webhook_hosts: tuple[str, ...] = ("*",)
+    """Hosts that webhooks may be sent to, over https: `*` is every public one; `[]`: none. As `fetch_hosts`."""
+    webhook_private_hosts: tuple[str, ...] = ()
+    """Further ones, as exact `host:port`, that may lie in a private network or on this machine and speak plain http."""
+    webhook_give_up_days: float = Field(default=5.0, gt=0, le=365)
+    """A webhook at which nothing has arrived for so long is disabled."""
+    webhook_log_days: float = Field(default=30.0, gt=0, le=3650)
+    """How long deliveries that have ended are kept."""
     functions: tuple[str, ...] = ()
     """Python callables that agents of runtime `function` may name: `name=package.module:callable`."""
     playbooks: tuple[str, ...] = ()

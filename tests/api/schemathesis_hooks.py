@@ -1,7 +1,7 @@
 """Loaded by schemathesis: replaces what is valid by the document and yet refused for what else there is.
 
 An idempotency key that another case used, a time further away than a task may be delayed, and of a schedule what
-must be known (its agent, its zone), written as cron has it, or not taken yet (its name).
+must be known (its agent, its zone), written as cron has it, or not taken yet (its name); of a webhook its address.
 """
 
 import re
@@ -10,9 +10,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
 import schemathesis
+from pydantic import BaseModel
 
 from chargehand.wire.rest import IDEMPOTENCY_KEY_PATTERN, TaskSubmission
 from chargehand.wire.schedules import ScheduleChange
+from chargehand.wire.webhooks import WebhookChange
 
 
 def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> None:
@@ -27,13 +29,16 @@ def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> No
     if isinstance(body, dict) and case.path.startswith("/schedules"):
         known = {"agent_id": "echo", "cron": "@daily", "time_zone": "UTC", "name": uuid.uuid4().hex}
         for name, value in known.items():
-            if _fits(name, cast("dict[str, Any]", body).get(name)):
+            if _fits(ScheduleChange, name, cast("dict[str, Any]", body).get(name)):
                 case.body[name] = value
+    if isinstance(body, dict) and case.path.startswith("/webhooks"):
+        url = cast("dict[str, Any]", body).get("url")
+        case.body |= {"url": "https://example.com/hook"} if _fits(WebhookChange, "url", url) else {}
 
 
-def _fits(name: str, value: Any) -> bool:
+def _fits(model: type[BaseModel], name: str, value: Any) -> bool:
     try:
-        ScheduleChange.model_validate({name: value})
+        model.model_validate({name: value})
     except ValueError:
         return False
     return True

@@ -16,6 +16,8 @@ import httpx2
 from fastapi import FastAPI
 
 from chargehand.app import options
+from chargehand.app.engines import EngineDoor
+from chargehand.app.webhooks import open_webhooks
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
@@ -53,8 +55,8 @@ from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
-from chargehand.store.database import Database
-from chargehand.store.opening import open_database
+from chargehand.store.bus import Bus
+from chargehand.store.opening import Opened, open_database
 from chargehand.store.rates import LocalRates, Rate
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
@@ -249,7 +251,7 @@ async def open_service(
     settings = settings or Settings(data_dir=folder)
     await asyncio.to_thread(with_database, settings.database_path)
     async with open_database(settings.database_path, settings.database_url, ServerLimits(), clock) as opened:
-        service = await _on(opened.db, opened.clock, folder, settings, probes)
+        service = await _on(opened, folder, settings, probes)
         try:
             yield service
         finally:
@@ -257,8 +259,13 @@ async def open_service(
 
 
 async def _on(
-    db: Database, clock: Clock, folder: Path, settings: Settings, probes: Sequence[tuple[str, Reading]]
+    opened: Opened, folder: Path, settings: Settings, probes: Sequence[tuple[str, Reading]]
 ) -> Service:
+    db, clock = opened.db, opened.clock
+    vault = Vault(db, clock, options.master_keys(settings), is_shared=opened.is_shared)
+    await vault.check()
+    # Nobody sends: what is due stands in its rows.
+    webhooks = open_webhooks(settings, opened, vault, EngineDoor(Bus(), clock), Metrics(), sends=False)
     signals, blobs, directory, space = Signals(), FolderBlobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
@@ -268,8 +275,6 @@ async def _on(
     rates = LocalRates(clock.monotonic)
     orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
     health = Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes})
-    vault = Vault(db, clock, options.master_keys(settings), is_shared=settings.database_url is not None)
-    await vault.check()
     services = Services(
         vault=vault,
         secrets=Secrets(db, vault),
@@ -277,6 +282,7 @@ async def _on(
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),
+        webhooks=webhooks.webhooks,
         messages=Messages(db, agents, hints, orders),
         approvals=Approvals(db, clock, hints, UnjudgedEdits()),
         watch=Watch(db, blobs, signals),

@@ -25,6 +25,8 @@ NOWHERE = {
     "agent_id": "echo",
     "approval_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
     "schedule_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
+    "webhook_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
+    "delivery_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
 }
 BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}/tasks": {"task_data": {}},
@@ -36,6 +38,9 @@ BODIES: dict[str, dict[str, object]] = {
     "/schedules": {"name": "x", "cron": "@daily", "agent_id": "echo", "task_data": {}},
     "/schedules/{schedule_id}": {"is_paused": True},
     "/secrets/{secret}": {"value": "a long random text"},
+    "/webhooks": {"url": "https://example.com/hook"},
+    "/webhooks/{webhook_id}": {"is_enabled": False},
+    "/webhooks/{webhook_id}/rotate-secret": {"overlap_seconds": 0},
 }
 
 

@@ -98,7 +98,7 @@ async def test_generated_requests_find_no_contradiction_and_no_server_error(
     environment = {
         **os.environ,
         "SCHEMATHESIS_HOOKS": "tests.api.schemathesis_hooks",
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
         "NO_COLOR": "1",
     }
     examples = os.environ.get("CHARGEHAND_TEST_EXAMPLES", str(EXAMPLES))

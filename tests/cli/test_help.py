@@ -20,6 +20,9 @@ COMMANDS = [
     "restore", "prune", "worker", "upkeep", "db copy", "service install",
     "service start", "service stop", "service restart", "service status", "service uninstall",
     "secrets list", "secrets set", "secrets delete", "secrets rewrap", "audit list", "audit export", "audit verify",
+    "webhooks add", "webhooks list", "webhooks show", "webhooks change", "webhooks enable", "webhooks disable",
+    "webhooks test", "webhooks rotate-secret", "webhooks remove", "webhooks deliveries", "webhooks delivery",
+    "webhooks redeliver",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -76,6 +79,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "approvals",
         "tasks",
         "schedules",
+        "webhooks",
         "deliverables",
         "db",
         "dev",
@@ -96,6 +100,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "approvals",
         "tasks",
         "schedules",
+        "webhooks",
         "deliverables",
         "db",
         "dev",

@@ -10,7 +10,8 @@ import pytest
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ToolError
 from chargehand.network.addresses import HostRules, Resolve
-from chargehand.network.guarded_http import GuardedHttp, system_resolve
+from chargehand.network.guarded_http import GuardedHttp
+from chargehand.network.resolving import system_resolve
 from chargehand.tools.base import ToolContext, ToolResult, call_tool
 from chargehand.tools.fetching import web_fetch
 from chargehand.tools.html_text import text_of_html

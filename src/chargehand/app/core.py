@@ -25,6 +25,7 @@ from chargehand.app.preflight import check_models
 from chargehand.app.servers import telling_of_servers
 from chargehand.app.signals import bus_of, rates_of
 from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
+from chargehand.app.webhooks import WebhookParts, check_webhooks, open_webhooks
 from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
 from chargehand.crew.playbooks import PLAYBOOKS
@@ -96,6 +97,7 @@ class Core:
     tasks: Tasks
     schedules: Schedules
     schedule_runs: ScheduleRuns
+    webhooks: WebhookParts
     approvals: Approvals
     messages: Messages
     watch: Watch
@@ -144,6 +146,7 @@ async def open_core(
     # Refused before anything is touched.
     check_models(settings)
     check_fleet(settings)
+    check_webhooks(settings)
     policy_of(settings)
     telemetry = telemetry or _telemetry(settings)
     _refuse_shown_folder(settings.data_dir)
@@ -180,6 +183,7 @@ async def _begin(core: Core) -> None:
         await core.engine.start()
     if core.duties is not None:
         core.duties.start()
+    core.webhooks.start()
 
 
 async def _end(core: Core) -> None:
@@ -187,6 +191,7 @@ async def _end(core: Core) -> None:
         await core.engine.stop(core.settings.shutdown_grace_seconds)
     if core.duties is not None:
         await core.duties.stop()
+    await core.webhooks.sender.stop()
     if core.publisher is not None:
         await asyncio.to_thread(core.publisher.stop)
 
@@ -241,6 +246,7 @@ async def _build(
         options.submits_of_tenant(settings),
         Admission(db, clock, most=settings.backlog_limit, most_of_tenant=settings.tenant_backlog_limit),
     )
+    webhooks = open_webhooks(settings, opened, vault, door, telemetry.metrics, sends=part.has_duties)
     schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
     snapshots = Snapshots(db, blobs)
     retention = options.retention_of(settings, db, blobs, clock, snapshots)
@@ -288,7 +294,7 @@ async def _build(
     if part.has_duties:
         lease = duty_lease(settings.lease_seconds)
         door.duties = DutyRounds(
-            duties=duties_of(upkeep, schedule_runs, retention, door, is_shared=opened.is_shared),
+            duties=duties_of(upkeep, schedule_runs, retention, webhooks, door, is_shared=opened.is_shared),
             leases=DutyLeases(db, holder=worker, lease=lease),
             clock=clock,
         )
@@ -305,6 +311,7 @@ async def _build(
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),
         schedule_runs=schedule_runs,
+        webhooks=webhooks,
         approvals=Approvals(
             db,
             clock,

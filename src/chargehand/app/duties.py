@@ -3,6 +3,7 @@
 from datetime import datetime
 
 from chargehand.app.engines import EngineDoor
+from chargehand.app.webhooks import WebhookParts
 from chargehand.engine.duties import Duty
 from chargehand.service.retention import Retention
 from chargehand.service.schedule_runs import ScheduleRuns
@@ -10,9 +11,15 @@ from chargehand.service.upkeep import Upkeep
 
 
 def duties_of(
-    upkeep: Upkeep, schedule_runs: ScheduleRuns, retention: Retention, door: EngineDoor, *, is_shared: bool
+    upkeep: Upkeep,
+    schedule_runs: ScheduleRuns,
+    retention: Retention,
+    webhooks: WebhookParts,
+    door: EngineDoor,
+    *,
+    is_shared: bool,
 ) -> list[Duty]:
-    """What one process at a time sees to for all. Alone, the embedded engine sweeps and minds schedules by itself."""
+    """What one process at a time sees to for all. Alone, a process sweeps, minds schedules and sends by itself."""
 
     async def sweep(now: datetime) -> datetime | None:
         del now
@@ -26,6 +33,7 @@ def duties_of(
     duties: list[Duty] = []
     if is_shared:
         duties += [Duty(name="sweeper", do=sweep, every_seconds=1.0), of_schedules(schedule_runs)]
+        duties.append(webhooks.duty())
     if retention.keep is not None:
         duties.append(Duty(name="retention", do=prune, every_seconds=3600.0))
     return duties

@@ -145,6 +145,7 @@ def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
         agents=core.agents,
         tasks=core.tasks,
         schedules=core.schedules,
+        webhooks=core.webhooks.webhooks,
         approvals=core.approvals,
         messages=core.messages,
         watch=core.watch,

@@ -25,6 +25,7 @@ from chargehand.cli import (
     commands_tasks,
     commands_tenants,
     commands_usage,
+    commands_webhooks,
     commands_windows,
     commands_work,
 )
@@ -61,6 +62,7 @@ app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_schedules.app, name="schedules")
 app.add_typer(commands_keys.app, name="keys")
 app.add_typer(commands_tenants.app, name="tenants")
+app.add_typer(commands_webhooks.app, name="webhooks")
 commands_usage.add_to(app)
 commands_keep.add_to(app)
 app.add_typer(commands_deliverables.app, name="deliverables")

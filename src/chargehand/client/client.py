@@ -27,6 +27,7 @@ from chargehand.client.calls import (
     service_url,
     wait_seconds_of,
 )
+from chargehand.client.webhooks import WebhookCalls
 from chargehand.domain.history import MODEL_DELTA, TERMINAL_EVENTS
 from chargehand.domain.task import FINAL
 from chargehand.domain.values import JsonObject, JsonValue
@@ -256,6 +257,13 @@ class AsyncClient(AccessCalls):
                 await response.aclose()
         except httpx2.TransportError as error:
             raise self._out_of_reach(error) from error
+
+    # Webhooks
+
+    @property
+    def webhooks(self) -> WebhookCalls:
+        """Where events are sent."""
+        return WebhookCalls(self.send)
 
     # Deliverables
 

@@ -54,10 +54,11 @@ class DutyRounds:
         """The names of those that this process sees to now."""
         return [one.duty.name for one in self._rounds if one.is_held]
 
-    def wake(self, due: datetime | None) -> None:
-        """Something will have to be done at this time."""
+    def wake(self, due: datetime | None, *, only: str | None = None) -> None:
+        """Something will have to be done at this time; `only`: by the duty of this name."""
         for one in self._rounds:
-            one.wake(due)
+            if only is None or one.duty.name == only:
+                one.wake(due)
 
     def start(self) -> None:
         """Begin."""

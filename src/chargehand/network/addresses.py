@@ -4,6 +4,7 @@ Rule: an address that carries another one (IPv4 in IPv6) is judged by both; what
 """
 
 import ipaddress
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -51,9 +52,13 @@ class HostRules:
         """Whether this host may be talked to at this port. A pattern without a port is for 80 and 443."""
         return any(_fits(pattern, host, port) for pattern in self.hosts)
 
-    def refusal(self, host: str, port: int, addresses: list[str]) -> str | None:
+    def may_be_private(self, host: str, port: int) -> bool:
+        """Whether the operator has named this very host and port as one of his own network."""
+        return f"{host}:{port}" in {one.strip().lower() for one in self.private}
+
+    def refusal(self, host: str, port: int, addresses: Sequence[str]) -> str | None:
         """Why none of a host's addresses may be talked to: one that may not be spoils them all."""
-        may_be_private = f"{host}:{port}" in {one.strip().lower() for one in self.private}
+        may_be_private = self.may_be_private(host, port)
         for text in addresses:
             try:
                 address = ipaddress.ip_address(text.partition("%")[0])
@@ -62,6 +67,23 @@ class HostRules:
             if _is_among(address, _NEVER) or (not may_be_private and not is_public(address)):
                 return f"{text} is not a public address"
         return None if addresses else "the name has no address"
+
+
+def written_address(host: str) -> str | None:
+    """The address that a host is written as, in any form that a resolver takes: `127.1`, `0x7f000001`, `017700000001`.
+
+    None for a name: what it stands for is known when it is connected to, and not before.
+    """
+    text = host.rstrip(".").strip("[]")
+    try:
+        return str(ipaddress.ip_address(text.partition("%")[0]))
+    except ValueError:
+        pass
+    try:
+        # Python's own reading: short, octal and hexadecimal forms; it takes words after a blank too.
+        return socket.inet_ntoa(socket.inet_aton(text)) if text and " " not in text else None
+    except (OSError, UnicodeError):
+        return "127.0.0.1" if text == "localhost" or text.endswith(".localhost") else None
 
 
 def is_public(address: IpAddress) -> bool:

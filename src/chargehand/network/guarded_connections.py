@@ -10,7 +10,7 @@ from typing import Any, cast
 import httpcore2
 from httpcore2 import AsyncNetworkBackend, AsyncNetworkStream
 
-from chargehand.errors import ToolError
+from chargehand.errors import AddressRefused, ToolError
 from chargehand.network.addresses import HostRules, Resolve
 
 
@@ -38,7 +38,7 @@ class GuardedNetwork(AsyncNetworkBackend):
             raise httpcore2.ConnectError(f"the name {host!r} cannot be resolved: {error}") from error
         refusal = self.rules.refusal(host, port, addresses)
         if refusal is not None:
-            raise ToolError(f"{host}:{port} is not talked to: {refusal}")
+            raise AddressRefused(f"{host}:{port} is not talked to: {refusal}")
         dialer = cast("AsyncNetworkBackend", httpcore2.AnyIOBackend())
         failure: Exception | None = None
         for address in addresses:

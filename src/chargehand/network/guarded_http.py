@@ -1,20 +1,23 @@
 """Requests to addresses that somebody else named: checked before each connection, bounded in all they bring.
 
 Rule: a name is resolved once, all of its addresses are checked, and one of those is what is connected to. The name
-is still what the certificate is checked against. Proxies and credentials of the environment are not used.
+is still what the certificate is checked against. Proxies and credentials of the environment are not used. One host
+is asked so many things at once and no more, so that one that does not answer takes little of what others need.
 """
 
 import asyncio
-import socket
+import re
 import ssl
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 from urllib.parse import SplitResult, urljoin, urlsplit
 
-from chargehand.errors import ToolError
-from chargehand.network.addresses import HostRules, Resolve
+from chargehand.errors import AddressRefused, ToolError
+from chargehand.network.addresses import HostRules, Resolve, written_address
+from chargehand.network.places import Places
+from chargehand.network.resolving import system_resolve
 
 if TYPE_CHECKING:
     import httpcore2
@@ -24,6 +27,7 @@ MAX_REDIRECTS = 5
 MAX_URL_CHARACTERS = 2_048
 CONNECT_SECONDS = 5.0
 TOTAL_SECONDS = 30.0
+_HOST = re.compile(r"[a-z0-9._-]+", re.ASCII)
 _REDIRECTS = frozenset({301, 302, 303, 307, 308})
 
 
@@ -37,12 +41,23 @@ class Fetched:
     body: bytes
     is_cut: bool = False
     location: str | None = None
+    retry_after: str = ""
+    """What the header of this name says, as it was sent."""
 
 
-async def system_resolve(host: str, port: int) -> Sequence[str]:
-    """By the system's resolver."""
-    found = await asyncio.get_running_loop().getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(one[4][0]) for one in found))
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Message:
+    """What is sent."""
+
+    method: str
+    headers: list[tuple[str, str]]
+    body: bytes | None = None
+
+
+_GET = _Message(
+    method="GET",
+    headers=[("accept", "text/*, application/json, */*;q=0.5"), ("accept-encoding", "gzip, identity")],
+)
 
 
 @dataclass(slots=True, kw_only=True)
@@ -53,6 +68,9 @@ class GuardedHttp:
     resolve: Resolve = system_resolve
     total_seconds: float = TOTAL_SECONDS
     max_body_bytes: int = MAX_BODY_BYTES
+    needs_https: bool = False
+    """Plain http only to the hosts that the rules name as private."""
+    _places: Places = field(default_factory=Places)
     _tls: ssl.SSLContext | None = field(default=None)
 
     async def get(self, url: str, *, leaves_host: bool = True) -> Fetched:
@@ -66,10 +84,19 @@ class GuardedHttp:
         except TimeoutError:
             raise ToolError(f"{_told(url)} did not answer within {self.total_seconds:g} s") from None
 
+    async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Fetched:
+        """Send a body. No redirect is followed: `location` of the answer says where one leads. ToolError as above."""
+        sent = [("accept", "*/*"), ("accept-encoding", "identity"), *headers.items()]
+        try:
+            async with asyncio.timeout(self.total_seconds):
+                return await self._once(self.checked(url), _Message(method="POST", headers=sent, body=body))
+        except TimeoutError:
+            raise ToolError(f"{_told(url)} did not answer within {self.total_seconds:g} s") from None
+
     async def _followed(self, url: str, *, leaves_host: bool) -> Fetched:
         place = self.checked(url)
         for _ in range(MAX_REDIRECTS + 1):
-            answer = await self._once(place)
+            answer = await self._once(place, _GET)
             if answer.location is None:
                 return answer
             if not leaves_host and urlsplit(answer.location).hostname != place.hostname:
@@ -96,12 +123,26 @@ class GuardedHttp:
             raise ToolError(f"{_told(url)} is refused: only http and https are fetched")
         if "@" in place.netloc:
             raise ToolError("the URL holds a user name or password; leave them out")
+        if host and ":" not in host and not _HOST.fullmatch(host):
+            raise ToolError(f"{_told(url)} is no URL: its host is none as names and addresses are written")
         if not host or not self.rules.allows(host, port):
             may = ", ".join(self.rules.hosts) or "none"
             raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows: {may}")
+        if self.needs_https and place.scheme != "https" and not self.rules.may_be_private(host, port):
+            raise ToolError(
+                f"{_told(url)} is refused: only https is sent to, but for hosts of the operator's own"
+            )
+        address = written_address(host)
+        # A name is judged when it is connected to; what is an address already, sooner.
+        if address is not None and (refusal := self.rules.refusal(host, port, [address])) is not None:
+            raise AddressRefused(f"{host[:100]}:{port} is not talked to: {refusal}")
         return place
 
-    async def _once(self, place: SplitResult) -> Fetched:
+    async def _once(self, place: SplitResult, message: _Message) -> Fetched:
+        async with self._places.one_at(place.netloc.lower()):
+            return await self._sent(place, message)
+
+    async def _sent(self, place: SplitResult, message: _Message) -> Fetched:
         import httpcore2  # noqa: PLC0415 - a quarter of a second that a service without fetching does not pay
 
         from chargehand.network.guarded_connections import GuardedNetwork  # noqa: PLC0415 - it needs httpcore2
@@ -116,18 +157,18 @@ class GuardedHttp:
         )
         url = place._replace(fragment="").geturl()
         headers = [
-            ("host", place.netloc), ("user-agent", "chargehand"), ("accept", "text/*, application/json, */*;q=0.5"),
-            ("accept-encoding", "gzip, identity"), ("connection", "close"),
+            ("host", place.netloc), ("user-agent", "chargehand"), *message.headers, ("connection", "close")
         ]  # fmt: skip
+        sent = pool.stream(
+            message.method, url, headers=headers, content=message.body, extensions={"timeout": waits}
+        )
         try:
-            async with (
-                pool,
-                pool.stream("GET", url, headers=headers, extensions={"timeout": waits}) as answer,
-            ):
+            async with pool, sent as answer:
                 return await self._read(url, answer)
         except (httpcore2.TimeoutException, httpcore2.NetworkError, httpcore2.ProtocolError) as error:
             what = str(error) or type(error).__name__
-            raise ToolError(f"{_told(url)} could not be fetched: {what[:300]}") from None
+            done = "fetched" if message.method == "GET" else "sent to"
+            raise ToolError(f"{_told(url)} could not be {done}: {what[:300]}") from None
 
     async def _read(self, url: str, answer: "httpcore2.Response") -> Fetched:
         headers = {name.lower(): value.decode("latin-1") for name, value in reversed(answer.headers)}
@@ -144,6 +185,7 @@ class GuardedHttp:
             body=body,
             is_cut=is_cut,
             location=location,
+            retry_after=headers.get(b"retry-after", "")[:64],
         )
 
     async def _body(self, answer: "httpcore2.Response", encoding: str) -> tuple[bytes, bool]:

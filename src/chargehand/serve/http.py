@@ -38,6 +38,7 @@ from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
 from chargehand.serve.tenants import TenantRoutes
 from chargehand.serve.usage import UsageRoutes
+from chargehand.serve.webhooks import WebhookRoutes
 from chargehand.service.services import Services
 from chargehand.settings import LOOPBACK_HOSTS, Settings
 
@@ -116,6 +117,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *DeliverableRoutes(services).routes(),
         *ApprovalRoutes(services).routes(),
         *ScheduleRoutes(services).routes(),
+        *WebhookRoutes(services).routes(),
         *AgentRoutes(services).routes(),
         *KeyRoutes(services).routes(),
         *TenantRoutes(services).routes(),

@@ -121,6 +121,8 @@ _PROBLEM_MEANINGS = {
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
     "approval_id": ("The approval.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "webhook_id": ("The webhook.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "delivery_id": ("The delivery.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "schedule_id": ("The schedule.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "key_id": (
         "The key's id, which is the part of it behind `chg_live_`.",

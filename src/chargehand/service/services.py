@@ -19,6 +19,7 @@ from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
 from chargehand.service.vault import Vault
 from chargehand.service.watch import Watch
+from chargehand.service.webhooks import Webhooks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,6 +29,7 @@ class Services:
     agents: Agents
     tasks: Tasks
     schedules: Schedules
+    webhooks: Webhooks
     approvals: Approvals
     messages: Messages
     watch: Watch

@@ -40,6 +40,10 @@ AGENTS = "agents"
 """Topic of agents that have another current version: tenant, a space, id."""
 KEYS = "keys"
 """Topic of ids of keys that were revoked or given an end, and of tenants that were suspended or resumed."""
+WEBHOOKS = "webhooks"
+"""Topic without payloads: other endpoints, or they are told something else."""
+WEBHOOKS_DUE = "webhooks:due"
+"""Topic without payloads: something is to be sent."""
 
 MAX_PAYLOAD_CHARACTERS = 512
 MAX_PENDING = 5_000

@@ -7,14 +7,14 @@ writer and nothing to hold, on a server the same statements meet others.
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
 from json import JSONDecoder
 from types import CoroutineType, TracebackType
-from typing import Any, ParamSpec, TypeVar
+from typing import Any, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
 
@@ -30,6 +30,14 @@ FIRST_PAUSE_SECONDS = 0.005
 _raw_decode = JSONDecoder().raw_decode
 
 
+class Outbox(Protocol):
+    """Whom events are told to, as a port: store/outbox.py."""
+
+    async def put(self, tx: "Tx", events: Sequence[Mapping[str, Any]]) -> None:
+        """Store, in the transaction of these events, what is to be sent of them."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class Tx:
     """One open transaction: its connection, the database's time, and what to tell whom after the commit."""
@@ -37,6 +45,7 @@ class Tx:
     connection: AsyncConnection
     """Or an InlineConnection (store/inline.py), which stands in for one."""
     now: datetime
+    outbox: Outbox | None = None
     _hints: list[Callable[[], None]] = field(default_factory=list[Callable[[], None]])
 
     def after_commit(self, hint: Callable[[], None]) -> None:
@@ -55,6 +64,9 @@ class Database(ABC):
     A door opened for a `tenant` shows that tenant's rows alone where the server can see to it (store/tenant_wall.py).
     That is a second wall: every statement on tenants' rows names the tenant itself.
     """
+
+    outbox: Outbox | None = None
+    """Where events go that somebody outside is to be told of."""
 
     @abstractmethod
     def read(self, tenant: str | None = None) -> AbstractAsyncContextManager[Tx]:

@@ -67,9 +67,11 @@ def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) 
 
 
 async def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Store events whose numbers the caller has assigned."""
+    """Store events whose numbers the caller has assigned, and what is to be sent of them."""
     if rows:
         await tx.connection.execute(_INSERT_EVENT, [dict(one) for one in rows])
+        if tx.outbox is not None:
+            await tx.outbox.put(tx, rows)
 
 
 async def append(

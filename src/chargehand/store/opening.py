@@ -12,6 +12,7 @@ from chargehand.clock import Clock, SystemClock
 from chargehand.errors import ChargehandError
 from chargehand.store import migrate, server_migrate
 from chargehand.store.database import Database
+from chargehand.store.outbox import EventOutbox
 from chargehand.store.server import ServerDatabase
 from chargehand.store.server_clock import ServerClock
 from chargehand.store.server_url import ServerLimits, server_url
@@ -30,6 +31,7 @@ class Opened:
     db: Database
     clock: Clock
     is_shared: bool
+    outbox: EventOutbox
 
 
 @asynccontextmanager
@@ -45,7 +47,7 @@ async def open_database(
         clock = clock or SystemClock()
         db: Database = SqliteDatabase(path, clock)
         try:
-            yield Opened(db=db, clock=clock, is_shared=False)
+            yield _opened(db, clock, is_shared=False)
         finally:
             await db.stop()
         return
@@ -57,12 +59,18 @@ async def open_database(
         await asked.ask(server, address)
         asking = asyncio.create_task(_keep_asking(asked, server))
         try:
-            yield Opened(db=server, clock=clock or asked, is_shared=True)
+            yield _opened(server, clock or asked, is_shared=True)
         finally:
             asking.cancel()
             await asyncio.gather(asking, return_exceptions=True)
     finally:
         await server.stop()
+
+
+def _opened(db: Database, clock: Clock, *, is_shared: bool) -> Opened:
+    outbox = EventOutbox(db, clock, is_shared=is_shared)
+    db.outbox = outbox
+    return Opened(db=db, clock=clock, is_shared=is_shared, outbox=outbox)
 
 
 async def _keep_asking(clock: ServerClock, db: ServerDatabase) -> None:

@@ -6,12 +6,18 @@ from typing import Any
 from sqlalchemy import ColumnElement, Select, exists
 from sqlalchemy.orm import InstrumentedAttribute, aliased
 
-from chargehand.store import tables
+from chargehand.store import tables, webhook_tables
 
 
 def newest_first(
     columns: Select[*tuple[Any, ...]],
-    row: type[tables.AgentTask | tables.Approval | tables.Schedule],
+    row: type[
+        tables.AgentTask
+        | tables.Approval
+        | tables.Schedule
+        | webhook_tables.WebhookEndpoint
+        | webhook_tables.WebhookDelivery
+    ],
     *,
     tenant: str,
     filters: Mapping[str, str | None],

@@ -14,6 +14,7 @@ from sqlalchemy.orm import InstrumentedAttribute, aliased
 from chargehand.clock import uuid7
 from chargehand.domain.retention import PruneOrder
 from chargehand.domain.task import OPEN
+from chargehand.store import webhook_deliveries
 from chargehand.store.database import Tx
 from chargehand.store.tables import (
     AgentTask,
@@ -152,6 +153,7 @@ async def delete_tree(tx: Tx, root_id: str, rows: Sequence[AgentTask]) -> None:
                 )
             )
     await tx.connection.execute(delete(Approval).where(Approval.root_id == root_id))
+    await webhook_deliveries.delete_of_tasks(tx, ids)
     for table in _OF_A_TASK:
         await tx.connection.execute(delete(table).where(table.task_id.in_(ids)))
     await tx.connection.execute(delete(AgentTask).where(AgentTask.root_id == root_id))

@@ -69,7 +69,7 @@ class ServerDatabase(Database):
         with HeldBackCancels(), self._work(), told_plainly(self.url):
             async with self._writers.connect() as connection:
                 await self._wall.around_transaction(connection, tenant)
-                tx = Tx(connection=connection, now=self._clock.now())
+                tx = Tx(connection=connection, now=self._clock.now(), outbox=self.outbox)
                 yield tx
                 fail_point("store.before_commit")
                 await _to_its_end(connection.commit())

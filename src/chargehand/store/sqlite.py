@@ -94,7 +94,7 @@ class SqliteDatabase(Database):
                 tx.send_hints()
 
     def _tx(self, connection: InlineConnection) -> Tx:
-        return Tx(connection=cast("AsyncConnection", connection), now=self._clock.now())
+        return Tx(connection=cast("AsyncConnection", connection), now=self._clock.now(), outbox=self.outbox)
 
     def _require_open(self) -> None:
         if not self._is_open:

@@ -97,6 +97,9 @@ class Metrics:
         )
         self.tool_calls = Counter("chargehand_tool_calls", "Tool calls, by outcome.", ("tool", "outcome"))
         self.schedule_runs = Counter("chargehand_schedule_runs", "Due times of schedules.", ("outcome",))
+        self.webhook_attempts = Counter(
+            "chargehand_webhook_attempts", "Tries of webhooks' deliveries, by outcome.", ("outcome",)
+        )
         self.hints = Counter(
             "chargehand_hints", "Wake-ups for the fleet's workers, by what became of them.", ("outcome",)
         )
@@ -127,6 +130,7 @@ class Metrics:
             self.provider_waits,
             self.tool_calls,
             self.schedule_runs,
+            self.webhook_attempts,
             self.hints,
             self.http_requests,
             self.bus_messages,

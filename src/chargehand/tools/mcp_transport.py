@@ -1,19 +1,25 @@
 """The HTTP below a conversation with an MCP server: no redirect is followed, and nothing is read without a bound.
 
+Rule: the guarded network dials, and only the host and port of the operator's file. That host may lie in a private
+network, because the operator has named it; where machines are told about themselves it never may.
 Imported when the first server is talked to.
 """
 
 from collections.abc import AsyncIterator
 from urllib.parse import urlsplit
 
+import httpcore2
 import httpx2
 
+from chargehand.errors import ToolError
+from chargehand.network.addresses import HostRules
+from chargehand.network.guarded_connections import GuardedNetwork
+from chargehand.network.resolving import system_resolve
 from chargehand.tools.mcp_failure import McpFailure
 from chargehand.tools.mcp_file import HttpServer
 
 CONNECT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
-_LOOPBACK = frozenset({"127.0.0.1", "localhost", "::1"})
 
 
 def bounded_client(server: HttpServer, seconds: float) -> httpx2.AsyncClient:
@@ -32,12 +38,13 @@ class _Bounded(httpx2.AsyncBaseTransport):
 
     def __init__(self, server: HttpServer) -> None:
         self._name = server.name
-        # A proxy for the world outside does not lead to this machine.
-        is_local = (urlsplit(server.url).hostname or "") in _LOOPBACK
-        self._inner = httpx2.AsyncHTTPTransport(trust_env=not is_local)
+        self._inner = _Guarded(server)
 
     async def handle_async_request(self, request: httpx2.Request) -> httpx2.Response:
-        response = await self._inner.handle_async_request(request)
+        try:
+            response = await self._inner.handle_async_request(request)
+        except ToolError as error:
+            raise McpFailure(f"the server {self._name!r} cannot be talked to: {error.message}") from error
         if 300 <= response.status_code < 400:
             await response.aclose()
             raise McpFailure(
@@ -56,6 +63,22 @@ class _Bounded(httpx2.AsyncBaseTransport):
 
     async def aclose(self) -> None:
         await self._inner.aclose()
+
+
+class _Guarded(httpx2.AsyncHTTPTransport):
+    """A transport that connects through the guarded network."""
+
+    def __init__(self, server: HttpServer) -> None:
+        place = urlsplit(server.url)
+        port = place.port or (443 if place.scheme == "https" else 80)
+        named = (f"{place.hostname or ''}:{port}",)
+        # The environment may name certificates to trust; a proxy of it would dial in our place, and is not used.
+        tls = httpx2.create_ssl_context()
+        super().__init__(verify=tls)
+        self._pool = httpcore2.AsyncConnectionPool(
+            ssl_context=tls,
+            network_backend=GuardedNetwork(HostRules(hosts=named, private=named), system_resolve),
+        )
 
 
 class _BoundedStream(httpx2.AsyncByteStream):

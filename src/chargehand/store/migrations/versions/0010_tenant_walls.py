@@ -3,13 +3,13 @@
 from alembic import op
 
 revision = "0010"
-down_revision = "0009"
+down_revision = "0004"
 branch_labels = None
 depends_on = None
 
 OF_TENANTS = (
-    "agent_tasks", "agent_versions", "agents", "api_keys", "approvals", "audit_entries", "audit_heads", "data_keys",
-    "idempotency_keys", "lanes", "schedules", "secrets", "task_charges", "task_labels", "tenant_days",
+    "agent_tasks", "agent_versions", "agents", "api_keys", "approvals",
+    "idempotency_keys", "lanes", "schedules", "task_charges", "task_labels", "tenant_days",
 )  # fmt: skip
 OF_TASKS = ("task_deliverables", "task_events", "task_messages", "task_steps")
 """Rows of a task, without a tenant of their own."""
