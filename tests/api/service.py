@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 from fastapi import FastAPI
 
+from chargehand.app.issuers import tokens_of
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
@@ -40,12 +41,14 @@ from chargehand.service.ports import NoEngine
 from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
 from chargehand.service.services import Services
+from chargehand.service.sessions import Sessions
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
 from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
+from chargehand.store.bus import Bus
 from chargehand.store.database import Database
 from chargehand.store.opening import open_database
 from chargehand.store.rates import LocalRates, Rate
@@ -251,7 +254,8 @@ async def _on(
     signals, blobs, directory, space = Signals(), FolderBlobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
-    access = Access(db, clock, folder / "pepper")
+    bus = Bus()
+    access = Access(db, clock, folder / "pepper", bus)
     per_second = settings.tenant_submits_per_second
     submits = None if per_second is None else Rate.of_seconds(per_second)
     rates = LocalRates(clock.monotonic)
@@ -274,6 +278,8 @@ async def _on(
             clock=clock,
             folders=WorkspaceFolders(listed=set[str], remove=lambda task_id: None),
         ),
+        sessions=Sessions(db, clock, access, bus),
+        tokens=tokens_of(settings, clock),
     )
     worker = Worker(
         attempts=Attempts(db, agents, hints, timedelta(seconds=30), clock),

@@ -26,6 +26,7 @@ COMPUTED_DEFAULTS = {
     "sandbox",
     "storage_url",
     "agents_dir",
+    "issuers_file",
     "mcp_file",
     "model",
     "model_context_tokens",

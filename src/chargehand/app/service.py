@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from chargehand.app.core import Core, Registered, open_core
+from chargehand.app.issuers import check_issuers, tokens_of
 from chargehand.app.loop import stop_signals
 from chargehand.clock import Clock
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
@@ -21,7 +23,11 @@ from chargehand.service.access import Access
 from chargehand.service.health import Health, Reading
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
+from chargehand.service.sessions import Sessions
 from chargehand.settings import Settings
+
+if TYPE_CHECKING:
+    from chargehand.service.tokens import Tokens
 
 log = structlog.stdlib.get_logger("chargehand.service")
 
@@ -50,14 +56,21 @@ async def open_app(
 
     Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`; one without front matter is none.
     """
+    check_issuers(settings)
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
         access = Access(core.db, core.clock, settings.data_dir / "pepper", core.bus)
+        tokens = tokens_of(settings, core.clock)
         created = await access.bootstrap(settings.key_file)
         await core.agents.publish_all(LOCAL_OPERATOR, await asyncio.to_thread(_crew), only_new=True)
         if settings.agents_dir is not None:
             texts = await asyncio.to_thread(_texts_of, settings.agents_dir)
             await core.agents.publish_all(LOCAL_OPERATOR, texts)
-        yield App(settings=settings, core=core, services=_services(core, access), admin_key_created=created)
+        try:
+            services = _services(core, access, tokens)
+            yield App(settings=settings, core=core, services=services, admin_key_created=created)
+        finally:
+            if tokens is not None:
+                await tokens.close()
 
 
 async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
@@ -85,7 +98,7 @@ async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[s
     )
 
 
-def _services(core: Core, access: Access) -> Services:
+def _services(core: Core, access: Access, tokens: "Tokens | None") -> Services:
     engine, sandbox = core.engine, core.sandbox
 
     def engine_reading() -> Reading:
@@ -120,6 +133,8 @@ def _services(core: Core, access: Access) -> Services:
         mcp=core.mcp_pins,
         retention=core.retention,
         measures=Measures(core.db, core.clock, core.telemetry.metrics),
+        sessions=Sessions(core.db, core.clock, access, core.bus),
+        tokens=tokens,
     )
 
 

@@ -7,7 +7,7 @@ request's id.
 import logging
 import os
 import re
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
@@ -16,29 +16,26 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chargehand.errors import ChargehandError
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
+from chargehand.serve.secure_headers import SecureHeaders
 from chargehand.settings import LOOPBACK_HOSTS
 from chargehand.telemetry.metrics import Counter
 
 logger = logging.getLogger(__name__)
 
-SECURE_HEADERS = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
-"""On every answer that does not bring its own."""
-
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
+HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[0-9a-f]*:[0-9a-f:.]+|[a-z0-9._-]+")
+"""A name that a service may be called by, in lower case; an IPv6 address with its brackets or without."""
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
 
 
 class Edge:
     """Wraps the whole application (pure ASGI)."""
 
-    def __init__(self, app: ASGIApp, trusted_hosts: Iterable[str], requests: Counter) -> None:
+    def __init__(
+        self, app: ASGIApp, trusted_hosts: Iterable[str], requests: Counter, headers: SecureHeaders
+    ) -> None:
         self._app = app
+        self._headers = headers
         self._requests = requests
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
@@ -55,7 +52,7 @@ class Edge:
             if message["type"] == "http.response.start":
                 started = True
                 self._requests.add(*_counted(scope, message["status"]))
-                message["headers"] = dressed(message["headers"], request_id)
+                message["headers"] = self._headers.dress(message["headers"], request_id)
             await send(message)
 
         try:
@@ -93,7 +90,8 @@ def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
         if name == b"x-request-id":
             request_id = value
         elif name == b"host":
-            host = value
+            # Of two, a proxy may have looked at the one and this service at the other: that is no name at all.
+            host = b"" if host else value
     if not _REQUEST_ID.fullmatch(request_id):
         return new_request_id(), host.decode("latin-1")
     return request_id.decode(), host.decode("latin-1")
@@ -102,13 +100,6 @@ def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
 def new_request_id() -> str:
     """An id that no other request has."""
     return os.urandom(12).hex()
-
-
-def dressed(headers: Collection[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    """An answer's headers with ours; one that it brings itself stands."""
-    own = {name for name, _ in headers}
-    ours = [header for header in SECURE_HEADERS if header[0] not in own]
-    return [*headers, *ours, (b"x-request-id", request_id.encode())]
 
 
 def _answer(error: Exception, request_id: str) -> Response:

@@ -115,11 +115,20 @@ class Access:
         # From before the row is read: a key that is revoked meanwhile passes no longer than it says.
         fresh_until = self._clock.monotonic() + CACHE_SECONDS
         record = await self._find(parts[1], token)
-        principal = Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
+        principal = _holder_of(record)
         if len(self._cache) >= MOST_CACHED:
             self._cache.clear()
         self._cache[fingerprint] = _Known(principal, fresh_until, record.expires_at)
         return principal
+
+    async def holder(self, key_id: str) -> Principal:
+        """Who holds this key now, for what was begun with it, such as a session. Unauthorized as `verify` is."""
+        async with self._db.read() as tx:
+            record = await access.find(tx, key_id)
+        if record is None:
+            raise Unauthorized("the key that this was begun with is gone; use another")
+        self._require_live(record)
+        return _holder_of(record)
 
     def _is_fresh(self, known: _Known) -> bool:
         expired = known.expires_at is not None and known.expires_at <= self._clock.now()
@@ -150,11 +159,14 @@ class Access:
         matches = hmac.compare_digest(digest, record.key_hash if record else _NO_HASH)
         if record is None or not matches:
             raise Unauthorized("this key was not issued by this service; use one that was")
+        self._require_live(record)
+        return record
+
+    def _require_live(self, record: KeyRecord) -> None:
         if record.revoked_at is not None:
             raise Unauthorized("this key was revoked; use another")
         if record.expires_at is not None and record.expires_at <= self._clock.now():
             raise Unauthorized(f"this key expired at {record.expires_at.isoformat()}; use another")
-        return record
 
     def _new_key(
         self, tenant: str, name: str, scopes: frozenset[Scope], now: datetime, expires_at: datetime | None
@@ -214,6 +226,11 @@ class Access:
                 f"{self._pepper_file} holds {len(pepper)} bytes instead of {PEPPER_BYTES}; restore it"
             )
         self._pepper = pepper
+
+
+def _holder_of(record: KeyRecord) -> Principal:
+    """What a key allows, in the one place where that is read out of its row."""
+    return Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
 
 
 def _checksum(body: str) -> str:

@@ -9,8 +9,10 @@ from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.ports import TokenVerifier
 from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
+from chargehand.service.sessions import Sessions
 from chargehand.service.tasks import Tasks
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
@@ -32,3 +34,6 @@ class Services:
     mcp: McpPins
     measures: Measures
     retention: Retention
+    sessions: Sessions
+    tokens: TokenVerifier | None = None
+    """None: no issuer is configured, and only keys of this service are taken."""

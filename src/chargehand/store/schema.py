@@ -1,6 +1,8 @@
 """All tables together: whoever needs every table of the service asks here, so that none is forgotten."""
 
+from chargehand.store import session_tables
 from chargehand.store.tables import Base
 
+_SUBJECTS = (session_tables,)
 METADATA = Base.metadata
 """Complete once this module is imported; modules with tables of one subject are imported above."""
