@@ -9,7 +9,6 @@ import json
 from collections import Counter
 from dataclasses import dataclass
 from typing import Any, Protocol, cast
-from urllib.parse import urlsplit
 
 import structlog
 from cryptography.hazmat.primitives.asymmetric.rsa import RSAPublicKey
@@ -135,7 +134,7 @@ class IssuerKeys:
             rules=rules, total_seconds=FETCH_SECONDS, max_body_bytes=MAX_BYTES, resolve=system_resolve
         )
         answer = await client.get(url, leaves_host=False)
-        if answer.status != 200 or answer.is_cut or urlsplit(answer.url)[:2] != place[:2]:
+        if answer.status != 200 or answer.is_cut or answer.url != place.geturl():
             raise InvalidInput(f"{url[:200]!r} answered {answer.status}, or too much, or sent elsewhere")
         try:
             found: object = json.loads(answer.body)

@@ -12,7 +12,7 @@ from starlette import types
 from starlette.requests import Request
 
 from chargehand.domain.access import Principal, Scope
-from chargehand.errors import Unauthorized
+from chargehand.errors import Unauthorized, Unavailable
 from chargehand.serve.session_cookie import SessionCookie
 from chargehand.service.access import Access
 from chargehand.service.ports import TokenVerifier
@@ -65,7 +65,8 @@ class Authentication:
                 await self._enter_by_token(scope, values)
             else:
                 await self._enter_by_cookie(scope)
-        except Unauthorized:
+        except (Unauthorized, Unavailable):
+            # A public path needs nobody's key, nor that the key can be looked up.
             if scope["path"] not in self._public:
                 raise
         await self._app(scope, receive, send)
@@ -124,6 +125,8 @@ def _bearer_token(values: list[bytes]) -> str:
     scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
     token = token.strip()
     most = MAX_TOKEN_BYTES if b"." in token else MAX_KEY_BYTES
-    if scheme.lower() != b"bearer" or len(token) > most:
+    if scheme.lower() != b"bearer":
         raise Unauthorized(_HOW)
+    if len(token) > most:
+        raise Unauthorized(f"what was sent as a key or token is longer than {most} bytes, so it is neither")
     return token.decode("ascii", "replace")

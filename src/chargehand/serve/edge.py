@@ -74,6 +74,33 @@ class Edge:
             raise HTTPException(400, "the Host header names no host of this service; add it to trusted_hosts")
 
 
+class Problems:
+    """Answers what goes wrong further inside, for a layer between here and Edge that adds to every answer (CORS)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            if started:
+                raise
+            await _answer(error, scope["request_id"])(scope, receive, send)
+
+
 _METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 
 

@@ -22,7 +22,7 @@ from chargehand.serve.body import BodyLimits
 from chargehand.serve.cors import check_origins, cors_options
 from chargehand.serve.deliverables import DeliverableRoutes
 from chargehand.serve.docs import DocumentRoutes
-from chargehand.serve.edge import HOST_NAME, Edge, http_problem
+from chargehand.serve.edge import HOST_NAME, Edge, Problems, http_problem
 from chargehand.serve.events import EventRoutes
 from chargehand.serve.health import HealthRoutes
 from chargehand.serve.mcp import McpRoutes
@@ -77,10 +77,8 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
         also_public=open_paths,
     )
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            **cors_options(settings),
-        )
+        app.add_middleware(Problems)
+        app.add_middleware(CORSMiddleware, **cors_options(settings))
     app.state.secure_headers = SecureHeaders(is_behind_tls=settings.behind_tls)
     app.add_middleware(
         Edge,

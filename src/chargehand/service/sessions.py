@@ -82,6 +82,9 @@ class Sessions:
         now = self._clock.now()
         secret = _text(self._clock.token_bytes(_SECRET_BYTES))
         expires_at = now + LONGEST if until is None else min(now + LONGEST, until)
+        if expires_at <= now:
+            # A token is taken for a moment beyond its end, for clocks that differ; a session would begin ended.
+            raise Unauthorized("the token has expired; get a new one")
         record = SessionRecord(
             id_hash=_hash(secret),
             tenant=who.tenant,
