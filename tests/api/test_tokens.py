@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 from collections.abc import AsyncGenerator
 from datetime import timedelta
 from pathlib import Path
@@ -71,6 +73,45 @@ async def test_a_token_where_no_issuer_is_configured_is_refused(
 
     assert answer.status_code == 401
     assert issuer.asked == []
+
+
+def test_a_service_without_issuers_loads_nothing_that_reads_tokens() -> None:
+    look = "print(sorted({'jwt', 'cryptography'} & set(sys.modules)))"
+    code = f"import sys, chargehand.app.issuers, chargehand.app.service\n{look}"
+
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, encoding="utf-8", check=True)
+
+    assert done.stdout.strip() == "[]"
+
+
+async def test_public_paths_answer_whatever_token_is_sent_and_wherever_its_issuer_is(
+    service: Service, issuer: LocalIssuer, clock: TestClock
+) -> None:
+    issuer.is_down = True
+
+    answers = [
+        await asked_with(service, issuer.token(issuer.claims(clock.now())), path)
+        for path in ("/health", "/tasks")
+    ]
+
+    assert [answer.status_code for answer in answers] == [200, 503]
+    assert answers[1].headers["retry-after"] == "30"
+
+
+async def test_a_session_of_a_token_ends_with_it(
+    service: Service, issuer: LocalIssuer, clock: TestClock
+) -> None:
+    async with service.client(issuer.token(issuer.claims(clock.now()))) as client:
+        begun = await client.post("/session")
+    cookie = {"Cookie": begun.headers["set-cookie"].partition(";")[0]}
+
+    async with service.client(None) as client:
+        who = (await client.get("/whoami", headers=cookie)).json()
+        clock.advance(600)
+        after = await client.get("/whoami", headers=cookie)
+
+    assert (begun.status_code, who["id"], who["scopes"]) == (201, "corp:alice", ["tasks:read"])
+    assert after.status_code == 401
 
 
 async def test_the_answer_to_a_bad_token_says_that_it_is_bad(

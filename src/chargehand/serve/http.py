@@ -1,4 +1,4 @@
-"""The HTTP application: layers from the outside in, routes, and what unsafe settings it refuses to start with.
+"""The HTTP application: layers from the outside in, and routes.
 
 A request passes Edge (request id, headers, errors), CORS where it is configured, Authentication and BodyLimits;
 then its route, which checks the key's scope before anything else.
@@ -14,16 +14,16 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 import chargehand
-from chargehand.errors import InvalidInput
 from chargehand.serve.agents import AgentRoutes
 from chargehand.serve.approvals import ApprovalRoutes
 from chargehand.serve.auth import Authentication
 from chargehand.serve.body import BodyLimits
-from chargehand.serve.cors import check_origins, cors_options
+from chargehand.serve.cors import cors_options
 from chargehand.serve.deliverables import DeliverableRoutes
 from chargehand.serve.docs import DocumentRoutes
-from chargehand.serve.edge import HOST_NAME, Edge, Problems, http_problem
+from chargehand.serve.edge import Edge, Problems, http_problem
 from chargehand.serve.events import EventRoutes
+from chargehand.serve.exposure import refuse_unsafe
 from chargehand.serve.health import HealthRoutes
 from chargehand.serve.mcp import McpRoutes
 from chargehand.serve.metrics import PATH as METRICS_PATH
@@ -39,7 +39,7 @@ from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
 from chargehand.serve.usage import UsageRoutes
 from chargehand.service.services import Services
-from chargehand.settings import LOOPBACK_HOSTS, Settings
+from chargehand.settings import Settings
 
 TITLE = "AI Agent Service"
 
@@ -105,27 +105,6 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *UsageRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
-
-
-def refuse_unsafe(settings: Settings) -> None:
-    """Settings under which a web page or a stranger could call the service; told before it listens."""
-    check_origins(settings)
-    for host in settings.trusted_hosts:
-        if not HOST_NAME.fullmatch(host.lower()):
-            raise InvalidInput(
-                f"trusted_hosts cannot hold {host[:200]!r}: list the names that clients call the service by, each"
-                " alone, without scheme, port, path or '*'"
-            )
-    if settings.host not in LOOPBACK_HOSTS and not settings.trusted_hosts:
-        raise InvalidInput(
-            f"host {settings.host!r} can be reached from other machines; set trusted_hosts to the names that"
-            " clients call the service by, or listen on 127.0.0.1"
-        )
-    if settings.behind_tls and not settings.trusted_hosts:
-        raise InvalidInput(
-            "behind_tls needs trusted_hosts: the names that clients call the service by, for which the proxy has the"
-            " certificate"
-        )
 
 
 async def _refused_by_http(request: Request, error: Exception) -> Response:
