@@ -27,6 +27,12 @@ def upgrade() -> None:
     op.create_index(
         "ix_sessions_principal", "sessions", ["tenant", "principal_id", "created_at"], unique=False
     )
+    if op.get_bind().dialect.name == "postgresql":
+        # The wall of store/tenant_wall.py, as migration 0010 builds it around the other tables.
+        own = "(SELECT coalesce(current_setting('chargehand.tenant', true), '')) IN ('', tenant)"
+        op.execute("ALTER TABLE sessions ENABLE ROW LEVEL SECURITY")
+        op.execute("ALTER TABLE sessions FORCE ROW LEVEL SECURITY")
+        op.execute(f"CREATE POLICY tenant_wall ON sessions USING ({own})")
 
 
 def downgrade() -> None:
