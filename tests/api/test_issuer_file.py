@@ -8,6 +8,7 @@ import yaml
 
 from chargehand.errors import InvalidInput
 from chargehand.service.issuer_file import read_issuer_file
+from tests.house.tree import ROOT
 
 GOOD: dict[str, Any] = {
     "issuer": "https://login.example.com/realms/corp",
@@ -107,6 +108,17 @@ def test_what_is_no_list_of_issuers_is_refused(tmp_path: Path, content: str) -> 
 def test_a_file_that_is_not_there_is_told_with_the_setting(tmp_path: Path) -> None:
     with pytest.raises(InvalidInput, match="CHARGEHAND_ISSUERS_FILE"):
         read_issuer_file(tmp_path / "none.yaml")
+
+
+def test_the_guides_example_is_a_file_that_is_taken(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "guide" / "single-sign-on.md").read_text(encoding="utf-8")
+    example = page.split("```yaml\n")[1].split("```")[0]
+
+    (found,) = read_issuer_file(written(tmp_path, example))
+
+    assert found.tenant.of == {"Shop GmbH": "shop", "Press Ltd": "press"}
+    assert found.scopes.claim == ("realm_access", "roles")
+    assert found.required == {"email_verified": {"true"}}
 
 
 def test_no_file_is_no_issuer() -> None:
