@@ -247,6 +247,8 @@ class Unauthorized(ChargehandError):
 
     code = "unauthorized"
     status = 401
+    is_of_token = False
+    """Whether a key or token was sent, and was no good: the answer's challenge says so (RFC 6750)."""
 
 
 class Forbidden(ChargehandError):

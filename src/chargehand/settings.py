@@ -67,6 +67,10 @@ class Settings(BaseSettings):
     """Further names that clients may call the service by (Host header); loopback names always may."""
     cors_origins: tuple[str, ...] = ()
     """Web pages' origins that may call the API from a browser; none by default, `*` is refused."""
+    behind_tls: bool = False
+    """Clients reach the service by https alone, through a proxy: cookies are Secure, and browsers are told (HSTS)."""
+    issuers_file: Path | None = None
+    """The OIDC issuers whose tokens are taken beside keys: YAML."""
     slots: int = Field(default=8, ge=1, le=1000)
     """Tasks that one process carries out at once. A task that waits holds none."""
     lease_seconds: float = Field(default=30.0, ge=1, le=3600)

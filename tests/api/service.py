@@ -17,6 +17,7 @@ from fastapi import FastAPI
 
 from chargehand.app import options
 from chargehand.app.engines import EngineDoor
+from chargehand.app.issuers import tokens_of
 from chargehand.app.webhooks import open_webhooks
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
@@ -47,6 +48,7 @@ from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
 from chargehand.service.secrets import Secrets
 from chargehand.service.services import Services
+from chargehand.service.sessions import Sessions
 from chargehand.service.tasks import Tasks
 from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
@@ -269,7 +271,8 @@ async def _on(
     signals, blobs, directory, space = Signals(), FolderBlobs(settings.blobs_dir), Directory(), Space()
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
-    access = Access(db, clock, folder / "pepper")
+    bus = Bus()
+    access = Access(db, clock, folder / "pepper", bus)
     per_second = settings.tenant_submits_per_second
     submits = None if per_second is None else Rate.of_seconds(per_second)
     rates = LocalRates(clock.monotonic)
@@ -299,6 +302,8 @@ async def _on(
             clock=clock,
             folders=WorkspaceFolders(listed=set[str], remove=lambda task_id: None),
         ),
+        sessions=Sessions(db, clock, access, bus),
+        tokens=tokens_of(settings, clock),
     )
     worker = Worker(
         attempts=Attempts(db, agents, hints, timedelta(seconds=30), clock),

@@ -28,6 +28,8 @@ NOWHERE = {
     "webhook_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
     "delivery_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
 }
+FOR_EVERYBODY = {"/whoami", "/session"}
+"""Whatever the key may do: who it is of, and a session that may do as much."""
 BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}/tasks": {"task_data": {}},
     "/tasks/{task_id}/answers": {"question": "0/0", "answer": "yes"},
@@ -93,7 +95,7 @@ async def test_a_key_without_scopes_is_forbidden_everywhere_but_to_ask_who_it_is
         }
 
     allowed = {key[0] for key, answer in answered.items() if answer.status_code != 403}
-    assert allowed == PUBLIC_PATHS | {"/whoami"}
+    assert allowed == PUBLIC_PATHS | FOR_EVERYBODY
 
 
 async def test_a_key_opens_only_what_its_scope_names(service: Service) -> None:
@@ -105,7 +107,7 @@ async def test_a_key_opens_only_what_its_scope_names(service: Service) -> None:
             opened[scope] = {
                 f"{method_of(route)} {route.path}"
                 for route in routes(service)
-                if route.path not in PUBLIC_PATHS | {"/whoami"}
+                if route.path not in PUBLIC_PATHS | FOR_EVERYBODY
                 and (await called(client, route, task_id)).status_code != 403
             }
 

@@ -7,7 +7,7 @@ import httpx2
 import pytest
 
 from chargehand.errors import InvalidInput
-from chargehand.serve.http import refuse_unsafe
+from chargehand.serve.exposure import refuse_unsafe
 from chargehand.settings import Settings
 from tests.api.service import Service, open_service
 

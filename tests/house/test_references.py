@@ -30,6 +30,7 @@ COMPUTED_DEFAULTS = {
     "master_key",
     "master_key_file",
     "master_key_keyring",
+    "issuers_file",
     "mcp_file",
     "model",
     "model_context_tokens",

@@ -15,6 +15,7 @@ import structlog
 from starlette.types import Receive, Scope, Send
 
 from chargehand.serve.edge import Edge
+from chargehand.serve.secure_headers import SecureHeaders
 from chargehand.telemetry.logs import configure_logging
 from chargehand.telemetry.metrics import Metrics
 from tests.cli.service import Cli, cli_in
@@ -47,7 +48,7 @@ async def failing(scope: Scope, receive: Receive, send: Send) -> None:
 async def test_every_line_of_a_request_carries_its_id_also_of_requests_at_the_same_moment(
     logged: io.StringIO,
 ) -> None:
-    transport = httpx2.ASGITransport(Edge(failing, (), Metrics()))
+    transport = httpx2.ASGITransport(Edge(failing, (), Metrics(), SecureHeaders()))
     async with httpx2.AsyncClient(transport=transport, base_url="http://127.0.0.1") as client:
         calls = [client.get(f"/{number}", headers={"X-Request-ID": f"id-{number}"}) for number in range(3)]
         answers = await asyncio.gather(*calls)

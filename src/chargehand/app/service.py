@@ -6,10 +6,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import structlog
 
 from chargehand.app.core import Core, Registered, open_core
+from chargehand.app.issuers import check_issuers, tokens_of
 from chargehand.app.loop import stop_signals
 from chargehand.app.readings import gauges_of, health_of
 from chargehand.app.supervisor import notify, notify_reloading, reload_signal
@@ -25,8 +27,12 @@ from chargehand.service.denials import Denials
 from chargehand.service.keys import Keys
 from chargehand.service.measures import Measures
 from chargehand.service.services import Services
+from chargehand.service.sessions import Sessions
 from chargehand.service.tenants import Tenants
 from chargehand.settings import Settings
+
+if TYPE_CHECKING:
+    from chargehand.service.tokens import Tokens
 
 log = structlog.stdlib.get_logger("chargehand.service")
 
@@ -55,20 +61,24 @@ async def open_app(
 
     Raises as `open_core` does, and InvalidDefinition for a bad file in `agents_dir`; one without front matter is none.
     """
+    check_issuers(settings)
     async with open_core(settings, clock=clock, registered=registered, with_engine=with_engine) as core:
         access = Access(core.db, core.clock, settings.data_dir / "pepper", core.bus)
+        tokens = tokens_of(settings, core.clock)
         created = await access.bootstrap(settings.key_file)
         crew = await asyncio.to_thread(_crew)
         await core.agents.publish_everywhere(LOCAL_OPERATOR.id, crew)
         if settings.agents_dir is not None:
             texts = await asyncio.to_thread(_texts_of, settings.agents_dir)
             await core.agents.publish_all(LOCAL_OPERATOR, texts)
-        services = _services(core, access, crew)
+        services = _services(core, access, tokens, crew)
         try:
             yield App(settings=settings, core=core, services=services, admin_key_created=created)
             await services.audit.denials.flush()
         finally:
             await access.close()
+            if tokens is not None:
+                await tokens.close()
 
 
 async def serve(settings: Settings, *, on_listening: Callable[[App, str], None]) -> None:
@@ -139,7 +149,7 @@ async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[s
     )
 
 
-def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
+def _services(core: Core, access: Access, tokens: "Tokens | None", crew: Mapping[str, str]) -> Services:
     health = health_of(core)
     return Services(
         agents=core.agents,
@@ -162,6 +172,8 @@ def _services(core: Core, access: Access, crew: Mapping[str, str]) -> Services:
         vault=core.vault,
         secrets=core.secrets,
         audit=Audit(core.db, Denials(core.db, core.clock)),
+        sessions=Sessions(core.db, core.clock, access, core.bus),
+        tokens=tokens,
     )
 
 

@@ -1,5 +1,5 @@
 """What the operator has configured, as `chargehand doctor` looks at it: models and their keys, MCP servers, the
-policy, skills, tools of one's own.
+policy, skills, tools of one's own, issuers, and what browsers may do.
 
 Rule: each is read by what reads it in the service, so that what is told is what would happen. No request is made,
 no program is started, and no key is shown.
@@ -14,6 +14,8 @@ from chargehand.app.toolbox import open_toolbox
 from chargehand.cli.found import Found
 from chargehand.errors import ChargehandError
 from chargehand.models.choice import ModelChoice, ModelName, parsed
+from chargehand.serve.exposure import refuse_unsafe
+from chargehand.service.issuer_file import read_issuer_file
 from chargehand.settings import Settings
 from chargehand.tools.mcp_file import HttpServer, McpServer, read_mcp_file
 from chargehand.tools.skills import find_skills
@@ -29,6 +31,8 @@ def configured(settings: Settings) -> list[Found]:
         ("policy file", _policy_file),
         ("skills", _skills),
         ("tools", _tools),
+        ("issuers", _issuers),
+        ("browsers", _browsers),
     )
     return [_looked(name, look, settings) for name, look in looks]
 
@@ -130,6 +134,23 @@ def _skills(settings: Settings) -> Found:
         message = f"{settings.skills_dir} has no folder with a SKILL.md"
         return Found(name="skills", state="warn", message=message)
     return Found(name="skills", state="ok", message=f"{settings.skills_dir}: {', '.join(found)}")
+
+
+def _issuers(settings: Settings) -> Found:
+    issuers = read_issuer_file(settings.issuers_file)
+    told = ", ".join(f"{one.name} ({one.url}, {one.algorithm})" for one in issuers)
+    return Found(name="issuers", state="ok", message=told or "none (CHARGEHAND_ISSUERS_FILE is not set)")
+
+
+def _browsers(settings: Settings) -> Found:
+    refuse_unsafe(settings)
+    pages = (
+        f"pages of {', '.join(settings.cors_origins)} may call"
+        if settings.cors_origins
+        else "no page elsewhere"
+    )
+    way = "by https, cookies Secure" if settings.behind_tls else "sessions on this machine only"
+    return Found(name="browsers", state="ok", message=f"{pages}; {way}")
 
 
 def _tools(settings: Settings) -> Found:

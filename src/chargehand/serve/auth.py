@@ -1,31 +1,58 @@
-"""Who asks: every request shows a valid key before it is routed, except to the few public paths.
+"""Who asks: every request shows a valid key, token or session before it is routed, except to the few public paths.
 
-Rule: deny by default. A route that is added is closed until its path is put on the list below, on purpose.
+Rule: deny by default. A route that is added is closed until its path is put on the list below, on purpose. What is sent
+as `Authorization` decides alone; a cookie is looked at where there is none.
 """
 
 from collections.abc import Collection
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from datetime import datetime
 
 from starlette import types
 from starlette.requests import Request
 
 from chargehand.domain.access import Principal, Scope
-from chargehand.errors import TenantSuspended, Unauthorized
+from chargehand.errors import TenantSuspended, Unauthorized, Unavailable
+from chargehand.serve.session_cookie import SessionCookie
 from chargehand.service.access import Access
+from chargehand.service.ports import TokenVerifier
+from chargehand.service.sessions import Session, Sessions
 
 PUBLIC_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/openapi.json", "/docs"})
 """What may be read without a key."""
 
-MAX_TOKEN_BYTES = 512
+MAX_KEY_BYTES = 512
+MAX_TOKEN_BYTES = 8 * 1024
 _HOW = "send one header `Authorization: Bearer chg_live_…`"
 
 
-class Authentication:
-    """Puts the key's holder into the scope, or refuses (pure ASGI)."""
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Shown:
+    """What a request was let in by: a key's id, a token and its end, or a session."""
 
-    def __init__(self, app: types.ASGIApp, access: Access, *, also_public: Collection[str] = ()) -> None:
+    key_id: str | None = None
+    expires_at: datetime | None = None
+    session: Session | None = None
+
+
+class Authentication:
+    """Puts who asks into the scope, or refuses (pure ASGI)."""
+
+    def __init__(
+        self,
+        app: types.ASGIApp,
+        access: Access,
+        sessions: Sessions,
+        cookie: SessionCookie,
+        tokens: TokenVerifier | None = None,
+        *,
+        also_public: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._access = access
+        self._sessions = sessions
+        self._cookie = cookie
+        self._tokens = tokens
         self._public = PUBLIC_PATHS.union(also_public)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
@@ -33,19 +60,54 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            scope["principal"] = await self._access.verify(_bearer_token(scope))
-        except (Unauthorized, TenantSuspended):
+            values = [value for name, value in scope["headers"] if name == b"authorization"]
+            if values:
+                await self._enter_by_token(scope, values)
+            else:
+                await self._enter_by_cookie(scope)
+        except (Unauthorized, TenantSuspended, Unavailable):
+            # A public path needs nobody's key, nor that the key can be looked up.
             if scope["path"] not in self._public:
                 raise
         await self._app(scope, receive, send)
 
+    async def _enter_by_token(self, scope: types.Scope, values: list[bytes]) -> None:
+        token = _bearer_token(values)
+        try:
+            if self._tokens is not None and token.count(".") == 2:
+                verified = await self._tokens.verify(token)
+                scope["principal"] = verified.principal
+                scope["shown"] = Shown(expires_at=verified.expires_at)
+            else:
+                scope["principal"] = principal = await self._access.verify(token)
+                scope["shown"] = Shown(key_id=principal.id)
+        except Unauthorized as error:
+            error.is_of_token = True
+            raise
+
+    async def _enter_by_cookie(self, scope: types.Scope) -> None:
+        secret = self._cookie.secret_that_counts(scope)
+        if secret is None:
+            raise Unauthorized(_HOW)
+        session = await self._sessions.verify(secret)
+        scope["principal"] = session.principal
+        scope["shown"] = Shown(session=session)
+
 
 def principal_of(request: Request) -> Principal:
-    """The holder of the request's key."""
+    """Who sent the request."""
     principal = known_principal(request)
     if principal is None:
         raise Unauthorized(_HOW)
     return principal
+
+
+def shown_by(request: Request) -> Shown:
+    """What the request was let in by."""
+    shown: Shown | None = request.scope.get("shown")
+    if shown is None:
+        raise Unauthorized(_HOW)
+    return shown
 
 
 def reader_of(request: Request) -> Principal:
@@ -59,9 +121,12 @@ def known_principal(request: Request) -> Principal | None:
     return request.scope.get("principal")
 
 
-def _bearer_token(scope: types.Scope) -> str:
-    values = [value for name, value in scope["headers"] if name == b"authorization"]
+def _bearer_token(values: list[bytes]) -> str:
     scheme, _, token = values[0].partition(b" ") if len(values) == 1 else (b"", b"", b"")
-    if scheme.lower() != b"bearer" or len(token) > MAX_TOKEN_BYTES:
+    token = token.strip()
+    most = MAX_TOKEN_BYTES if b"." in token else MAX_KEY_BYTES
+    if scheme.lower() != b"bearer":
         raise Unauthorized(_HOW)
-    return token.strip().decode("ascii", "replace")
+    if len(token) > most:
+        raise Unauthorized(f"what was sent as a key or token is longer than {most} bytes, so it is neither")
+    return token.decode("ascii", "replace")

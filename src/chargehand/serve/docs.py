@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from chargehand.serve.openapi import openapi_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
+from chargehand.serve.secure_headers import policy
 from chargehand.wire.answers import to_json
 
 _FOLDER = Path(__file__).parent / "templates"
@@ -48,7 +49,7 @@ class DocumentRoutes:
             type_of=type_of,
         )
         digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
-        return page, f"default-src 'none'; style-src 'sha256-{digest}'; frame-ancestors 'none'"
+        return page, policy(style=f"'sha256-{digest}'").header_value
 
     async def openapi_document(self, request: Request) -> Response:
         """This API as an OpenAPI 3.1 document."""
@@ -59,8 +60,8 @@ class DocumentRoutes:
     async def docs(self, request: Request) -> Response:
         """This API as a page for people."""
         del request
-        page, policy = await asyncio.to_thread(lambda: self._page)
-        return Response(page, media_type="text/html", headers={"Content-Security-Policy": policy})
+        page, allowed = await asyncio.to_thread(lambda: self._page)
+        return Response(page, media_type="text/html", headers={"Content-Security-Policy": allowed})
 
     def routes(self) -> Sequence[Route]:
         """What is registered."""

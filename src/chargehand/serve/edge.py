@@ -8,32 +8,23 @@ import logging
 import os
 import re
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chargehand.domain.access import Principal
-from chargehand.errors import ChargehandError, Forbidden, Unauthorized
+from chargehand.errors import ChargehandError
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
-from chargehand.service.denials import Denials
+from chargehand.serve.requests import method_and_route
+from chargehand.serve.secure_headers import SecureHeaders
 from chargehand.service.origin import coming_from
 from chargehand.settings import LOOPBACK_HOSTS
 from chargehand.telemetry.logs import telling
 from chargehand.telemetry.metrics import Metrics
 
 logger = logging.getLogger(__name__)
-
-SECURE_HEADERS = [
-    (b"cache-control", b"no-store"),
-    (b"x-content-type-options", b"nosniff"),
-    (b"content-security-policy", b"default-src 'none'; frame-ancestors 'none'"),
-    (b"referrer-policy", b"no-referrer"),
-    (b"cross-origin-resource-policy", b"same-origin"),
-]
-"""On every answer that does not bring its own."""
 
 _REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 _HOST = re.compile(r"(?P<name>\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::\d{1,5})?")
@@ -43,11 +34,10 @@ class Edge:
     """Wraps the whole application (pure ASGI)."""
 
     def __init__(
-        self, app: ASGIApp, trusted_hosts: Iterable[str], metrics: Metrics, denials: Denials | None = None
+        self, app: ASGIApp, trusted_hosts: Iterable[str], metrics: Metrics, headers: SecureHeaders
     ) -> None:
-        """`denials`: where attempts that were refused are noted."""
         self._app = app
-        self._denials = denials
+        self._headers = headers
         self._metrics = metrics
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
@@ -64,10 +54,10 @@ class Edge:
             nonlocal started
             if message["type"] == "http.response.start":
                 started = True
-                method, route = _method_and_route(scope)
+                method, route = method_and_route(scope)
                 self._metrics.http_requests.add(method, route, str(message["status"]))
                 self._metrics.http_seconds.add(route, seconds=time.perf_counter() - came_at)
-                message["headers"] = dressed(message["headers"], request_id)
+                message["headers"] = self._headers.dress(message["headers"], request_id)
             await send(message)
 
         with telling(request_id=request_id), coming_from(_address_of(scope), request_id):
@@ -81,18 +71,7 @@ class Edge:
                 if started:
                     # The status is sent; only closing the connection can still say that this is no answer.
                     raise
-                await self._note(scope, error)
                 await answer(scope, receive, send_dressed)
-
-    async def _note(self, scope: Scope, error: Exception) -> None:
-        """A refused attempt, beside the request."""
-        who: Principal | None = scope.get("principal")
-        if self._denials is None:
-            return
-        if isinstance(error, Unauthorized):
-            await self._denials.unauthenticated()
-        elif isinstance(error, Forbidden) and who is not None:
-            await self._denials.forbidden(who, " ".join(_method_and_route(scope)))
 
     def _check_host(self, host: str) -> None:
         """A name that is not ours is a page elsewhere that had its name resolved to this machine."""
@@ -101,20 +80,37 @@ class Edge:
             raise HTTPException(400, "the Host header names no host of this service; add it to trusted_hosts")
 
 
+class Problems:
+    """Answers what goes wrong further inside, for a layer between here and Edge that adds to every answer (CORS)."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        started = False
+
+        async def send_noted(message: Message) -> None:
+            nonlocal started
+            started = True
+            await send(message)
+
+        try:
+            await self._app(scope, receive, send_noted)
+        except ClientDisconnect:
+            raise
+        except Exception as error:
+            if started:
+                raise
+            await _answer(error, scope["request_id"])(scope, receive, send)
+
+
 def _address_of(scope: Scope) -> str:
     """The client's address, as the server saw it."""
     client = scope.get("client")
     return str(client[0]) if client else "unknown"
-
-
-_METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
-
-
-def _method_and_route(scope: Scope) -> tuple[str, str]:
-    """Without anything that a client can choose."""
-    method: str = scope["method"]
-    route: str = getattr(scope.get("route"), "path", "none")
-    return method if method in _METHODS else "other", route
 
 
 def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
@@ -123,7 +119,8 @@ def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
         if name == b"x-request-id":
             request_id = value
         elif name == b"host":
-            host = value
+            # Of two, a proxy may have looked at the one and this service at the other: that is no name at all.
+            host = b"" if host else value
     if not _REQUEST_ID.fullmatch(request_id):
         return new_request_id(), host.decode("latin-1")
     return request_id.decode(), host.decode("latin-1")
@@ -132,13 +129,6 @@ def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
 def new_request_id() -> str:
     """An id that no other request has."""
     return os.urandom(12).hex()
-
-
-def dressed(headers: Collection[tuple[bytes, bytes]], request_id: str) -> list[tuple[bytes, bytes]]:
-    """An answer's headers with ours; one that it brings itself stands."""
-    own = {name for name, _ in headers}
-    ours = [header for header in SECURE_HEADERS if header[0] not in own]
-    return [*headers, *ours, (b"x-request-id", request_id.encode())]
 
 
 def _answer(error: Exception, request_id: str) -> Response:

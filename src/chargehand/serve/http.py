@@ -1,4 +1,4 @@
-"""The HTTP application: layers from the outside in, routes, and what unsafe settings it refuses to start with.
+"""The HTTP application: layers from the outside in, and routes.
 
 A request passes Edge (request id, headers, errors), CORS where it is configured, Authentication and BodyLimits;
 then its route, which checks the key's scope before anything else.
@@ -14,16 +14,18 @@ from starlette.responses import Response
 from starlette.routing import Match
 
 import chargehand
-from chargehand.errors import InvalidInput
 from chargehand.serve.agents import AgentRoutes
 from chargehand.serve.approvals import ApprovalRoutes
 from chargehand.serve.audit import AuditRoutes
 from chargehand.serve.auth import Authentication
 from chargehand.serve.body import BodyLimits
+from chargehand.serve.cors import cors_options
 from chargehand.serve.deliverables import DeliverableRoutes
+from chargehand.serve.denied import DenialNotes
 from chargehand.serve.docs import DocumentRoutes
-from chargehand.serve.edge import Edge, http_problem
+from chargehand.serve.edge import Edge, Problems, http_problem
 from chargehand.serve.events import EventRoutes
+from chargehand.serve.exposure import refuse_unsafe
 from chargehand.serve.health import HealthRoutes
 from chargehand.serve.keys import KeyRoutes
 from chargehand.serve.mcp import McpRoutes
@@ -34,34 +36,18 @@ from chargehand.serve.retention import RetentionRoutes
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.schedules import ScheduleRoutes
 from chargehand.serve.secrets import SecretRoutes
+from chargehand.serve.secure_headers import SecureHeaders
+from chargehand.serve.session import SessionRoutes
+from chargehand.serve.session_cookie import SessionCookie
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
 from chargehand.serve.tenants import TenantRoutes
 from chargehand.serve.usage import UsageRoutes
 from chargehand.serve.webhooks import WebhookRoutes
 from chargehand.service.services import Services
-from chargehand.settings import LOOPBACK_HOSTS, Settings
+from chargehand.settings import Settings
 
 TITLE = "AI Agent Service"
-
-_CORS_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
-_CORS_REQUEST_HEADERS = (
-    "Authorization",
-    "Content-Type",
-    "Idempotency-Key",
-    "Last-Event-ID",
-    "Prefer",
-    "X-Request-ID",
-)
-_CORS_ANSWER_HEADERS = (
-    "Content-Disposition",
-    "Idempotent-Replayed",
-    "Link",
-    "Location",
-    "Preference-Applied",
-    "Retry-After",
-    "X-Request-ID",
-)
 
 
 def create_http(services: Services, settings: Settings) -> FastAPI:
@@ -80,29 +66,32 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
     )
     stopping = Stopping()
     app.state.stopping = stopping
-    add_routes(app, _all_routes(services, stopping, app))
+    cookie = SessionCookie(is_behind_tls=settings.behind_tls)
+    add_routes(app, [*_all_routes(services, stopping, app), *SessionRoutes(services, cookie).routes()])
     if settings.metrics != "off":
         add_routes(app, MetricsRoutes(services.measures, is_open=settings.metrics == "open").routes())
     app.add_exception_handler(HTTPException, _refused_by_http)
     # The one added last is the outermost.
     app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes)
     open_paths = {METRICS_PATH} if settings.metrics == "open" else set[str]()
-    app.add_middleware(Authentication, access=services.access, also_public=open_paths)
+    app.add_middleware(
+        Authentication,
+        access=services.access,
+        sessions=services.sessions,
+        cookie=cookie,
+        tokens=services.tokens,
+        also_public=open_paths,
+    )
+    app.add_middleware(DenialNotes, denials=services.audit.denials)
     if settings.cors_origins:
-        app.add_middleware(
-            CORSMiddleware,
-            allow_origins=settings.cors_origins,
-            allow_credentials=False,
-            allow_methods=_CORS_METHODS,
-            allow_headers=_CORS_REQUEST_HEADERS,
-            expose_headers=_CORS_ANSWER_HEADERS,
-            max_age=600,
-        )
+        app.add_middleware(Problems)
+        app.add_middleware(CORSMiddleware, **cors_options(settings))
+    app.state.secure_headers = SecureHeaders(is_behind_tls=settings.behind_tls)
     app.add_middleware(
         Edge,
         trusted_hosts=settings.trusted_hosts,
         metrics=services.measures.metrics,
-        denials=services.audit.denials,
+        headers=app.state.secure_headers,
     )
     return app
 
@@ -128,19 +117,6 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *UsageRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
-
-
-def refuse_unsafe(settings: Settings) -> None:
-    """Settings under which a web page or a stranger could call the service; told before it listens."""
-    if "*" in settings.cors_origins:
-        raise InvalidInput("cors_origins cannot hold '*'; list the origins that may call the API, or none")
-    if "*" in settings.trusted_hosts:
-        raise InvalidInput("trusted_hosts cannot hold '*'; list the names that clients call the service by")
-    if settings.host not in LOOPBACK_HOSTS and not settings.trusted_hosts:
-        raise InvalidInput(
-            f"host {settings.host!r} can be reached from other machines; set trusted_hosts to the names that"
-            " clients call the service by, or listen on 127.0.0.1"
-        )
 
 
 async def _refused_by_http(request: Request, error: Exception) -> Response:

@@ -15,6 +15,7 @@ from chargehand.errors import (
     InvalidInput,
     StorageFull,
     TooManyRequests,
+    Unauthorized,
     Unavailable,
 )
 from chargehand.wire.answers import to_json
@@ -68,8 +69,8 @@ def problem_of(error: ChargehandError, request_id: str) -> Response:
     if error.status >= 500 and not isinstance(error, StorageFull | Unavailable):
         return internal(request_id)
     headers: dict[str, str] = {}
-    if error.status == HTTPStatus.UNAUTHORIZED:
-        headers["WWW-Authenticate"] = REALM
+    if isinstance(error, Unauthorized):
+        headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"' if error.is_of_token else REALM
     elif isinstance(error, StorageFull | Unavailable | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_seconds or RETRY_SECONDS)
     if error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):

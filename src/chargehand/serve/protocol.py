@@ -9,8 +9,9 @@ import asyncio
 from starlette.responses import Response
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-from chargehand.serve.edge import dressed, new_request_id
+from chargehand.serve.edge import new_request_id
 from chargehand.serve.problems import HTTP_CODES, problem
+from chargehand.serve.secure_headers import SecureHeaders
 
 MAX_HEAD_BYTES = 64 * 1024
 HEAD_SECONDS = 10.0
@@ -18,6 +19,9 @@ HEAD_SECONDS = 10.0
 
 class LimitedHttpProtocol(HttpToolsProtocol):
     """One connection."""
+
+    secure_headers = SecureHeaders()
+    """Those of the application, in the class that `with_headers` makes."""
 
     _is_in_head = True
     _head_bytes = 0
@@ -72,13 +76,18 @@ class LimitedHttpProtocol(HttpToolsProtocol):
             return
         is_answering = self.cycle is not None and not self.cycle.response_complete  # pyright: ignore[reportUnnecessaryComparison] - None until the first request, whatever uvicorn declares
         if not is_answering:
-            self.transport.write(_as_bytes(status, detail))
+            self.transport.write(_as_bytes(status, detail, self.secure_headers))
         self.transport.close()
 
 
-def _as_bytes(status: int, detail: str) -> bytes:
+def with_headers(headers: SecureHeaders) -> type[LimitedHttpProtocol]:
+    """The protocol of an application whose answers carry these."""
+    return type("LimitedHttpProtocol", (LimitedHttpProtocol,), {"secure_headers": headers})
+
+
+def _as_bytes(status: int, detail: str, secure: SecureHeaders) -> bytes:
     request_id = new_request_id()
     answer: Response = problem(status, HTTP_CODES[status], detail, request_id=request_id)
-    headers = [*dressed(answer.raw_headers, request_id), (b"connection", b"close")]
+    headers = [*secure.dress(answer.raw_headers, request_id), (b"connection", b"close")]
     lines = [b"HTTP/1.1 %d \r\n" % status, *(b"%s: %s\r\n" % header for header in headers), b"\r\n"]
     return b"".join(lines) + bytes(answer.body)

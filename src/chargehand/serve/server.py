@@ -17,6 +17,7 @@ import uvicorn
 from fastapi import FastAPI
 
 from chargehand.errors import Conflict, InvalidInput, Unavailable
+from chargehand.serve.secure_headers import SecureHeaders
 from chargehand.serve.stopping import Stopping
 
 KEEP_ALIVE_SECONDS = 15
@@ -42,7 +43,7 @@ async def run_server(
     with listener:
         config = uvicorn.Config(
             app,
-            http=_http_protocol(),
+            http=_http_protocol(app.state.secure_headers),
             ws="none",
             log_config=None,
             access_log=False,
@@ -92,12 +93,12 @@ class _Server(uvicorn.Server):
         self.on_started()
 
 
-def _http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+def _http_protocol(headers: SecureHeaders) -> type[asyncio.Protocol] | Literal["h11"]:
     try:
-        from chargehand.serve.protocol import LimitedHttpProtocol  # noqa: PLC0415 - needs httptools
+        from chargehand.serve.protocol import with_headers  # noqa: PLC0415 - needs httptools
     except ImportError:
         return "h11"
-    return LimitedHttpProtocol
+    return with_headers(headers)
 
 
 def bind(host: str, port: int) -> socket.socket:

@@ -107,19 +107,22 @@ class Access:
         # From before the row is read: a key that is revoked meanwhile passes no longer than it says.
         fresh_until = self.clock.monotonic() + CACHE_SECONDS
         record = await self._find(key_id, token)
-        principal = Principal(
-            id=record.id,
-            tenant=record.tenant,
-            scopes=record.scopes,
-            agents=record.agents,
-            roles=record.roles,
-            expires_at=record.expires_at,
-        )
+        principal = _holder_of(record)
         if len(self._cache) >= MOST_CACHED:
             self._cache.clear()
         self._cache[fingerprint] = _Known(principal, fresh_until)
         self._usage.note(record.id)
         return principal
+
+    async def holder(self, key_id: str) -> Principal:
+        """Who holds this key now, for what was begun with it, such as a session. Unauthorized as `verify` is."""
+        async with self.db.read() as tx:
+            found = await access.find_standing(tx, key_id)
+        if found is None:
+            raise Unauthorized("the key that this was begun with is gone; use another")
+        record, suspended_at = found
+        self._require_live(record, suspended_at)
+        return _holder_of(record)
 
     def _is_fresh(self, known: _Known) -> bool:
         ends_at = known.principal.expires_at
@@ -135,13 +138,16 @@ class Access:
         matches = hmac.compare_digest(digest, record.key_hash if record else _NO_HASH)
         if record is None or not matches:
             raise Unauthorized("this key was not issued by this service; use one that was")
+        self._require_live(record, suspended_at)
+        return record
+
+    def _require_live(self, record: KeyRecord, suspended_at: datetime | None) -> None:
         if record.revoked_at is not None:
             raise Unauthorized("this key was revoked; use another")
         if record.expires_at is not None and record.expires_at <= self.clock.now():
             raise Unauthorized(f"this key expired at {record.expires_at.isoformat()}; use another")
         if suspended_at is not None:
             raise suspended(record.tenant, suspended_at)
-        return record
 
     def new_record(
         self,
@@ -219,6 +225,18 @@ def suspended(tenant: str, since: datetime) -> TenantSuspended:
     """What a caller of a suspended tenant is told, however it has shown who it is."""
     when = since.isoformat(timespec="seconds")
     return TenantSuspended(f"the tenant {tenant!r} is suspended since {when}; ask the service's operator")
+
+
+def _holder_of(record: KeyRecord) -> Principal:
+    """What a key allows, in the one place where that is read out of its row."""
+    return Principal(
+        id=record.id,
+        tenant=record.tenant,
+        scopes=record.scopes,
+        agents=record.agents,
+        roles=record.roles,
+        expires_at=record.expires_at,
+    )
 
 
 def _operators_tenant(now: datetime) -> Tenant:

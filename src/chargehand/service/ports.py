@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
 
+from chargehand.domain.access import Principal
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.charge import Estimate, Settlement
 from chargehand.domain.task import Task
@@ -20,6 +21,22 @@ class EngineHints(Protocol):
 
     def cancel(self, task_ids: Sequence[str]) -> None:
         """These tasks are to be stopped, if this engine carries them."""
+        ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class VerifiedToken:
+    """Who a token of an issuer is about, and until when it is good."""
+
+    principal: Principal
+    expires_at: datetime
+
+
+class TokenVerifier(Protocol):
+    """Who reads the tokens of issuers; a service without issuers has none, and imports nothing for them."""
+
+    async def verify(self, token: str) -> VerifiedToken:
+        """Unauthorized when the token is not good; Unavailable when its issuer's keys cannot be had."""
         ...
 
 

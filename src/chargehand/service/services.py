@@ -11,9 +11,11 @@ from chargehand.service.keys import Keys
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.ports import TokenVerifier
 from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
 from chargehand.service.secrets import Secrets
+from chargehand.service.sessions import Sessions
 from chargehand.service.tasks import Tasks
 from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
@@ -44,3 +46,6 @@ class Services:
     vault: Vault
     secrets: Secrets
     audit: Audit
+    sessions: Sessions
+    tokens: TokenVerifier | None = None
+    """None: no issuer is configured, and only keys of this service are taken."""

@@ -44,6 +44,8 @@ WEBHOOKS = "webhooks"
 """Topic without payloads: other endpoints, or they are told something else."""
 WEBHOOKS_DUE = "webhooks:due"
 """Topic without payloads: something is to be sent."""
+SESSIONS = "sessions"
+"""Topic of sessions that were ended; which, nobody needs to be told."""
 
 MAX_PAYLOAD_CHARACTERS = 512
 MAX_PENDING = 5_000

@@ -1,0 +1,28 @@
+"""Notes in the audit who was refused, beside the request: a key that is none, a scope that is missing."""
+
+from starlette.types import ASGIApp, Receive, Scope, Send
+
+from chargehand.domain.access import Principal
+from chargehand.errors import Forbidden, Unauthorized
+from chargehand.serve.requests import method_and_route
+from chargehand.service.denials import Denials
+
+
+class DenialNotes:
+    """Stands around authentication and the routes (pure ASGI); what is refused goes on to whoever answers it."""
+
+    def __init__(self, app: ASGIApp, denials: Denials) -> None:
+        self._app = app
+        self._denials = denials
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        try:
+            await self._app(scope, receive, send)
+        except Unauthorized:
+            await self._denials.unauthenticated()
+            raise
+        except Forbidden:
+            who: Principal | None = scope.get("principal")
+            if who is not None:
+                await self._denials.forbidden(who, " ".join(method_and_route(scope)))
+            raise
