@@ -15,6 +15,7 @@ from pathlib import Path
 import httpx2
 from fastapi import FastAPI
 
+from chargehand.app import options
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.agent import AgentDefinition, RuntimeKind
@@ -26,9 +27,11 @@ from chargehand.errors import InvalidInput, RuntimeMissing
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
+from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
+from chargehand.service.authentication_tries import AuthenticationTries
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.endings import Hints
 from chargehand.service.health import Health, Reading
@@ -36,11 +39,17 @@ from chargehand.service.journal import Delegation, Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.open_streams import OpenStreams
 from chargehand.service.ports import NoEngine
+from chargehand.service.quota_reports import QuotaReports
+from chargehand.service.quotas import Quotas
+from chargehand.service.request_rates import RequestRates
 from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
 from chargehand.service.services import Services
 from chargehand.service.tasks import Tasks
+from chargehand.service.tenant_limits import LimitsOfTenants
+from chargehand.service.tenant_storage import TenantStorage
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 from chargehand.settings import Settings
@@ -48,7 +57,7 @@ from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
 from chargehand.store.database import Database
 from chargehand.store.opening import open_database
-from chargehand.store.rates import LocalRates, Rate
+from chargehand.store.rates import LocalRates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
 from chargehand.telemetry.metrics import Metrics
@@ -252,10 +261,12 @@ async def _on(
     hints = Hints(signals, NoEngine())
     agents = Agents(db, directory)
     access = Access(db, clock, folder / "pepper")
-    per_second = settings.tenant_submits_per_second
-    submits = None if per_second is None else Rate.of_seconds(per_second)
     rates = LocalRates(clock.monotonic)
-    orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
+    limits = LimitsOfTenants(db, clock, options.tenant_limits(settings))
+    quotas = Quotas(limits, rates, Admission(db, clock, limits, most=None), TenantStorage(db, clock, limits))
+    request_rates = RequestRates(limits, rates, options.request_limits(settings))
+    streams = OpenStreams(limits, most_of_key=settings.key_streams)
+    orders = Tasks(db, clock, agents, hints, space.check, quotas=quotas)
     services = Services(
         agents=agents,
         tasks=orders,
@@ -268,6 +279,11 @@ async def _on(
         measures=Measures(db, clock, Metrics()),
         health=Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes}),
         mcp=McpPins(db, trusts_first=False),
+        authentication_tries=AuthenticationTries(options.failed_authentications(settings), clock.monotonic),
+        request_rates=request_rates,
+        limits=limits,
+        quota_reports=QuotaReports(db, clock, quotas, request_rates, streams),
+        streams=streams,
         retention=Retention(
             db=db,
             blobs=blobs,
@@ -278,7 +294,7 @@ async def _on(
     worker = Worker(
         attempts=Attempts(db, agents, hints, timedelta(seconds=30), clock),
         journal=Journal(db, clock, agents, hints, directory),
-        deliveries=Deliveries(db, blobs, hints),
+        deliveries=Deliveries(db, blobs, hints, quotas.storage),
     )
     await access.bootstrap(settings.key_file)
     await agents.publish(OWNER, ECHO)

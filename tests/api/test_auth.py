@@ -20,6 +20,7 @@ NOWHERE = {
     "path": "a.txt",
     "version": "0" * 64,
     "server": "tracker",
+    "tenant_id": "another",
     "tool": "search",
     "agent_id": "echo",
     "approval_id": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
@@ -34,6 +35,7 @@ BODIES: dict[str, dict[str, object]] = {
     "/agents/{agent_id}": {"source": "---\nname: x\n---\n"},
     "/schedules": {"name": "x", "cron": "@daily", "agent_id": "echo", "task_data": {}},
     "/schedules/{schedule_id}": {"is_paused": True},
+    "/tenants/{tenant_id}/limits": {"concurrency": 2},
 }
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import structlog
 
+from chargehand.app import options
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.loop import stop_signals
 from chargehand.clock import Clock
@@ -18,8 +19,12 @@ from chargehand.errors import InvalidDefinition
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
+from chargehand.service.authentication_tries import AuthenticationTries
 from chargehand.service.health import Health, Reading
 from chargehand.service.measures import Measures
+from chargehand.service.open_streams import OpenStreams
+from chargehand.service.quota_reports import QuotaReports
+from chargehand.service.request_rates import RequestRates
 from chargehand.service.services import Services
 from chargehand.settings import Settings
 
@@ -107,6 +112,9 @@ def _services(core: Core, access: Access) -> Services:
         lambda: core.folder.check_space(core.settings.disk_reserve_bytes),
         {"engine": engine_reading, "sandbox": sandbox_reading, **_lines(core)},
     )
+    settings, quotas = core.settings, core.quotas
+    request_rates = RequestRates(quotas.limits, core.rates, options.request_limits(settings))
+    streams = OpenStreams(quotas.limits, most_of_key=settings.key_streams)
     return Services(
         agents=core.agents,
         tasks=core.tasks,
@@ -119,6 +127,13 @@ def _services(core: Core, access: Access) -> Services:
         health=health,
         mcp=core.mcp_pins,
         retention=core.retention,
+        authentication_tries=AuthenticationTries(
+            options.failed_authentications(settings), core.clock.monotonic
+        ),
+        request_rates=request_rates,
+        limits=quotas.limits,
+        quota_reports=QuotaReports(core.db, core.clock, quotas, request_rates, streams),
+        streams=streams,
         measures=Measures(core.db, core.clock, core.telemetry.metrics),
     )
 

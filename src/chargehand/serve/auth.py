@@ -10,8 +10,10 @@ from starlette import types
 from starlette.requests import Request
 
 from chargehand.domain.access import Principal, Scope
-from chargehand.errors import Unauthorized
+from chargehand.errors import TooManyRequests, Unauthorized
+from chargehand.serve.client_address import address_of, limited_as
 from chargehand.service.access import Access
+from chargehand.service.authentication_tries import AuthenticationTries
 
 PUBLIC_PATHS = frozenset({"/health", "/health/live", "/health/ready", "/openapi.json", "/docs"})
 """What may be read without a key."""
@@ -23,9 +25,17 @@ _HOW = "send one header `Authorization: Bearer chg_live_…`"
 class Authentication:
     """Puts the key's holder into the scope, or refuses (pure ASGI)."""
 
-    def __init__(self, app: types.ASGIApp, access: Access, *, also_public: Collection[str] = ()) -> None:
+    def __init__(
+        self,
+        app: types.ASGIApp,
+        access: Access,
+        tries: AuthenticationTries,
+        *,
+        also_public: Collection[str] = (),
+    ) -> None:
         self._app = app
         self._access = access
+        self._tries = tries
         self._public = PUBLIC_PATHS.union(also_public)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
@@ -33,8 +43,9 @@ class Authentication:
             await self._app(scope, receive, send)
             return
         try:
-            scope["principal"] = await self._access.verify(_bearer_token(scope))
-        except Unauthorized:
+            source = limited_as(address_of(scope))
+            scope["principal"] = await self._tries.verified(source, _bearer_token(scope), self._access.verify)
+        except (Unauthorized, TooManyRequests):
             if scope["path"] not in self._public:
                 raise
         await self._app(scope, receive, send)

@@ -1,7 +1,7 @@
 """The HTTP application: layers from the outside in, routes, and what unsafe settings it refuses to start with.
 
-A request passes Edge (request id, headers, errors), CORS where it is configured, Authentication and BodyLimits;
-then its route, which checks the key's scope before anything else.
+A request passes Edge (request id, headers, errors), CORS where it is configured, ClientAddress, Authentication,
+CountedRequests and BodyLimits; then its route, which checks the key's scope before anything else.
 """
 
 from collections.abc import Sequence
@@ -19,6 +19,7 @@ from chargehand.serve.agents import AgentRoutes
 from chargehand.serve.approvals import ApprovalRoutes
 from chargehand.serve.auth import Authentication
 from chargehand.serve.body import BodyLimits
+from chargehand.serve.client_address import ClientAddress, trusted_networks
 from chargehand.serve.deliverables import DeliverableRoutes
 from chargehand.serve.docs import DocumentRoutes
 from chargehand.serve.edge import Edge, http_problem
@@ -28,11 +29,13 @@ from chargehand.serve.mcp import McpRoutes
 from chargehand.serve.metrics import PATH as METRICS_PATH
 from chargehand.serve.metrics import MetricsRoutes
 from chargehand.serve.openapi import DESCRIPTION
+from chargehand.serve.request_rates import CountedRequests
 from chargehand.serve.retention import RetentionRoutes
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.schedules import ScheduleRoutes
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
+from chargehand.serve.tenant_limits import TenantLimitRoutes
 from chargehand.serve.usage import UsageRoutes
 from chargehand.service.services import Services
 from chargehand.settings import LOOPBACK_HOSTS, Settings
@@ -54,6 +57,8 @@ _CORS_ANSWER_HEADERS = (
     "Link",
     "Location",
     "Preference-Applied",
+    "RateLimit",
+    "RateLimit-Policy",
     "Retry-After",
     "X-Request-ID",
 )
@@ -82,7 +87,14 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
     # The one added last is the outermost.
     app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes)
     open_paths = {METRICS_PATH} if settings.metrics == "open" else set[str]()
-    app.add_middleware(Authentication, access=services.access, also_public=open_paths)
+    app.add_middleware(CountedRequests, rates=services.request_rates)
+    app.add_middleware(
+        Authentication,
+        access=services.access,
+        tries=services.authentication_tries,
+        also_public=open_paths,
+    )
+    app.add_middleware(ClientAddress, trusted_proxies=settings.trusted_proxies)
     if settings.cors_origins:
         app.add_middleware(
             CORSMiddleware,
@@ -113,6 +125,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *McpRoutes(services).routes(),
         *RetentionRoutes(services).routes(),
         *UsageRoutes(services).routes(),
+        *TenantLimitRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
 
@@ -123,6 +136,7 @@ def refuse_unsafe(settings: Settings) -> None:
         raise InvalidInput("cors_origins cannot hold '*'; list the origins that may call the API, or none")
     if "*" in settings.trusted_hosts:
         raise InvalidInput("trusted_hosts cannot hold '*'; list the names that clients call the service by")
+    trusted_networks(settings.trusted_proxies)
     if settings.host not in LOOPBACK_HOSTS and not settings.trusted_hosts:
         raise InvalidInput(
             f"host {settings.host!r} can be reached from other machines; set trusted_hosts to the names that"

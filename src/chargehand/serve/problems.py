@@ -14,6 +14,7 @@ from chargehand.errors import (
     Finding,
     InvalidInput,
     StorageFull,
+    TenantStorageFull,
     TooManyRequests,
     Unavailable,
 )
@@ -65,12 +66,12 @@ def problem(
 
 def problem_of(error: ChargehandError, request_id: str) -> Response:
     """What a caller is told of an error of ours. One that is no caller's business is told as `internal`."""
-    if error.status >= 500 and not isinstance(error, StorageFull | Unavailable):
+    if error.status >= 500 and not isinstance(error, StorageFull | TenantStorageFull | Unavailable):
         return internal(request_id)
     headers: dict[str, str] = {}
     if error.status == HTTPStatus.UNAUTHORIZED:
         headers["WWW-Authenticate"] = REALM
-    elif isinstance(error, StorageFull | Unavailable | TooManyRequests):
+    elif isinstance(error, StorageFull | TenantStorageFull | Unavailable | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_seconds or RETRY_SECONDS)
     if error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
         # What is left of the body is not read.

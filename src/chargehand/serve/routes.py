@@ -22,6 +22,7 @@ from starlette.types import Scope as AsgiScope
 from chargehand.domain.access import Scope
 from chargehand.serve.auth import PUBLIC_PATHS, principal_of
 from chargehand.wire.answers import to_json
+from chargehand.wire.limits import TENANT_ID_PATTERN
 from chargehand.wire.rest import AGENT_ID_PATTERN, PROBLEM_TYPE, TASK_ID_PATTERN, ProblemBody
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -112,7 +113,7 @@ _PROBLEM_MEANINGS = {
     429: "Too much at once; `Retry-After` says when to try again.",
     500: "The service failed; its log has the cause under `request_id`.",
     503: "Not now; `Retry-After` says when to try again.",
-    507: "The disk reserve is used up; nothing new is accepted.",
+    507: "The disk reserve, or what the tenant may store, is used up; nothing new is accepted.",
 }
 
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
@@ -122,6 +123,7 @@ _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "server": ("The MCP server.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}),
     "tool": ("The tool's name there.", {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
     "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),
+    "tenant_id": ("The tenant.", {"type": "string", "pattern": TENANT_ID_PATTERN}),
     "version": ("A version of the agent.", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
     "name": ("The deliverable.", {"type": "string", "minLength": 1}),
     "path": ("A file's path inside the deliverable.", {"type": "string", "minLength": 1}),
@@ -200,7 +202,7 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
 
 
 def _problem_statuses(route: Route) -> list[int]:
-    always = [400, 500, 503]
+    always = [400, 429, 500, 503]
     if not route.is_public:
         always += [401]
     if route.needs is not None:

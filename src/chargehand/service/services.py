@@ -5,13 +5,18 @@ from dataclasses import dataclass
 from chargehand.service.access import Access
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
+from chargehand.service.authentication_tries import AuthenticationTries
 from chargehand.service.health import Health
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.open_streams import OpenStreams
+from chargehand.service.quota_reports import QuotaReports
+from chargehand.service.request_rates import RequestRates
 from chargehand.service.retention import Retention
 from chargehand.service.schedules import Schedules
 from chargehand.service.tasks import Tasks
+from chargehand.service.tenant_limits import LimitsOfTenants
 from chargehand.service.usage import UsageReports
 from chargehand.service.watch import Watch
 
@@ -32,3 +37,8 @@ class Services:
     mcp: McpPins
     measures: Measures
     retention: Retention
+    authentication_tries: AuthenticationTries
+    request_rates: RequestRates
+    limits: LimitsOfTenants
+    quota_reports: QuotaReports
+    streams: OpenStreams

@@ -40,6 +40,8 @@ AGENTS = "agents"
 """Topic of agents that have another current version: tenant, a space, id."""
 KEYS = "keys"
 """Topic of ids of keys that were revoked."""
+LIMITS = "limits"
+"""Topic of tenants whose limits were changed."""
 
 MAX_PAYLOAD_CHARACTERS = 512
 MAX_PENDING = 5_000
