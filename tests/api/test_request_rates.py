@@ -88,10 +88,13 @@ async def test_keys_have_allowances_of_their_own_and_share_their_tenants(tmp_pat
 
 async def test_an_address_is_counted_with_all_its_keys_and_without_one(tmp_path: Path) -> None:
     options = {"address_requests_per_second": 3, "request_burst_seconds": 1}
-    async with a_service(tmp_path, TestClock(), **options) as service:
-        async with service.client(service.key) as client, service.client(None) as stranger:
-            answered = await codes(client, 2) + await codes(stranger, 2, "/openapi.json")
-            healthy = await codes(stranger, 5, "/health")
+    async with (
+        a_service(tmp_path, TestClock(), **options) as service,
+        service.client(service.key) as client,
+        service.client(None) as stranger,
+    ):
+        answered = await codes(client, 2) + await codes(stranger, 2, "/openapi.json")
+        healthy = await codes(stranger, 5, "/health")
 
     assert answered == [200, 200, 200, 429]
     assert healthy == [200] * 5

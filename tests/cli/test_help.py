@@ -15,7 +15,7 @@ COMMANDS = [
     "tasks show", "tasks watch", "tasks cancel", "tasks retry", "tasks answer", "tasks send", "deliverables list",
     "deliverables get", "db upgrade", "db status", "dev model-server", "mcp list", "mcp approve", "usage",
     "schedules add", "schedules list", "schedules show", "schedules pause", "schedules resume", "schedules run-now",
-    "schedules remove", "backup", "restore", "prune", "worker", "upkeep", "db copy",
+    "schedules remove", "backup", "restore", "prune", "tenants limits", "worker", "upkeep", "db copy",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (
@@ -66,7 +66,18 @@ def test_the_help_of_each_command_has_an_example(alone: Cli, command: str) -> No
 
 def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
     listed: set[str] = set()
-    for group in ("", "agents", "approvals", "tasks", "schedules", "deliverables", "db", "dev", "mcp"):
+    for group in (
+        "",
+        "agents",
+        "approvals",
+        "tasks",
+        "schedules",
+        "deliverables",
+        "db",
+        "dev",
+        "mcp",
+        "tenants",
+    ):
         text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
         listed |= {f"{group} {name}".strip() for name in names}
@@ -81,6 +92,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "db",
         "dev",
         "mcp",
+        "tenants",
     }
 
 

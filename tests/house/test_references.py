@@ -17,7 +17,11 @@ REFERENCE = ROOT / "docs" / "reference"
 COMPUTED_DEFAULTS = {
     "global_concurrency",
     "redis_url",
+    "address_requests_per_second",
+    "key_requests_per_second",
     "tenant_backlog_limit",
+    "tenant_requests_per_second",
+    "tenant_storage_bytes",
     "tenant_concurrency",
     "tenant_submits_per_second",
     "broker_url",

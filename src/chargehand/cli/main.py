@@ -20,6 +20,7 @@ from chargehand.cli import (
     commands_schedules,
     commands_service,
     commands_tasks,
+    commands_tenant_limits,
     commands_usage,
     commands_work,
 )
@@ -56,6 +57,9 @@ app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_schedules.app, name="schedules")
 commands_usage.add_to(app)
 commands_keep.add_to(app)
+_tenants = typer_app("Tenants, and what they may use.")
+commands_tenant_limits.add_to(_tenants)
+app.add_typer(_tenants, name="tenants")
 app.add_typer(commands_deliverables.app, name="deliverables")
 app.add_typer(commands_mcp.app, name="mcp")
 app.add_typer(commands_service.db, name="db")

@@ -53,5 +53,7 @@ class Principal:
             raise Forbidden(f"this key lacks the scope {scope.value!r}; use a key that has it")
 
 
-LOCAL_OPERATOR = Principal(id="local", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+LOCAL_OPERATOR = Principal(
+    id="local", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE})
+)
 """Who the command line is when it runs the service inside its own process: the owner of the data folder."""

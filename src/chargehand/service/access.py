@@ -14,7 +14,7 @@ from datetime import datetime
 from pathlib import Path
 
 from chargehand.clock import Clock
-from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.access import DEFAULT_TENANT, LOCAL_OPERATOR, Principal, Scope
 from chargehand.errors import Conflict, InvalidInput, NotFound, Unauthorized, Unavailable
 from chargehand.store import access
 from chargehand.store.access import KeyRecord
@@ -66,7 +66,7 @@ class Access:
         if content is not None and await self._is_issued(content):
             return False
         now = self._clock.now()
-        key, record = self._new_key(DEFAULT_TENANT, ADMIN_KEY_NAME, frozenset({Scope.ADMIN}), now, None)
+        key, record = self._new_key(DEFAULT_TENANT, ADMIN_KEY_NAME, LOCAL_OPERATOR.scopes, now, None)
         async with self._db.write() as tx:
             await access.forget(tx, DEFAULT_TENANT, ADMIN_KEY_NAME)
             await access.insert_key(tx, record)

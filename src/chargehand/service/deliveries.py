@@ -37,7 +37,7 @@ class Deliveries:
         try:
             await self.storage.check(task.tenant, more_bytes)
         except TenantStorageFull:
-            async with self.db.read() as tx:
+            async with self.db.read(task.tenant) as tx:
                 stored = sum(one.size_bytes for one in await deliverables.of_task(tx, task.id))
             if not stored:
                 raise

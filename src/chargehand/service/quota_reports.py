@@ -31,7 +31,7 @@ class QuotaReports:
         tenant, now = who.tenant, self._clock.now()
         limits = await self._quotas.limits.of(tenant)
         rates = await self._rates.used(tenant)
-        async with self._db.read() as tx:
+        async with self._db.read(tenant) as tx:
             waiting, running = await backlog.open_of(tx, tenant)
             usd_nanos, tokens = await charges.seen_day(tx, tenant, now.date().isoformat())
         used: dict[str, float | None] = {

@@ -22,7 +22,7 @@ from chargehand.store.database import Database, retried
 log = structlog.stdlib.get_logger("chargehand.limits")
 
 FRESH_SECONDS = 5.0
-_TENANT = re.compile(r"[a-z0-9]([a-z0-9._-]{0,62}[a-z0-9])?")
+_TENANT = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,4 +111,4 @@ class LimitsOfTenants:
 
 def _require_name(tenant: str) -> None:
     if not _TENANT.fullmatch(tenant):
-        raise NotFound("there is no such tenant; a tenant's id is 1 to 64 of a-z 0-9 . _ -")
+        raise NotFound("there is no such tenant; a tenant's id is 1 to 63 of a-z 0-9 -")

@@ -85,7 +85,7 @@ class TenantStorage:
     async def _take_count(self, tenant: str) -> _Count:
         began = self._clock.monotonic()
         try:
-            async with self._db.read() as tx:
+            async with self._db.read(tenant) as tx:
                 held = await tenant_storage.delivered_bytes(tx, tenant)
         finally:
             del self._counting[tenant]
