@@ -80,6 +80,7 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
     )
     stopping = Stopping()
     app.state.stopping = stopping
+    app.state.max_connections = settings.max_connections
     add_routes(app, _all_routes(services, stopping, app))
     if settings.metrics != "off":
         add_routes(app, MetricsRoutes(services.measures, is_open=settings.metrics == "open").routes())

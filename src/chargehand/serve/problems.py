@@ -30,6 +30,7 @@ HTTP_CODES = {
     405: "method_not_allowed",
     406: "not_acceptable",
     408: "request_timeout",
+    414: "uri_too_long",
     431: "head_too_large",
 }
 """Codes of what HTTP itself forbids; the others stand in chargehand.errors."""

@@ -21,6 +21,8 @@ from chargehand.serve.stopping import Stopping
 
 KEEP_ALIVE_SECONDS = 15
 BACKLOG = 2048
+SHARE_OF_FILES = 0.8
+"""How much of the files that the system lets a process open may be connections."""
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - names what is shown instead of it
 
 
@@ -42,7 +44,7 @@ async def run_server(
     with listener:
         config = uvicorn.Config(
             app,
-            http=_http_protocol(),
+            http=_http_protocol(app.state.max_connections),
             ws="none",
             log_config=None,
             access_log=False,
@@ -92,12 +94,23 @@ class _Server(uvicorn.Server):
         self.on_started()
 
 
-def _http_protocol() -> type[asyncio.Protocol] | Literal["h11"]:
+def _http_protocol(max_connections: int) -> type[asyncio.Protocol] | Literal["h11"]:
     try:
         from chargehand.serve.protocol import LimitedHttpProtocol  # noqa: PLC0415 - needs httptools
     except ImportError:
         return "h11"
-    return LimitedHttpProtocol
+    most = {"most_connections": connections_at_most(max_connections)}
+    return type("LimitedHttpProtocol", (LimitedHttpProtocol,), most)
+
+
+def connections_at_most(wanted: int) -> int:
+    """As many as wanted, but so that files and databases can still be opened beside them."""
+    if sys.platform == "win32":
+        return wanted
+    import resource  # noqa: PLC0415 - is not there on Windows
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if files == resource.RLIM_INFINITY else min(wanted, max(1, int(files * SHARE_OF_FILES)))
 
 
 def bind(host: str, port: int) -> socket.socket:
