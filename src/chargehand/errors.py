@@ -35,6 +35,7 @@ is the HTTP status of the problem body. A message names the thing and the way ou
     ├── PayloadTooLarge / UnsupportedMediaType
     ├── TooManyRequests
     ├── StorageFull                   the disk reserve is used up: nothing new is accepted
+    ├── TenantStorageFull             the tenant stores as much as it may
     ├── ContentDamaged                stored bytes do not have their hash any more
     ├── Unavailable                   not now: starting, stopping, database out of reach
     │   └── RaceLost                  other transactions were in the way again and again
@@ -289,6 +290,13 @@ class StorageFull(ChargehandError):
     """The disk reserve is used up: nothing new is accepted, what is there is kept."""
 
     code = "storage_full"
+    status = 507
+
+
+class TenantStorageFull(ChargehandError):
+    """The tenant's deliverables hold as much as it may store; what is there is kept."""
+
+    code = "tenant_storage_full"
     status = 507
 
 

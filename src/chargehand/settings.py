@@ -59,6 +59,26 @@ class Settings(BaseSettings):
     """How many tasks a tenant may submit in a second, in the long run; unset: no limit."""
     secrets_dir: Path | None = None
     """A folder of files named after settings (`CHARGEHAND_DATABASE_URL`), whose content is the value."""
+    tenant_requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """How many requests a tenant may make in a second, in the long run; unset: no limit."""
+    key_requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """How many requests may be made with one key in a second, in the long run; unset: no limit."""
+    address_requests_per_second: float | None = Field(default=None, gt=0, le=100_000)
+    """How many requests may come from one address (IPv6: from one /64) in a second; unset: no limit."""
+    request_burst_seconds: float = Field(default=2.0, ge=1, le=3600)
+    """How many seconds' worth of these requests may come at once."""
+    failed_authentications_per_second: float = Field(default=10.0, gt=0, le=10_000)
+    """How often one address may come with a wrong key, in the long run; twice as often at once. More goes unread."""
+    trusted_proxies: tuple[str, ...] = ()
+    """Addresses or networks of proxies whose X-Forwarded-For is believed: `10.0.0.5`, `10.1.0.0/16`."""
+    tenant_streams: int | None = Field(default=500, ge=1, le=100_000)
+    """Streams of events that one tenant may have open at once, in each process."""
+    key_streams: int | None = Field(default=250, ge=1, le=100_000)
+    """The same of one key."""
+    tenant_storage_bytes: int | None = Field(default=None, ge=0)
+    """What a tenant's deliverables may hold together before nothing more is accepted (507); unset: no limit."""
+    max_connections: int = Field(default=10_000, ge=1, le=1_000_000)
+    """Connections of one process at once; further ones are answered 503. No more than the system's limit allows."""
     host: str = "127.0.0.1"
     """What the server listens on. Anything but loopback needs `trusted_hosts`."""
     port: int = Field(default=8700, ge=0, le=65535)

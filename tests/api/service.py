@@ -30,10 +30,12 @@ from chargehand.errors import InvalidInput, RuntimeMissing
 from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
+from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import Approvals
 from chargehand.service.attempts import Attempts
 from chargehand.service.audit import Audit
+from chargehand.service.authentication_tries import AuthenticationTries
 from chargehand.service.deliveries import Deliveries
 from chargehand.service.denials import Denials
 from chargehand.service.endings import Hints
@@ -43,13 +45,19 @@ from chargehand.service.keys import Keys
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.measures import Measures
 from chargehand.service.messages import Messages
+from chargehand.service.open_streams import OpenStreams
 from chargehand.service.ports import NoEngine
+from chargehand.service.quota_reports import QuotaReports
+from chargehand.service.quotas import Quotas
+from chargehand.service.request_rates import RequestRates
 from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.schedules import Schedules
 from chargehand.service.secrets import Secrets
 from chargehand.service.services import Services
 from chargehand.service.sessions import Sessions
 from chargehand.service.tasks import Tasks
+from chargehand.service.tenant_limits import LimitsOfTenants
+from chargehand.service.tenant_storage import TenantStorage
 from chargehand.service.tenants import Tenants
 from chargehand.service.usage import UsageReports
 from chargehand.service.vault import Vault
@@ -59,7 +67,7 @@ from chargehand.store import migrate
 from chargehand.store.blobs import FolderBlobs
 from chargehand.store.bus import Bus
 from chargehand.store.opening import Opened, open_database
-from chargehand.store.rates import LocalRates, Rate
+from chargehand.store.rates import LocalRates
 from chargehand.store.server_url import ServerLimits
 from chargehand.store.signals import Signals
 from chargehand.telemetry.metrics import Metrics
@@ -273,11 +281,13 @@ async def _on(
     agents = Agents(db, directory)
     bus = Bus()
     access = Access(db, clock, folder / "pepper", bus)
-    per_second = settings.tenant_submits_per_second
-    submits = None if per_second is None else Rate.of_seconds(per_second)
-    rates = LocalRates(clock.monotonic)
-    orders = Tasks(db, clock, agents, hints, space.check, rates=rates, submits=submits)
     health = Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes})
+    rates = LocalRates(clock.monotonic)
+    limits = LimitsOfTenants(db, clock, options.tenant_limits(settings))
+    quotas = Quotas(limits, rates, Admission(db, clock, limits, most=None), TenantStorage(db, clock, limits))
+    request_rates = RequestRates(limits, rates, options.request_limits(settings))
+    streams = OpenStreams(limits, most_of_key=settings.key_streams)
+    orders = Tasks(db, clock, agents, hints, space.check, quotas=quotas)
     services = Services(
         vault=vault,
         secrets=Secrets(db, vault),
@@ -296,6 +306,11 @@ async def _on(
         measures=Measures(db, clock, Metrics(), health),
         health=health,
         mcp=McpPins(db, trusts_first=False),
+        authentication_tries=AuthenticationTries(options.failed_authentications(settings), clock.monotonic),
+        request_rates=request_rates,
+        limits=limits,
+        quota_reports=QuotaReports(db, clock, quotas, request_rates, streams),
+        streams=streams,
         retention=Retention(
             db=db,
             blobs=blobs,
@@ -308,7 +323,7 @@ async def _on(
     worker = Worker(
         attempts=Attempts(db, agents, hints, timedelta(seconds=30), clock),
         journal=Journal(db, clock, agents, hints, directory),
-        deliveries=Deliveries(db, blobs, hints),
+        deliveries=Deliveries(db, blobs, hints, quotas.storage),
     )
     await access.bootstrap(settings.key_file)
     await agents.publish(OWNER, ECHO)

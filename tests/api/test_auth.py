@@ -20,6 +20,7 @@ NOWHERE = {
     "path": "a.txt",
     "version": "0" * 64,
     "server": "tracker",
+    "tenant_id": "another",
     "tool": "search",
     "secret": "token",
     "agent_id": "echo",
@@ -43,6 +44,7 @@ BODIES: dict[str, dict[str, object]] = {
     "/webhooks": {"url": "https://example.com/hook"},
     "/webhooks/{webhook_id}": {"is_enabled": False},
     "/webhooks/{webhook_id}/rotate-secret": {"overlap_seconds": 0},
+    "/tenants/{tenant_id}/limits": {"concurrency": 2},
 }
 
 

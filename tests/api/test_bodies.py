@@ -55,6 +55,8 @@ def _nested(depth: int, opening: str, closing: str) -> bytes:
         (_nested(200_000, "[", "]"), 422, "JSON"),
         (_nested(100_000, '{"a":', "}"), 422, "JSON"),
         (b'{"task_data": {"a": [' + b"0," * 20_000 + b"0]}}", 413, "values"),
+        (b'{"task_data": {"a": "' + b"x" * 262_145 + b'"}}', 413, "262144 characters"),
+        (b'{"task_data": {"' + b"k" * 257 + b'": 1}}', 413, "256 characters"),
         (b'{"task_data": {}, "priority": 1.5}', 422, "priority"),
         (b'{"task_data": {}, "priority": "1"}', 422, "priority"),
         (b'{"task_data": {}, "priority": true}', 422, "priority"),
@@ -80,6 +82,14 @@ async def test_a_bad_body_is_told_and_nothing_is_stored(
     assert answer.status_code == status, answer.text
     assert says in answer.text
     assert (await client.get("/tasks")).json()["items"] == []
+
+
+async def test_a_text_and_a_key_may_be_as_long_as_the_limits_say(client: httpx2.AsyncClient) -> None:
+    data = {"text": "é" * 262_144, "k" * 256: 1}
+
+    answer = await client.post(TASKS, json={"task_data": data})
+
+    assert answer.status_code == 202
 
 
 async def test_what_was_sent_is_not_repeated_in_the_answer(client: httpx2.AsyncClient) -> None:

@@ -9,8 +9,10 @@ import httpx2
 import pytest
 
 from chargehand.client import AsyncClient
+from chargehand.domain.access import Principal, Scope
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import Task
+from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.serve import events
 from chargehand.wire.rest import DeltaBody
 from tests.api.service import Service
@@ -195,9 +197,9 @@ async def test_a_server_that_stops_ends_its_streams_and_waits(
 
 
 async def test_a_client_that_goes_away_makes_room_for_the_next(
-    service: Service, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
+    service: Service, client: httpx2.AsyncClient
 ) -> None:
-    monkeypatch.setattr(events, "MAX_STREAMS", 1)
+    await with_streams(service, 1)
     task_id = await submitted(client)
 
     async with service.listening() as (url, _), service.real_client(service.key, url) as remote:
@@ -209,24 +211,18 @@ async def test_a_client_that_goes_away_makes_room_for_the_next(
     assert (await client.get(f"/tasks/{task_id}")).json()["status"] == "pending"
 
 
+async def with_streams(service: Service, most: int) -> None:
+    """So many streams at once for the tenant of the service's own key."""
+    operator = Principal(id="operator", tenant="operators", scopes=frozenset({Scope.ADMIN_SERVICE}))
+    await service.services.limits.replace(operator, "default", TenantLimits(streams=most))
+
+
 async def _streamed(client: httpx2.AsyncClient, task_id: str) -> bool:
     """Whether a stream could be opened; it is left after its first event."""
     async with client.stream("GET", f"/tasks/{task_id}/events", headers=STREAM) as response:
         if response.status_code == 429:
             return False
         return isinstance(await anext(read(response)), Seen)
-
-
-async def test_more_streams_than_the_service_holds_are_refused(
-    service: Service, client: httpx2.AsyncClient, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(events, "MAX_STREAMS", 0)
-    task_id = await submitted(client)
-
-    answer = await client.get(f"/tasks/{task_id}/events", headers=STREAM)
-
-    assert (answer.status_code, answer.json()["code"]) == (429, "too_many_requests")
-    assert answer.headers["retry-after"]
 
 
 async def test_what_a_model_says_comes_between_the_events_without_an_id_and_is_kept_nowhere(

@@ -23,6 +23,7 @@ COMMANDS = [
     "webhooks add", "webhooks list", "webhooks show", "webhooks change", "webhooks enable", "webhooks disable",
     "webhooks test", "webhooks rotate-secret", "webhooks remove", "webhooks deliveries", "webhooks delivery",
     "webhooks redeliver",
+    "tenants limits",
 ]  # fmt: skip
 HELP_SECONDS = 0.3
 SLOW_IMPORTS = (

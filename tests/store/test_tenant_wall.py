@@ -19,6 +19,7 @@ from tests.store.test_tables import GOOD
 
 WITHOUT_TENANT = {
     "duties": "what processes do for all tenants",
+    "tenant_limits": "the operator's, read for all tenants at once",
     "mcp_tools": "the operator's servers, the same for all tenants",
     "tenants": "which there are: for the operator, and looked at with each key",
     "workspace_heads": "read and written by workers alone, never for a request",

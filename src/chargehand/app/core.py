@@ -55,12 +55,15 @@ from chargehand.service.endings import Hints
 from chargehand.service.journal import Journal
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.messages import Messages
+from chargehand.service.quotas import Quotas
 from chargehand.service.retention import Retention
 from chargehand.service.schedule_runs import ScheduleRuns
 from chargehand.service.schedules import Schedules
 from chargehand.service.secrets import Secrets
 from chargehand.service.snapshots import Snapshots
 from chargehand.service.tasks import Tasks
+from chargehand.service.tenant_limits import LimitsOfTenants
+from chargehand.service.tenant_storage import TenantStorage
 from chargehand.service.upkeep import Upkeep
 from chargehand.service.usage import UsageReports
 from chargehand.service.vault import Vault
@@ -115,6 +118,8 @@ class Core:
     chooser: ModelChooser
     mcp_pins: McpPins
     telemetry: Telemetry
+    quotas: Quotas
+    rates: Rates
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -177,6 +182,7 @@ async def open_core(
 
 
 async def _begin(core: Core) -> None:
+    await core.quotas.limits.load()
     if core.publisher is not None:
         core.publisher.start()
     if core.engine is not None:
@@ -230,10 +236,17 @@ async def _build(
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
     lease = timedelta(seconds=settings.lease_seconds)
-    attempts = Attempts(db, agents, hints, lease, clock, options.concurrency(settings))
-    journal = Journal(db, clock, agents, hints, runtimes, options.day_limits(settings))
+    limits = LimitsOfTenants(db, clock, options.tenant_limits(settings), bus)
+    quotas = Quotas(
+        limits,
+        rates,
+        Admission(db, clock, limits, most=settings.backlog_limit),
+        TenantStorage(db, clock, limits),
+    )
+    attempts = Attempts(db, agents, hints, lease, clock, options.concurrency(settings), limits)
+    journal = Journal(db, clock, agents, hints, runtimes, quotas)
     upkeep = Upkeep(db, hints, telemetry.metrics.attempts_lost)
-    deliveries = Deliveries(db, blobs, hints)
+    deliveries = Deliveries(db, blobs, hints, quotas.storage)
     orders = Tasks(
         db,
         clock,
@@ -241,10 +254,7 @@ async def _build(
         hints,
         lambda: folder.check_space(settings.disk_reserve_bytes),
         chooser,
-        options.day_limits(settings),
-        rates,
-        options.submits_of_tenant(settings),
-        Admission(db, clock, most=settings.backlog_limit, most_of_tenant=settings.tenant_backlog_limit),
+        quotas,
     )
     webhooks = open_webhooks(settings, opened, vault, door, telemetry.metrics, sends=part.has_duties)
     schedule_runs = ScheduleRuns(db, orders, hints, telemetry.metrics)
@@ -334,6 +344,8 @@ async def _build(
         chooser=chooser,
         mcp_pins=mcp_pins,
         telemetry=telemetry,
+        quotas=quotas,
+        rates=rates,
     )
 
 

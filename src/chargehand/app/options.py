@@ -3,13 +3,15 @@
 from datetime import timedelta
 
 from chargehand.clock import Clock
-from chargehand.domain.charge import DayLimits, UnknownPrice
+from chargehand.domain.charge import UnknownPrice
 from chargehand.domain.fairness import Concurrency
 from chargehand.domain.money import nanos_of
+from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.models.costs import Costs
 from chargehand.models.limits import ModelLimits
 from chargehand.models.prices import Prices, own_prices
 from chargehand.service.master_keys import MasterKeySources
+from chargehand.service.request_rates import RequestLimits
 from chargehand.service.retention import Retention, WorkspaceFolders
 from chargehand.service.snapshots import Snapshots
 from chargehand.settings import Settings
@@ -18,6 +20,8 @@ from chargehand.store.database import Database
 from chargehand.store.rates import Rate
 from chargehand.store.server_url import ServerLimits
 from chargehand.tools.own_workspace import remove_copy, workspaces_in
+
+FAILED_AUTHENTICATION_BURST_SECONDS = 2.0
 
 
 def server_limits(settings: Settings) -> ServerLimits:
@@ -67,19 +71,34 @@ def costs(settings: Settings) -> Costs:
     )
 
 
-def day_limits(settings: Settings) -> DayLimits:
-    """What a tenant may use in a day."""
+def tenant_limits(settings: Settings) -> TenantLimits:
+    """What every tenant may use that has no other limits of its own."""
     usd = settings.tenant_usd_per_day
-    return DayLimits(
-        usd_nanos=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
-        tokens=settings.tenant_tokens_per_day,
+    return TenantLimits(
+        requests_per_second=settings.tenant_requests_per_second,
+        submits_per_second=settings.tenant_submits_per_second,
+        concurrency=settings.tenant_concurrency,
+        backlog=settings.tenant_backlog_limit,
+        streams=settings.tenant_streams,
+        usd_nanos_per_day=None if usd is None else nanos_of(usd, "CHARGEHAND_TENANT_USD_PER_DAY"),
+        tokens_per_day=settings.tenant_tokens_per_day,
+        storage_bytes=settings.tenant_storage_bytes,
     )
 
 
-def submits_of_tenant(settings: Settings) -> Rate | None:
-    """How fast a tenant may submit; None: as fast as it can."""
-    per_second = settings.tenant_submits_per_second
-    return None if per_second is None else Rate.of_seconds(per_second)
+def request_limits(settings: Settings) -> RequestLimits:
+    """How fast one key and one address may ask."""
+    return RequestLimits(
+        key_per_second=settings.key_requests_per_second,
+        address_per_second=settings.address_requests_per_second,
+        burst_seconds=settings.request_burst_seconds,
+    )
+
+
+def failed_authentications(settings: Settings) -> Rate:
+    """How often one address may come with a key that is none."""
+    per_second = settings.failed_authentications_per_second
+    return Rate.of_seconds(per_second, FAILED_AUTHENTICATION_BURST_SECONDS)
 
 
 def concurrency(settings: Settings) -> Concurrency:

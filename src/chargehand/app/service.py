@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import structlog
 
+from chargehand.app import options
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.issuers import check_issuers, tokens_of
 from chargehand.app.loop import stop_signals
@@ -23,9 +24,13 @@ from chargehand.serve.http import create_http
 from chargehand.serve.server import run_server
 from chargehand.service.access import Access
 from chargehand.service.audit import Audit
+from chargehand.service.authentication_tries import AuthenticationTries
 from chargehand.service.denials import Denials
 from chargehand.service.keys import Keys
 from chargehand.service.measures import Measures
+from chargehand.service.open_streams import OpenStreams
+from chargehand.service.quota_reports import QuotaReports
+from chargehand.service.request_rates import RequestRates
 from chargehand.service.services import Services
 from chargehand.service.sessions import Sessions
 from chargehand.service.tenants import Tenants
@@ -151,6 +156,9 @@ async def listen(app: App, stopping: asyncio.Event, *, on_listening: Callable[[s
 
 def _services(core: Core, access: Access, tokens: "Tokens | None", crew: Mapping[str, str]) -> Services:
     health = health_of(core)
+    settings, quotas = core.settings, core.quotas
+    request_rates = RequestRates(quotas.limits, core.rates, options.request_limits(settings))
+    streams = OpenStreams(quotas.limits, most_of_key=settings.key_streams)
     return Services(
         agents=core.agents,
         tasks=core.tasks,
@@ -174,6 +182,13 @@ def _services(core: Core, access: Access, tokens: "Tokens | None", crew: Mapping
         audit=Audit(core.db, Denials(core.db, core.clock)),
         sessions=Sessions(core.db, core.clock, access, core.bus),
         tokens=tokens,
+        authentication_tries=AuthenticationTries(
+            options.failed_authentications(settings), core.clock.monotonic
+        ),
+        request_rates=request_rates,
+        limits=quotas.limits,
+        quota_reports=QuotaReports(core.db, core.clock, quotas, request_rates, streams),
+        streams=streams,
     )
 
 

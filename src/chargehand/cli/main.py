@@ -23,6 +23,7 @@ from chargehand.cli import (
     commands_secrets,
     commands_service,
     commands_tasks,
+    commands_tenant_limits,
     commands_tenants,
     commands_usage,
     commands_webhooks,
@@ -61,6 +62,7 @@ app.add_typer(commands_tasks.app, name="tasks")
 app.add_typer(commands_approvals.app, name="approvals")
 app.add_typer(commands_schedules.app, name="schedules")
 app.add_typer(commands_keys.app, name="keys")
+commands_tenant_limits.add_to(commands_tenants.app)
 app.add_typer(commands_tenants.app, name="tenants")
 app.add_typer(commands_webhooks.app, name="webhooks")
 commands_usage.add_to(app)

@@ -44,6 +44,7 @@ from chargehand.wire.agents import (
     McpToolList,
 )
 from chargehand.wire.audit import AuditPage
+from chargehand.wire.limits import TenantLimitsAnswer, TenantLimitsBody
 from chargehand.wire.retention import PruneAnswer, PruneRequest, SweepAnswer
 from chargehand.wire.schedules import ScheduleBody, SchedulePage
 from chargehand.wire.secrets import RewrapAnswer, SecretBody, SecretList
@@ -313,6 +314,18 @@ class AsyncClient(AccessCalls):
     async def usage(self, call: Call) -> UsageBody:
         """The sums of a `usage_report`."""
         return answer_of(UsageBody, await self.send(call))
+
+    # What tenants may use
+
+    async def tenant_limits(self, tenant: str) -> TenantLimitsAnswer:
+        """A tenant's limits: its own, and those that hold for it."""
+        return await self._get(TenantLimitsAnswer, "tenants", tenant, "limits")
+
+    async def put_tenant_limits(self, tenant: str, limits: TenantLimitsBody) -> TenantLimitsAnswer:
+        """Give a tenant limits of its own instead of those before."""
+        path = path_of("tenants", tenant, "limits")
+        call = sending("PUT", path, limits.model_dump(exclude_none=True), repeatable=True)
+        return answer_of(TenantLimitsAnswer, await self.send(call))
 
     # What is no longer kept
 

@@ -7,7 +7,7 @@ is worth, is the earliest.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heapify, heappop, heapreplace
 
 
@@ -19,6 +19,12 @@ class Concurrency:
     tenant: int | None = None
     ageing_seconds: float = 60.0
     """So much waiting weighs as much as one point of priority: whatever waits comes to its turn."""
+    of_tenant: Mapping[str, int] = field(default_factory=dict[str, int])
+    """Of those tenants that may have another number of tasks run than `tenant` says."""
+
+    def most_of(self, tenant: str) -> int | None:
+        """How many of a tenant's tasks may run at once."""
+        return self.of_tenant.get(tenant, self.tenant)
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -80,7 +86,7 @@ class Turns:
             return None
         while self._tenants:
             tenant = self._tenants[0][3]
-            if _is_full(self._of_tenant.get(tenant, 0), self._limits.tenant):
+            if _is_full(self._of_tenant.get(tenant, 0), self._limits.most_of(tenant)):
                 heappop(self._tenants)
                 continue
             lane = self._lanes[tenant][0][1]

@@ -87,6 +87,7 @@ class Reason(StrEnum):
     OUTPUT_INVALID = "output_invalid"
     JOURNAL_MISMATCH = "journal_mismatch"
     SANDBOX_UNAVAILABLE = "sandbox_unavailable"
+    STORAGE_FULL = "storage_full"
     CANCELED_BY_CALLER = "canceled_by_caller"
     PARENT_ENDED = "parent_ended"
 

@@ -34,8 +34,17 @@ def bytes_hash(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-def check_json(value: object, *, max_depth: int = 64, max_nodes: int = 10_000) -> None:
+def check_json(
+    value: object,
+    *,
+    max_depth: int = 64,
+    max_nodes: int = 10_000,
+    max_text: int | None = None,
+    max_key: int | None = None,
+) -> None:
     """Refuse what could hurt later: too deep, too many nodes, NaN, huge integers, lone surrogates, NUL.
+
+    `max_text`, `max_key`: how many characters a text, and an object's key, may have.
 
     Raises PayloadTooLarge for size, InvalidInput for content. Iterative: depth cannot exhaust the stack.
     """
@@ -48,6 +57,14 @@ def check_json(value: object, *, max_depth: int = 64, max_nodes: int = 10_000) -
             raise PayloadTooLarge(f"the JSON is nested deeper than {max_depth} levels; flatten it")
         if nodes > max_nodes:
             raise PayloadTooLarge(f"the JSON has more than {max_nodes} values; send less, or files instead")
+        if isinstance(node, str) and max_text is not None and len(node) > max_text:
+            raise PayloadTooLarge(
+                f"a text in the JSON has more than {max_text} characters; send less, or files instead"
+            )
+        if isinstance(node, dict) and max_key is not None:
+            keys = cast("dict[object, object]", node)
+            if any(isinstance(key, str) and len(key) > max_key for key in keys):
+                raise PayloadTooLarge(f"a key in the JSON has more than {max_key} characters; shorten it")
         stack.extend(_children(node, depth))
 
 

@@ -41,6 +41,7 @@ from chargehand.errors import (
     LeaseLost,
     SandboxUnavailable,
     StorageFull,
+    TenantStorageFull,
     Unavailable,
 )
 from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
@@ -73,6 +74,7 @@ _REASON_OF: tuple[tuple[type[ChargehandError], Reason], ...] = (
     (BudgetExhausted, Reason.BUDGET_EXHAUSTED),
     (JournalMismatch, Reason.JOURNAL_MISMATCH),
     (SandboxUnavailable, Reason.SANDBOX_UNAVAILABLE),
+    (TenantStorageFull, Reason.STORAGE_FULL),
     (InvalidInput, Reason.INVALID_INPUT),
 )
 

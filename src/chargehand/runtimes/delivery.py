@@ -79,7 +79,8 @@ async def store_all(hands: Hands, verdict: Verdict) -> None:
     delivered: list[Deliverable] = []
     for promise in hands.definition.block.deliverables:
         evidence = tuple(one for one in verdict.evidence if one.deliverable == promise.name)
-        delivered.append(await _gathered(hands, promise, evidence))
+        held = sum(one.size_bytes for one in delivered)
+        delivered.append(await _gathered(hands, promise, evidence, held))
     await hands.deliveries.store(hands.task, delivered)
 
 
@@ -181,11 +182,16 @@ def _inside(path: str, base: str) -> str:
     return path if base in (".", "") else PurePosixPath(path).relative_to(base).as_posix()
 
 
-async def _gathered(hands: Hands, promise: Promise, evidence: Sequence[Evidence]) -> Deliverable:
+async def _gathered(
+    hands: Hands, promise: Promise, evidence: Sequence[Evidence], others_bytes: int
+) -> Deliverable:
+    """`others_bytes`: what the task's deliverables before this one hold."""
     workspace = hands.tools.workspace
     logical = workspace.path(promise.path)
     is_folder = workspace.stat(logical).kind is EntryKind.FOLDER
     files = await asyncio.to_thread(_files, workspace, promise.path)
+    # Before a byte is kept, for what is refused would lie there until the next sweep.
+    await hands.deliveries.require_room(hands.task, others_bytes + sum(len(data) for _, data in files))
     kept = [
         DeliveredFile(path=path, sha256=await hands.deliveries.keep(data), size_bytes=len(data))
         for path, data in files

@@ -12,9 +12,11 @@ from starlette import types
 from starlette.requests import Request
 
 from chargehand.domain.access import Principal, Scope
-from chargehand.errors import TenantSuspended, Unauthorized, Unavailable
+from chargehand.errors import TenantSuspended, TooManyRequests, Unauthorized, Unavailable
+from chargehand.serve.client_address import address_of, limited_as
 from chargehand.serve.session_cookie import SessionCookie
 from chargehand.service.access import Access
+from chargehand.service.authentication_tries import AuthenticationTries
 from chargehand.service.ports import TokenVerifier
 from chargehand.service.sessions import Session, Sessions
 
@@ -44,6 +46,7 @@ class Authentication:
         access: Access,
         sessions: Sessions,
         cookie: SessionCookie,
+        tries: AuthenticationTries,
         tokens: TokenVerifier | None = None,
         *,
         also_public: Collection[str] = (),
@@ -53,6 +56,7 @@ class Authentication:
         self._sessions = sessions
         self._cookie = cookie
         self._tokens = tokens
+        self._tries = tries
         self._public = PUBLIC_PATHS.union(also_public)
 
     async def __call__(self, scope: types.Scope, receive: types.Receive, send: types.Send) -> None:
@@ -65,21 +69,22 @@ class Authentication:
                 await self._enter_by_token(scope, values)
             else:
                 await self._enter_by_cookie(scope)
-        except (Unauthorized, TenantSuspended, Unavailable):
+        except (Unauthorized, TenantSuspended, TooManyRequests, Unavailable):
             # A public path needs nobody's key, nor that the key can be looked up.
             if scope["path"] not in self._public:
                 raise
         await self._app(scope, receive, send)
 
     async def _enter_by_token(self, scope: types.Scope, values: list[bytes]) -> None:
-        token = _bearer_token(values)
+        token, source = _bearer_token(values), limited_as(address_of(scope))
         try:
             if self._tokens is not None and token.count(".") == 2:
-                verified = await self._tokens.verify(token)
+                verified = await self._tries.verified(source, token, self._tokens.verify)
                 scope["principal"] = verified.principal
                 scope["shown"] = Shown(expires_at=verified.expires_at)
             else:
-                scope["principal"] = principal = await self._access.verify(token)
+                principal = await self._tries.verified(source, token, self._access.verify)
+                scope["principal"] = principal
                 scope["shown"] = Shown(key_id=principal.id)
         except Unauthorized as error:
             error.is_of_token = True
@@ -89,7 +94,8 @@ class Authentication:
         secret = self._cookie.secret_that_counts(scope)
         if secret is None:
             raise Unauthorized(_HOW)
-        session = await self._sessions.verify(secret)
+        source = limited_as(address_of(scope))
+        session = await self._tries.verified(source, secret, self._sessions.verify)
         scope["principal"] = session.principal
         scope["shown"] = Shown(session=session)
 

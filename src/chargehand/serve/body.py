@@ -20,6 +20,9 @@ from chargehand.errors import Finding, InvalidInput, PayloadTooLarge, Unsupporte
 from chargehand.serve.problems import invalid_body
 
 BODY_SECONDS = 10.0
+TEXT_SHARE = 4
+"""One text in JSON may be this part of the largest body: 256 KiB of one MiB."""
+MAX_KEY = 256
 DRAIN_SECONDS = 2.0
 DRAIN_BYTES = 16 * 1024 * 1024
 JSON_TYPE = "application/json"
@@ -42,6 +45,7 @@ class BodyLimits:
         if scope["type"] != "http" or scope["method"] == "GET":
             await self._app(scope, receive, send)
             return
+        scope["max_text"] = self._max_bytes // TEXT_SHARE
         for name, value in scope["headers"]:
             if name == b"content-length" and value.isdigit() and int(value) > self._max_bytes:
                 await _drain(receive)
@@ -139,7 +143,7 @@ async def read_json(request: Request, model: type[Model]) -> Model:
     """The body as a model. UnsupportedMediaType, PayloadTooLarge, InvalidInput with findings."""
     if content_type(request) != JSON_TYPE:
         raise UnsupportedMediaType(f"send the body as Content-Type: {JSON_TYPE}")
-    value = parse_json(await request.body())
+    value = parse_json(await request.body(), max_text=request.scope.get("max_text"))
     try:
         return model.model_validate(value)
     except ValidationError as error:
@@ -164,14 +168,14 @@ def content_type(request: Request) -> str:
     return media_type.strip().lower()
 
 
-def parse_json(body: bytes) -> Any:
-    """A JSON value that can be kept as it is."""
+def parse_json(body: bytes, *, max_text: int | None = None) -> Any:
+    """A JSON value that can be kept as it is. `max_text`: how many characters one text may have."""
     try:
         value: Any = orjson.loads(body)
     except orjson.JSONDecodeError as error:
         finding = Finding(where="body", message=error.msg, line=error.lineno, hint="send one JSON value")
         raise InvalidInput(f"the body is not JSON: {finding}", findings=[finding]) from None
-    check_json(value)
+    check_json(value, max_text=max_text, max_key=MAX_KEY)
     # orjson keeps the last of two equal keys; who reads the first would see another request. There are as many
     # keys as there are of these signs, or fewer when texts hold some or keys are repeated: then it is looked into.
     if len(_AFTER_KEY.findall(body)) != _count_keys(value):

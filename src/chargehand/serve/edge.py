@@ -19,7 +19,6 @@ from chargehand.errors import ChargehandError
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
 from chargehand.serve.requests import method_and_route
 from chargehand.serve.secure_headers import SecureHeaders
-from chargehand.service.origin import coming_from
 from chargehand.settings import LOOPBACK_HOSTS
 from chargehand.telemetry.logs import telling
 from chargehand.telemetry.metrics import Metrics
@@ -60,7 +59,7 @@ class Edge:
                 message["headers"] = self._headers.dress(message["headers"], request_id)
             await send(message)
 
-        with telling(request_id=request_id), coming_from(_address_of(scope), request_id):
+        with telling(request_id=request_id):
             try:
                 self._check_host(host)
                 await self._app(scope, receive, send_dressed)
@@ -105,12 +104,6 @@ class Problems:
             if started:
                 raise
             await _answer(error, scope["request_id"])(scope, receive, send)
-
-
-def _address_of(scope: Scope) -> str:
-    """The client's address, as the server saw it."""
-    client = scope.get("client")
-    return str(client[0]) if client else "unknown"
 
 
 def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:

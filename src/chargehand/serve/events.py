@@ -6,8 +6,8 @@ that was cut off names the last one it saw, and misses and repeats nothing, whic
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence
-from contextlib import aclosing, suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractContextManager, aclosing, suppress
+from dataclasses import dataclass
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,7 +17,6 @@ from starlette.types import Scope as AsgiScope
 from chargehand.domain.access import Scope
 from chargehand.domain.history import MODEL_DELTA, Event
 from chargehand.domain.task import FINAL
-from chargehand.errors import TooManyRequests
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.queries import Query, last_seen, task_id_of
@@ -33,14 +32,6 @@ RECONNECT_MILLISECONDS = 2000
 PING_SECONDS = 15.0
 MAX_STREAM_SECONDS = 1800.0
 """A stream ends after this time, so that none outlives a key or a proxy for long; the client resumes it."""
-MAX_STREAMS = 2000
-
-
-@dataclass(slots=True)
-class OpenStreams:
-    """How many streams are open in this process."""
-
-    count: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +40,6 @@ class EventRoutes:
 
     services: Services
     stopping: Stopping
-    streams: OpenStreams = field(default_factory=OpenStreams)
 
     async def list_events(self, request: Request) -> Response:
         """What happened to the task after a sequence number, as a page or as a stream.
@@ -69,15 +59,16 @@ class EventRoutes:
         return JsonResponse(listed((event_body(event) for event in events), next_after=next_after))
 
     async def _stream(self, request: Request, task_id: str, after: int) -> Response:
-        who = principal_of(request)
+        who, streams = principal_of(request), self.services.streams
+        await streams.check(who)
         task = await self.services.watch.get(who, task_id)
         if task.status in FINAL and after >= task.last_event:
             # To a browser's EventSource this is the sign not to come back.
             return Response(status_code=204)
-        if self.streams.count >= MAX_STREAMS:
-            raise TooManyRequests(f"{MAX_STREAMS} streams are open already; read pages, or come back later")
         events = self.services.watch.follow_live(who, task_id, after=after)
-        return _Stream(events, self.stopping, self.streams)
+        # Again, for others may have come while the task was read.
+        await streams.check(who)
+        return _Stream(events, self.stopping, streams.opened(who))
 
     def routes(self) -> Sequence[Route]:
         """One route, two forms."""
@@ -103,26 +94,24 @@ class _Stream(Response):
     media_type = STREAM_TYPE
 
     def __init__(
-        self, events: AsyncGenerator[Event | Delta | None, None], stopping: Stopping, streams: OpenStreams
+        self,
+        events: AsyncGenerator[Event | Delta | None, None],
+        stopping: Stopping,
+        counted: AbstractContextManager[None],
     ) -> None:
         super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
         self._stopping = stopping
-        self._streams = streams
+        self._counted = counted
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         del scope
-        self._streams.count += 1
-        try:
+        with self._counted, suppress(OSError):
             await send({"type": "http.response.start", "status": 200, "headers": self.raw_headers})
             await _send(send, f"retry: {RECONNECT_MILLISECONDS}\n\n".encode())
             await self._pump_until_gone(receive, send)
             await send({"type": "http.response.body", "body": b"", "more_body": False})
-        except OSError:
-            return
-        finally:
-            self._streams.count -= 1
 
     async def _pump_until_gone(self, receive: Receive, send: Send) -> None:
         """Until the events end, the client goes, the server stops or the stream is old: one limit for all."""

@@ -3,6 +3,7 @@
 import re
 
 from chargehand.errors import InvalidInput
+from chargehand.serve.client_address import trusted_networks
 from chargehand.serve.cors import check_origins
 from chargehand.settings import LOOPBACK_HOSTS, Settings
 
@@ -13,6 +14,7 @@ _HOST_NAME = re.compile(r"\[[0-9a-f:.]+\]|[0-9a-f]*:[0-9a-f:.]+|[a-z0-9._-]+")
 def refuse_unsafe(settings: Settings) -> None:
     """Settings under which a web page or a stranger could call the service; told before it listens."""
     check_origins(settings)
+    trusted_networks(settings.trusted_proxies)
     for host in settings.trusted_hosts:
         if not _HOST_NAME.fullmatch(host.lower()):
             raise InvalidInput(

@@ -1,7 +1,7 @@
 """The HTTP application: layers from the outside in, and routes.
 
-A request passes Edge (request id, headers, errors), CORS where it is configured, Authentication and BodyLimits;
-then its route, which checks the key's scope before anything else.
+A request passes Edge (request id, headers, errors), CORS where it is configured, ClientAddress, AuditedRequests,
+Authentication, CountedRequests and BodyLimits; then its route, which checks the key's scope before anything else.
 """
 
 from collections.abc import Sequence
@@ -17,11 +17,12 @@ import chargehand
 from chargehand.serve.agents import AgentRoutes
 from chargehand.serve.approvals import ApprovalRoutes
 from chargehand.serve.audit import AuditRoutes
+from chargehand.serve.audited import AuditedRequests
 from chargehand.serve.auth import Authentication
 from chargehand.serve.body import BodyLimits
+from chargehand.serve.client_address import ClientAddress
 from chargehand.serve.cors import cors_options
 from chargehand.serve.deliverables import DeliverableRoutes
-from chargehand.serve.denied import DenialNotes
 from chargehand.serve.docs import DocumentRoutes
 from chargehand.serve.edge import Edge, Problems, http_problem
 from chargehand.serve.events import EventRoutes
@@ -32,6 +33,7 @@ from chargehand.serve.mcp import McpRoutes
 from chargehand.serve.metrics import PATH as METRICS_PATH
 from chargehand.serve.metrics import MetricsRoutes
 from chargehand.serve.openapi import DESCRIPTION
+from chargehand.serve.request_rates import CountedRequests
 from chargehand.serve.retention import RetentionRoutes
 from chargehand.serve.routes import Route, add_routes
 from chargehand.serve.schedules import ScheduleRoutes
@@ -41,6 +43,7 @@ from chargehand.serve.session import SessionRoutes
 from chargehand.serve.session_cookie import SessionCookie
 from chargehand.serve.stopping import Stopping
 from chargehand.serve.tasks import TaskRoutes
+from chargehand.serve.tenant_limits import TenantLimitRoutes
 from chargehand.serve.tenants import TenantRoutes
 from chargehand.serve.usage import UsageRoutes
 from chargehand.serve.webhooks import WebhookRoutes
@@ -68,21 +71,25 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
     app.state.stopping = stopping
     cookie = SessionCookie(is_behind_tls=settings.behind_tls)
     add_routes(app, [*_all_routes(services, stopping, app), *SessionRoutes(services, cookie).routes()])
+    app.state.max_connections = settings.max_connections
     if settings.metrics != "off":
         add_routes(app, MetricsRoutes(services.measures, is_open=settings.metrics == "open").routes())
     app.add_exception_handler(HTTPException, _refused_by_http)
     # The one added last is the outermost.
     app.add_middleware(BodyLimits, max_bytes=settings.max_body_bytes)
     open_paths = {METRICS_PATH} if settings.metrics == "open" else set[str]()
+    app.add_middleware(CountedRequests, rates=services.request_rates)
     app.add_middleware(
         Authentication,
         access=services.access,
         sessions=services.sessions,
         cookie=cookie,
+        tries=services.authentication_tries,
         tokens=services.tokens,
         also_public=open_paths,
     )
-    app.add_middleware(DenialNotes, denials=services.audit.denials)
+    app.add_middleware(AuditedRequests, denials=services.audit.denials)
+    app.add_middleware(ClientAddress, trusted_proxies=settings.trusted_proxies)
     if settings.cors_origins:
         app.add_middleware(Problems)
         app.add_middleware(CORSMiddleware, **cors_options(settings))
@@ -115,6 +122,7 @@ def _all_routes(services: Services, stopping: Stopping, app: FastAPI) -> Sequenc
         *SecretRoutes(services).routes(),
         *AuditRoutes(services).routes(),
         *UsageRoutes(services).routes(),
+        *TenantLimitRoutes(services).routes(),
         *DocumentRoutes(app).routes(),
     ]
 

@@ -14,6 +14,7 @@ from chargehand.errors import (
     Finding,
     InvalidInput,
     StorageFull,
+    TenantStorageFull,
     TooManyRequests,
     Unauthorized,
     Unavailable,
@@ -30,6 +31,7 @@ HTTP_CODES = {
     405: "method_not_allowed",
     406: "not_acceptable",
     408: "request_timeout",
+    414: "uri_too_long",
     431: "head_too_large",
 }
 """Codes of what HTTP itself forbids; the others stand in chargehand.errors."""
@@ -66,12 +68,12 @@ def problem(
 
 def problem_of(error: ChargehandError, request_id: str) -> Response:
     """What a caller is told of an error of ours. One that is no caller's business is told as `internal`."""
-    if error.status >= 500 and not isinstance(error, StorageFull | Unavailable):
+    if error.status >= 500 and not isinstance(error, StorageFull | TenantStorageFull | Unavailable):
         return internal(request_id)
     headers: dict[str, str] = {}
     if isinstance(error, Unauthorized):
         headers["WWW-Authenticate"] = f'{REALM}, error="invalid_token"' if error.is_of_token else REALM
-    elif isinstance(error, StorageFull | Unavailable | TooManyRequests):
+    elif isinstance(error, StorageFull | TenantStorageFull | Unavailable | TooManyRequests):
         headers["Retry-After"] = str(error.retry_after_seconds or RETRY_SECONDS)
     if error.status in (HTTPStatus.REQUEST_ENTITY_TOO_LARGE, HTTPStatus.REQUEST_TIMEOUT):
         # What is left of the body is not read.

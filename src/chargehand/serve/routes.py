@@ -115,7 +115,7 @@ _PROBLEM_MEANINGS = {
     429: "Too much at once; `Retry-After` says when to try again.",
     500: "The service failed; its log has the cause under `request_id`.",
     503: "Not now; `Retry-After` says when to try again.",
-    507: "The disk reserve is used up; nothing new is accepted.",
+    507: "The disk reserve, or what the tenant may store, is used up; nothing new is accepted.",
 }
 
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
@@ -211,7 +211,7 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
 
 
 def _problem_statuses(route: Route) -> list[int]:
-    always = [400, 500, 503]
+    always = [400, 429, 500, 503]
     if not route.is_public:
         always += [401, 403]
     if route.body is not None:

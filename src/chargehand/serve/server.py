@@ -22,6 +22,8 @@ from chargehand.serve.stopping import Stopping
 
 KEEP_ALIVE_SECONDS = 15
 BACKLOG = 2048
+SHARE_OF_FILES = 0.8
+"""How much of the files that the system lets a process open may be connections."""
 WILDCARDS = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 - names what is shown instead of it
 
 
@@ -43,7 +45,7 @@ async def run_server(
     with listener:
         config = uvicorn.Config(
             app,
-            http=_http_protocol(app.state.secure_headers),
+            http=_http_protocol(app.state.secure_headers, app.state.max_connections),
             ws="none",
             log_config=None,
             access_log=False,
@@ -93,12 +95,22 @@ class _Server(uvicorn.Server):
         self.on_started()
 
 
-def _http_protocol(headers: SecureHeaders) -> type[asyncio.Protocol] | Literal["h11"]:
+def _http_protocol(headers: SecureHeaders, max_connections: int) -> type[asyncio.Protocol] | Literal["h11"]:
     try:
-        from chargehand.serve.protocol import with_headers  # noqa: PLC0415 - needs httptools
+        from chargehand.serve.protocol import protocol_with  # noqa: PLC0415 - needs httptools
     except ImportError:
         return "h11"
-    return with_headers(headers)
+    return protocol_with(headers, connections_at_most(max_connections))
+
+
+def connections_at_most(wanted: int) -> int:
+    """As many as wanted, but so that files and databases can still be opened beside them."""
+    if sys.platform == "win32":
+        return wanted
+    import resource  # noqa: PLC0415 - is not there on Windows
+
+    files, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return wanted if files == resource.RLIM_INFINITY else min(wanted, max(1, int(files * SHARE_OF_FILES)))
 
 
 def bind(host: str, port: int) -> socket.socket:

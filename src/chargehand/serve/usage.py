@@ -61,7 +61,7 @@ class UsageRoutes:
     services: Services
 
     async def get_usage(self, request: Request) -> Response:
-        """What models have cost the key's tenant, by task, tree, agent, model or day."""
+        """What models have cost the key's tenant, by task, tree, agent, model or day; and its limits."""
         query = Query(request, _PARAMETERS)
         only = UsageFilter(
             since=_day(query, _FROM),
@@ -73,7 +73,8 @@ class UsageRoutes:
         report = await self.services.usage.report(
             principal_of(request), _group_by(query), only, limit=query.number(_LIMIT)
         )
-        return JsonResponse(usage_body(report))
+        quotas = await self.services.quota_reports.of(principal_of(request))
+        return JsonResponse(usage_body(report, quotas))
 
     def routes(self) -> Sequence[Route]:
         """The one route."""

@@ -13,6 +13,7 @@ import structlog
 
 from chargehand.clock import Clock
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
+from chargehand.service.tenant_limits import LimitsOfTenants
 from chargehand.store import backlog
 from chargehand.store.database import Database
 
@@ -56,11 +57,13 @@ class _Count:
 class Admission:
     """Keeps the count, and refuses by it. A limit that is None is none."""
 
-    def __init__(self, db: Database, clock: Clock, *, most: int | None, most_of_tenant: int | None) -> None:
+    def __init__(self, db: Database, clock: Clock, limits: LimitsOfTenants, *, most: int | None) -> None:
         self._db = db
         self._clock = clock
+        self._limits = limits
         self._most = most
-        self._most_of_tenant = most_of_tenant
+        self._counts_tenants = False
+        """Whether a count tells each tenant's part, which costs more: once a tenant with a limit was asked about."""
         self._count = _Count(-math.inf, 0, {})
         self._seconds_taken = 0.0
         self._counting: asyncio.Task[None] | None = None
@@ -68,15 +71,18 @@ class Admission:
 
     async def check(self, tenant: str) -> None:
         """TooManyRequests when the tenant's backlog is full, Unavailable when that of all is."""
-        if self._most is None and self._most_of_tenant is None:
+        most_of_tenant = (await self._limits.of(tenant)).backlog
+        if self._most is None and most_of_tenant is None:
             return
+        if most_of_tenant is not None and not self._counts_tenants:
+            await self._count_tenants()
         if self._is_older_than(COUNT_SECONDS):
             self._begin_count()
-        if self._refusal(tenant) is not None and (
+        if self._refusal(tenant, most_of_tenant) is not None and (
             self._count.is_in_doubt or self._is_older_than(FRESH_SECONDS)
         ):
             await asyncio.shield(self._begin_count())
-        if (refusal := self._refusal(tenant)) is not None:
+        if (refusal := self._refusal(tenant, most_of_tenant)) is not None:
             raise refusal
 
     def accepted(self, tenant: str) -> None:
@@ -91,13 +97,20 @@ class Admission:
         if self._counting is not None:
             await asyncio.wait([self._counting])
 
-    def _refusal(self, tenant: str) -> ChargehandError | None:
+    async def _count_tenants(self) -> None:
+        """From now on by tenant; a count that was begun before this says nothing of them."""
+        if self._counting is not None:
+            await asyncio.wait([self._counting])
+        self._counts_tenants = True
+        await asyncio.shield(self._begin_count())
+
+    def _refusal(self, tenant: str, most_of_tenant: int | None) -> ChargehandError | None:
         count = self._count
-        if self._most_of_tenant is not None and count.now_of(tenant) >= self._most_of_tenant:
-            pause = self._pause(count, count.now_of(tenant) - self._most_of_tenant + 1)
+        if most_of_tenant is not None and count.now_of(tenant) >= most_of_tenant:
+            pause = self._pause(count, count.now_of(tenant) - most_of_tenant + 1)
             return TooManyRequests(
-                f"{self._most_of_tenant} tasks of this tenant are waiting to begin, which is the most"
-                f" (CHARGEHAND_TENANT_BACKLOG_LIMIT); try again in {pause} s",
+                f"{most_of_tenant} tasks of this tenant are waiting to begin, which is the most"
+                f" (CHARGEHAND_TENANT_BACKLOG_LIMIT, or its own limit); try again in {pause} s",
                 retry_after_seconds=pause,
             )
         if self._most is not None and count.now() >= self._most:
@@ -132,7 +145,7 @@ class Admission:
         expected = before.now()
         try:
             async with self._db.read() as tx:
-                if self._most_of_tenant is None:
+                if not self._counts_tenants:
                     of_tenant, whole = dict[str, int](), await backlog.count(tx, most=self._most or 0)
                 else:
                     of_tenant = await backlog.count_by_tenant(tx)

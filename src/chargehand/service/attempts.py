@@ -5,7 +5,7 @@ carries the task or nobody may, and the caller drops its work.
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -32,6 +32,7 @@ from chargehand.failpoint import fail_point
 from chargehand.service import claims, endings
 from chargehand.service.agents import Agents
 from chargehand.service.endings import Hints
+from chargehand.service.tenant_limits import LimitsOfTenants
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
@@ -56,10 +57,13 @@ class Attempts:
         lease: timedelta,
         clock: Clock,
         limits: Concurrency = NO_LIMITS,
+        of_tenants: LimitsOfTenants | None = None,
     ) -> None:
+        """`of_tenants`: who knows which tenants may run another number of tasks than `limits` says."""
         self._db = db
         self._clock = clock
         self._limits = limits
+        self._of_tenants = of_tenants
         self._served: dict[str, int] = {}
         self._agents = agents
         self._hints = hints
@@ -69,13 +73,16 @@ class Attempts:
     @retried
     async def claim(self, worker: str, *, limit: int, scope: AgentScope = EVERY_AGENT) -> list[Task]:
         """Take up to `limit` ready tasks of agents in the scope. The attempt number grows before anything is run."""
+        limits = self._limits
+        if self._of_tenants is not None:
+            limits = replace(limits, of_tenant=await self._of_tenants.concurrency())
         async with self._db.write() as tx:
             claimed = await claims.take(
                 tx,
                 worker=worker,
                 lease=self.lease,
                 most=limit,
-                limits=self._limits,
+                limits=limits,
                 served=self._served,
                 scope=scope,
             )

@@ -81,5 +81,6 @@ async def _shares(
 
 
 def _is_limited(heads: Sequence[Head], limits: Concurrency) -> bool:
-    is_limited = limits.whole is not None or limits.tenant is not None
-    return is_limited or any(head.most_running is not None for head in heads)
+    return limits.whole is not None or any(
+        head.most_running is not None or limits.most_of(head.lane.tenant) is not None for head in heads
+    )

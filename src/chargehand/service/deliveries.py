@@ -7,9 +7,11 @@ from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import Task
 from chargehand.domain.values import JsonObject
+from chargehand.errors import TenantStorageFull
 from chargehand.failpoint import fail_point
 from chargehand.service.attempts import held_or_lost
 from chargehand.service.endings import Hints
+from chargehand.service.tenant_storage import TenantStorage
 from chargehand.store import deliverables, history
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database, retried
@@ -22,6 +24,25 @@ class Deliveries:
     db: Database
     blobs: Blobs
     hints: Hints
+    storage: TenantStorage | None = None
+    """Who knows how much each tenant may store; None: nobody asks."""
+
+    async def require_room(self, task: Task, more_bytes: int) -> None:
+        """TenantStorageFull when the task's tenant may not store so many bytes more for this task.
+
+        What an attempt before this one stored already, a worker's death ago, is replaced and takes no more room.
+        """
+        if self.storage is None or not more_bytes:
+            return
+        try:
+            await self.storage.check(task.tenant, more_bytes)
+        except TenantStorageFull:
+            async with self.db.read(task.tenant) as tx:
+                stored = sum(one.size_bytes for one in await deliverables.of_task(tx, task.id))
+            if not stored:
+                raise
+            if more_bytes > stored:
+                await self.storage.check(task.tenant, more_bytes - stored)
 
     async def keep(self, data: bytes) -> str:
         """Store the bytes of one file; their hash. Repeating it costs nothing."""
@@ -44,6 +65,8 @@ class Deliveries:
                 await deliverables.store(tx, one)
             await history.append(tx, [(task.id, EventKind.DELIVERED, _told(one)) for one in fresh])
             self.hints.changed(tx, task.id)
+        if self.storage is not None:
+            self.storage.stored(task.tenant, sum(one.size_bytes for one in fresh))
         fail_point("deliveries.stored")
 
 

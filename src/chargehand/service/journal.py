@@ -4,7 +4,7 @@ Rule: what a step found is durable before anyone uses it; beginning one names th
 that lost its lease starts nothing more.
 """
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -24,6 +24,7 @@ from chargehand.service.attempts import held_or_lost, is_held
 from chargehand.service.endings import Hints
 from chargehand.service.orders import new_task
 from chargehand.service.ports import RuntimeDirectory
+from chargehand.service.quotas import Quotas
 from chargehand.store import approvals, history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
@@ -84,14 +85,15 @@ class Journal:
         agents: Agents,
         hints: Hints,
         runtimes: RuntimeDirectory,
-        day_limits: DayLimits = NO_DAY_LIMITS,
+        quotas: Quotas | None = None,
     ) -> None:
+        """`quotas`: what each tenant may use in a day."""
         self._db = db
         self._clock = clock
         self._agents = agents
         self._hints = hints
         self._runtimes = runtimes
-        self._day_limits = day_limits
+        self._quotas = quotas
         self._lanes = Lanes()
         self._advance = GroupCommit[_Advance, Grant | None](self._advance_group)
 
@@ -336,6 +338,7 @@ class Journal:
         ended: list[Ended] = []
         begun: list[_Begun] = []
         events: list[tuple[str, EventKind, JsonObject]] = []
+        days = await self._days(one.task.tenant for one in group if one.begun and one.begun.estimate)
         async with self._db.write() as tx:
             held = await tasks.hold(tx, [id_ for one in group for id_ in (one.task.id, one.task.root_id)])
             for one in group:
@@ -344,7 +347,8 @@ class Journal:
                     if one.ended is not None:
                         ended.append(await self._settled(tx, held, one.task, one.ended))
                         events += _events_of(ended[-1], self._clock.now())
-                    grant = await self._pay_for(tx, held, one.task, one.begun) if one.begun else None
+                    day = days.get(one.task.tenant, NO_DAY_LIMITS)
+                    grant = await self._pay_for(tx, held, one.task, one.begun, day) if one.begun else None
                 except (LeaseLost, BudgetExhausted, BudgetReserved, PriceUnknown) as error:
                     answers.append(error)
                 else:
@@ -372,7 +376,15 @@ class Journal:
             return ended
         return replace(ended, used=await spending.settle(tx, held, task, ended.step.path, ended.used))
 
-    async def _pay_for(self, tx: Tx, held: dict[str, Task], task: Task, begun: _Begun) -> Grant | None:
+    async def _days(self, tenants: Iterable[str]) -> dict[str, DayLimits]:
+        """What each of them may use in a day; looked up before the transaction, which holds a connection."""
+        if self._quotas is None:
+            return {}
+        return {tenant: await self._quotas.day(tenant) for tenant in tenants}
+
+    async def _pay_for(
+        self, tx: Tx, held: dict[str, Task], task: Task, begun: _Begun, day: DayLimits
+    ) -> Grant | None:
         """Take what a step needs out of the tree's budget; a model call's is reserved each time it is made."""
         tool_calls = int(begun.step.kind is StepKind.TOOL)
         if not begun.is_repeat:
@@ -382,7 +394,7 @@ class Journal:
         if begun.is_repeat:
             await spending.lose_interrupted(tx, task, begun.step.path)
         try:
-            return await spending.reserve(tx, held, task, begun.step, begun.estimate, self._day_limits)
+            return await spending.reserve(tx, held, task, begun.step, begun.estimate, day)
         except (BudgetExhausted, BudgetReserved, PriceUnknown):
             if not begun.is_repeat:
                 await spending.spend(tx, task, steps=-1)

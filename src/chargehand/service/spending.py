@@ -215,7 +215,7 @@ async def _day_pool(tx: Tx, tenant: str, limits: DayLimits) -> _Pool:
         tokens_used=tokens_used,
         remedy=lambda limit: (
             "Retry the task on another day, or have the operator raise"
-            f" CHARGEHAND_TENANT_{limit.upper()}_PER_DAY"
+            f" CHARGEHAND_TENANT_{limit.upper()}_PER_DAY, or the tenant's own limit"
         ),
     )
 

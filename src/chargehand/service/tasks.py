@@ -1,6 +1,5 @@
 """What callers can do with tasks: submit, cancel, retry, answer."""
 
-import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
@@ -23,24 +22,22 @@ from chargehand.errors import (
     IllegalMove,
     InvalidInput,
     TaskNotFound,
-    TooManyRequests,
 )
 from chargehand.failpoint import fail_point
 from chargehand.service import endings
-from chargehand.service.admission import Admission
 from chargehand.service.agents import Agents
 from chargehand.service.audit_records import record
 from chargehand.service.day_account import DayAccount
 from chargehand.service.endings import Hints
 from chargehand.service.orders import check_order, first_due, new_task, payload_hash
 from chargehand.service.ports import AgentChooser, NoChooser
+from chargehand.service.quotas import Quotas
 from chargehand.service.selection import select
 from chargehand.service.visibility import not_found, seen
 from chargehand.store import history, messages, tasks
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.group import GroupCommit
 from chargehand.store.lanes import Lanes
-from chargehand.store.rates import LocalRates, Rate, Rates
 from chargehand.telemetry.traces import valid_traceparent
 
 NO_DAY_LIMITS = DayLimits()
@@ -77,22 +74,16 @@ class Tasks:
         hints: Hints,
         check_space: Callable[[], None],
         chooser: AgentChooser | None = None,
-        day_limits: DayLimits = NO_DAY_LIMITS,
-        rates: Rates | None = None,
-        submits: Rate | None = None,
-        admission: Admission | None = None,
+        quotas: Quotas | None = None,
     ) -> None:
-        """`submits`: how fast one tenant may submit, counted in `rates`."""
+        """`quotas`: what each tenant may hand in and use; None: as much as it likes."""
         self._db = db
-        self._admission = admission
+        self._quotas = quotas
         self._clock = clock
         self._agents = agents
         self._hints = hints
         self._check_space = check_space
         self._chooser = chooser or NoChooser()
-        self._day_limits = day_limits
-        self._rates = rates or LocalRates()
-        self._submits = submits
         self._lanes = Lanes()
         self._store = GroupCommit[_Submission, Accepted](self._store_group)
 
@@ -101,7 +92,8 @@ class Tasks:
 
         A repeated idempotency key returns the first task; with another payload it is IdempotencyMismatch.
         Raises AgentNotFound, NoAgentFits, RuntimeMissing, InvalidInput (with findings), StorageFull;
-        TooManyRequests, Unavailable: too many at once, or the backlog is full; TaskNotFound: what it follows is gone.
+        TooManyRequests, TenantStorageFull, Unavailable: over a quota, or the backlog is full; TaskNotFound: what it
+        follows is gone.
         """
         who.require(Scope.TASKS_WRITE)
         check_order(order, self._clock.now())
@@ -109,14 +101,14 @@ class Tasks:
         picked = None
         try:
             self._check_space()
-            await self._check_rate(who)
-            if self._admission is not None:
-                await self._admission.check(who.tenant)
+            if self._quotas is not None:
+                await self._quotas.check_submission(who.tenant)
             if order.agent_id == AUTO:
                 # Picking may cost a model's answer: a repeated request is not picked for again.
                 if earlier := await self._accepted_before(who, order.idempotency_key, digest):
                     return earlier
-                account = DayAccount(self._db, who.tenant, self._day_limits)
+                day = NO_DAY_LIMITS if self._quotas is None else await self._quotas.day(who.tenant)
+                account = DayAccount(self._db, who.tenant, day)
                 picked = await select(self._agents, self._chooser, account, who, order.task_data)
             definition = await self._checked_agent(who, order, picked.agent if picked else None)
         except ChargehandError:
@@ -130,23 +122,11 @@ class Tasks:
             told["selection"] = picked.told
         accepted = await self._store(_Submission(task, order.idempotency_key, digest, told))
         fail_point("tasks.submitted")
-        if self._admission is not None and not accepted.replayed and task.run_after <= self._clock.now():
-            self._admission.accepted(who.tenant)
+        if self._quotas is not None and not accepted.replayed and task.run_after <= self._clock.now():
+            self._quotas.admission.accepted(who.tenant)
         if picked is None or accepted.replayed:
             return accepted
         return replace(accepted, selection=picked.told)
-
-    async def _check_rate(self, who: Principal) -> None:
-        if self._submits is None:
-            return
-        wait = await self._rates.take(f"submits:{who.tenant}", self._submits)
-        if wait > 0:
-            seconds = max(1, math.ceil(wait))
-            raise TooManyRequests(
-                f"this tenant may submit {self._submits.per_second:g} tasks a second"
-                f" (CHARGEHAND_TENANT_SUBMITS_PER_SECOND); the next one in {seconds} s",
-                retry_after_seconds=seconds,
-            )
 
     async def prepared(self, who: Principal, order: TaskOrder) -> Task:
         """The task that an order would become, not stored: for one that is stored with something else.
@@ -155,8 +135,8 @@ class Tasks:
         """
         check_order(order, self._clock.now())
         self._check_space()
-        if self._admission is not None:
-            await self._admission.check(who.tenant)
+        if self._quotas is not None:
+            await self._quotas.check_room(who.tenant)
         return self._new_task(who, order, await self._checked_agent(who, order, None))
 
     async def _checked_agent(
@@ -172,8 +152,8 @@ class Tasks:
 
     async def close(self) -> None:
         """Let what goes on beside the use cases end."""
-        if self._admission is not None:
-            await self._admission.close()
+        if self._quotas is not None:
+            await self._quotas.close()
 
     async def _accepted_before(self, who: Principal, key: str | None, payload_hash: str) -> Accepted | None:
         """What the same request led to when the service could still take it."""

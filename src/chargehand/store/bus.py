@@ -46,6 +46,8 @@ WEBHOOKS_DUE = "webhooks:due"
 """Topic without payloads: something is to be sent."""
 SESSIONS = "sessions"
 """Topic of sessions that were ended; which, nobody needs to be told."""
+LIMITS = "limits"
+"""Topic of tenants whose limits were changed."""
 
 MAX_PAYLOAD_CHARACTERS = 512
 MAX_PENDING = 5_000

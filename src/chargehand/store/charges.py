@@ -86,6 +86,9 @@ _ADD_TO_TASK = (
         tokens_spent=AgentTask.tokens_spent + bindparam("more"),
     )
 )
+_SEEN_DAY = select(TenantDay.usd_nanos, TenantDay.tokens).where(
+    TenantDay.tenant == bindparam("whose"), TenantDay.day == bindparam("on")
+)
 _DAY = (
     select(TenantDay.usd_nanos, TenantDay.tokens)
     .where(TenantDay.tenant == bindparam("whose"), TenantDay.day == bindparam("on"))
@@ -107,6 +110,12 @@ async def day(tx: Tx, tenant: str, on: str) -> tuple[int, int]:
         )
         return (0, 0)
     return (found.usd_nanos, found.tokens)
+
+
+async def seen_day(tx: Tx, tenant: str, on: str) -> tuple[int, int]:
+    """As `day`, only to look."""
+    found = (await tx.connection.execute(_SEEN_DAY, {"whose": tenant, "on": on})).first()
+    return (0, 0) if found is None else (found.usd_nanos, found.tokens)
 
 
 async def next_number(tx: Tx, task_id: str, path: str) -> int:

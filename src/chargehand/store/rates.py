@@ -1,12 +1,13 @@
 """Rates: how often something may be done, as a port; counted in this process, or in Redis for all together.
 
 The algorithm is GCRA: of each key one time is kept, at which its allowance is whole again. A request is allowed when
-that time lies no further ahead than a burst; it moves the time on by one interval.
+that time lies no further ahead than a burst; it moves the time on by one interval. One look may ask several allowances
+at once: it takes from each of them or, where one is used up, from none.
 """
 
 import asyncio
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from time import monotonic
 from typing import Any
@@ -32,21 +33,47 @@ class Rate:
     burst: int = 1
 
     @classmethod
-    def of_seconds(cls, per_second: float) -> "Rate":
-        """With as much at once as one second gives, at least one."""
-        return cls(per_second=per_second, burst=max(1, int(per_second)))
+    def of_seconds(cls, per_second: float, seconds: float = 1.0) -> "Rate":
+        """With as much at once as so many seconds give, at least one."""
+        return cls(per_second=per_second, burst=max(1, int(per_second * seconds)))
 
     def shared_by(self, processes: int) -> "Rate":
         """One process's share of it."""
         return Rate(per_second=self.per_second / processes, burst=max(1, self.burst // processes))
 
+    def left(self, whole_in_seconds: float) -> int:
+        """How many may be done at once while the allowance is whole again in so many seconds."""
+        return max(0, int(self.burst - whole_in_seconds * self.per_second + 1e-6))
+
+
+Asked = Sequence[tuple[str, Rate]]
+"""Allowances: each with the key that it is counted under."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """What came of a look at some allowances."""
+
+    wait: float
+    """0: it may be done now, and was counted; else in how many seconds, and nothing was."""
+    whole_in: tuple[float, ...]
+    """In how many seconds each allowance is whole again, in the order in which they were asked."""
+
 
 class Rates(ABC):
     """Takes from allowances."""
 
-    @abstractmethod
     async def take(self, key: str, rate: Rate) -> float:
         """0 when it may be done now, which counts; else in how many seconds, which does not."""
+        return (await self.take_all(((key, rate),))).wait
+
+    @abstractmethod
+    async def take_all(self, asked: Asked) -> Taken:
+        """Take one from each of the allowances, or from none when one of them is used up."""
+
+    @abstractmethod
+    async def look(self, asked: Asked) -> Taken:
+        """As `take_all`, but nothing is counted."""
 
     @abstractmethod
     async def aclose(self) -> None:
@@ -65,17 +92,32 @@ class LocalRates(Rates):
         """How many keys it keeps in mind."""
         return len(self._whole_at)
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take_all(self, asked: Asked) -> Taken:
         """Answers at once."""
-        now, interval = self._now(), 1 / rate.per_second
-        whole_at = max(self._whole_at.get(key, now), now)
-        wait = whole_at - (rate.burst - 1) * interval - now
-        if wait > 1e-9:
-            return wait
-        if key not in self._whole_at and len(self._whole_at) >= MOST_KEYS:
-            self._forget(now)
-        self._whole_at[key] = whole_at + interval
-        return 0.0
+        return self.count(asked)
+
+    async def look(self, asked: Asked) -> Taken:
+        """Answers at once."""
+        return self.count(asked, only_look=True)
+
+    def count(self, asked: Asked, *, only_look: bool = False) -> Taken:
+        """As `take_all`, or `look`, without a wait for anything."""
+        now, longest = self._now(), 0.0
+        wholes: list[float] = []
+        for key, rate in asked:
+            whole_in = max(self._whole_at.get(key, now) - now, 0.0)
+            wholes.append(whole_in)
+            longest = max(longest, whole_in - (rate.burst - 1) / rate.per_second)
+        if longest > 1e-9:
+            return Taken(longest, tuple(wholes))
+        if only_look:
+            return Taken(0.0, tuple(wholes))
+        for index, (key, rate) in enumerate(asked):
+            wholes[index] += 1 / rate.per_second
+            if key not in self._whole_at and len(self._whole_at) >= MOST_KEYS:
+                self._forget(now)
+            self._whole_at[key] = now + wholes[index]
+        return Taken(0.0, tuple(wholes))
 
     async def aclose(self) -> None:
         """Nothing to let go of."""
@@ -91,13 +133,21 @@ class LocalRates(Rates):
 _TAKE = """
 local time = redis.call('TIME')
 local now = time[1] * 1000000 + time[2]
-local interval, burst = tonumber(ARGV[1]), tonumber(ARGV[2])
-local whole_at = math.max(tonumber(redis.call('GET', KEYS[1])) or now, now)
-local wait = whole_at - (burst - 1) * interval - now
-if wait > 0 then return wait end
-whole_at = whole_at + interval
-redis.call('SET', KEYS[1], string.format('%.0f', whole_at), 'PX', math.ceil((whole_at - now) / 1000) + 1000)
-return 0
+local longest, wholes = 0, {}
+for at, key in ipairs(KEYS) do
+  local interval, burst = tonumber(ARGV[2 * at]), tonumber(ARGV[2 * at + 1])
+  wholes[at] = math.max((tonumber(redis.call('GET', key)) or now) - now, 0)
+  longest = math.max(longest, wholes[at] - (burst - 1) * interval)
+end
+if longest <= 0 and ARGV[1] == 'take' then
+  for at, key in ipairs(KEYS) do
+    wholes[at] = wholes[at] + tonumber(ARGV[2 * at])
+    local text = string.format('%.0f', now + wholes[at])
+    redis.call('SET', key, text, 'PX', math.ceil(wholes[at] / 1000) + 1000)
+  end
+end
+table.insert(wholes, 1, longest)
+return wholes
 """
 
 
@@ -114,24 +164,36 @@ class RedisRates(Rates):
         self._away_until = 0.0
         self._is_out = False
 
-    async def take(self, key: str, rate: Rate) -> float:
+    async def take_all(self, asked: Asked) -> Taken:
         """One round trip; the decision and the count are one step there."""
+        return await self._count(asked, only_look=False)
+
+    async def look(self, asked: Asked) -> Taken:
+        """One round trip."""
+        return await self._count(asked, only_look=True)
+
+    async def _count(self, asked: Asked, *, only_look: bool) -> Taken:
         if self._now() >= self._away_until:
             try:
-                wait = await self._ask(key, rate)
+                taken = await self._ask(asked, only_look=only_look)
             except _Away as away:
                 self._is_away(away)
             else:
                 self._is_out = False
-                return wait
-        return await self._alone.take(key, rate.shared_by(max(1, self._processes())))
+                return taken
+        processes = max(1, self._processes())
+        shares = [(key, rate.shared_by(processes)) for key, rate in asked]
+        return self._alone.count(shares, only_look=only_look)
 
-    async def _ask(self, key: str, rate: Rate) -> float:
+    async def _ask(self, asked: Asked, *, only_look: bool) -> Taken:
+        keys = [self._prefix + key for key, _ in asked]
+        arguments: list[str | int] = ["look" if only_look else "take"]
+        for _, rate in asked:
+            arguments += (max(1, round(1_000_000 / rate.per_second)), rate.burst)
         with redis_failures(_Away):
             async with asyncio.timeout(REDIS_SECONDS):
-                arguments = [round(1_000_000 / rate.per_second), rate.burst]
-                microseconds = await self._script(keys=[self._prefix + key], args=arguments)
-        return int(microseconds) / 1_000_000
+                wait, *wholes = await self._script(keys=keys, args=arguments)
+        return Taken(int(wait) / 1_000_000, tuple(int(whole) / 1_000_000 for whole in wholes))
 
     def _is_away(self, why: Exception) -> None:
         self._away_until = self._now() + AWAY_SECONDS

@@ -21,11 +21,13 @@ from chargehand.domain.history import Event, Step
 from chargehand.domain.key import KeyRecord
 from chargehand.domain.mcp import Pin, shown_name
 from chargehand.domain.money import usd_text
+from chargehand.domain.quota import QuotaUse
 from chargehand.domain.schedule import Schedule
 from chargehand.domain.task import FOREVER, Task
 from chargehand.domain.tenant import Tenant
 from chargehand.domain.usage import Usage, UsageSums
 from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.wire.limits import limit_uses
 
 Body = dict[str, Any]
 
@@ -202,13 +204,14 @@ def mcp_tool_body(pin: Pin) -> Body:
     }
 
 
-def usage_body(usage: Usage) -> Body:
+def usage_body(usage: Usage, quotas: Iterable[QuotaUse]) -> Body:
     """UsageBody."""
     return listed(
         ({"group": group, **_sums(sums)} for group, sums in usage.groups),
         group_by=usage.by.value,
         total=_sums(usage.total),
         is_complete=usage.is_complete,
+        limits=limit_uses(quotas),
     )
 
 

@@ -10,6 +10,7 @@ from chargehand.domain.money import MAX_USD
 from chargehand.domain.usage import UsageBy
 from chargehand.domain.values import JsonObject
 from chargehand.wire.bases import Answer, Sent, whole
+from chargehand.wire.limits import LimitUses
 
 _Count = Annotated[int, Field(ge=1, le=MAX_COUNT), BeforeValidator(whole)]
 
@@ -100,3 +101,5 @@ class UsageBody(Answer):
     """Of all groups, also those that `limit` has left out."""
     is_complete: bool
     """False: there are more groups than `limit`."""
+    limits: LimitUses | None = None
+    """How the tenant stands to each of its limits now."""

@@ -1,0 +1,37 @@
+"""`chargehand tenants limits`, against a running service."""
+
+import json
+from typing import Any
+
+import pytest
+
+from tests.cli.service import Cli, Running
+from tests.cli.test_usage import told
+
+
+def test_limits_are_shown_changed_one_by_one_and_taken_back(cli: Cli, service: Running) -> None:
+    assert service.url
+    told(cli, "tenants", "limits", "acme", "--set", "concurrency=4", "--set", "usd_per_day=25.00")
+    lines = told(cli, "tenants", "limits", "acme", "--set", "submits_per_second=0.5").splitlines()
+    shown: dict[str, Any] = json.loads(
+        told(cli, "tenants", "limits", "acme", "--set", "concurrency=default", "--json")
+    )
+
+    assert lines[0].split() == ["LIMIT", "HOLDS", "OWN"]
+    assert ["concurrency", "4", "4"] in [line.split() for line in lines]
+    assert ["backlog", "no", "limit"] in [line.split() for line in lines]
+    own = {name: limit for name, limit in shown["own"].items() if limit is not None}
+    assert own == {"submits_per_second": 0.5, "usd_per_day": "25.00"}
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("concurency=4", "write NAME=AMOUNT, with a name of: requests_per_second"),
+        ("concurrency=many", "that is no number"),
+        ("concurrency=0", "--set concurrency=0: Input should be greater than or equal to 1"),
+    ],
+)
+def test_what_is_no_limit_is_refused(cli: Cli, service: Running, change: str, said: str) -> None:
+    assert service.url
+    assert said in told(cli, "tenants", "limits", "acme", "--set", change, code=2)
