@@ -10,6 +10,7 @@ import pytest
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.errors import Unauthorized
 from chargehand.service.access import Access
+from chargehand.service.keys import Keys
 from chargehand.service.sessions import IDLE, LONGEST, MOST_OF_PRINCIPAL, Sessions
 from chargehand.store.bus import Bus
 from tests.databases import outside
@@ -123,12 +124,12 @@ async def test_a_session_ends_with_the_token_that_it_was_begun_with(opened: Open
 async def test_a_session_ends_with_its_key_at_once_here_and_within_five_seconds_elsewhere(
     opened: Opened,
 ) -> None:
-    _, record = await opened.access.issue(ADMIN, "short", frozenset({Scope.TASKS_READ}))
+    _, record = await Keys(opened.access).issue(ADMIN, "short", frozenset({Scope.TASKS_READ}))
     who = Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
     secret = (await opened.sessions.begin(who, key_id=record.id, until=None)).secret
     await opened.elsewhere.verify(secret)
 
-    await opened.access.revoke(ADMIN, record.id)
+    await Keys(opened.access).revoke(ADMIN, record.id)
 
     assert not await opened.is_good(secret)
     opened.clock.advance(5)
@@ -138,7 +139,7 @@ async def test_a_session_ends_with_its_key_at_once_here_and_within_five_seconds_
 
 async def test_a_session_ends_when_its_key_expires(opened: Opened) -> None:
     expires_at = opened.clock.now() + timedelta(minutes=5)
-    _, record = await opened.access.issue(ADMIN, "short", frozenset({Scope.TASKS_READ}), expires_at)
+    _, record = await Keys(opened.access).issue(ADMIN, "short", frozenset({Scope.TASKS_READ}), expires_at)
     who = Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
     secret = (await opened.sessions.begin(who, key_id=record.id, until=None)).secret
     assert await opened.is_good(secret)

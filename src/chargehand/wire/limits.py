@@ -12,7 +12,6 @@ from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.domain.values import MAX_SAFE_INTEGER
 from chargehand.wire.bases import Answer, Sent, whole
 
-TENANT_ID_PATTERN = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 _AMOUNT = r"^[0-9]{1,6}(\.[0-9]{1,9})?$"
 _PerSecond = Annotated[float, Field(gt=0, le=100_000)]
 _Count = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(whole)]
