@@ -99,7 +99,7 @@ class Keys:
             raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
         async with self._db.read() as tx:
             last = None if before is None else await access.get(tx, who.tenant, before)
-            if before is not None and last is None:
+            if before is not None and not _is_visible(last, who):
                 raise InvalidCursor("the cursor is not one that this list gave; start again without it")
             found = await access.page(tx, who.tenant, name=name, before=last, limit=limit + 1)
         more = len(found) > limit
@@ -218,6 +218,11 @@ def _require_covered(
 
 
 def _visible(record: KeyRecord | None, who: Principal, key_id: str) -> KeyRecord:
-    if record is None or not who.covers((), record.agents):
+    if record is None or not _is_visible(record, who):
         raise KeyNotFound(f"there is no key {key_id[:16]!r}")
     return record
+
+
+def _is_visible(record: KeyRecord | None, who: Principal) -> bool:
+    """A narrowed key sees the keys that are narrowed as far as itself."""
+    return record is not None and who.covers((), record.agents)
