@@ -109,7 +109,7 @@ ENTRIES: Mapping[str, Entry] = {
         needs=Scope.AGENTS_READ, path={**_AGENT, "version": "version"}
     ),
     "GET /whoami": Entry(needs=None),
-    "GET /keys": Entry(needs=Scope.KEYS_READ, query={"cursor": "key"}),
+    "GET /keys": Entry(needs=Scope.KEYS_READ),
     "POST /keys": Entry(
         needs=Scope.KEYS_WRITE, body={"name": "made-here", "scopes": ["keys:write"], "agents": ["ours"]}
     ),
