@@ -26,7 +26,7 @@ async def list_(
     server: Server = None,
     as_json: AsJson = False,
 ) -> ExitCode:
-    """List the tenant's keys, newest first: what each may do, whether it is live, when it was last used.
+    """List the tenant's keys by name: what each may do, whether it is live, when it was last used.
 
     \b
     Example:

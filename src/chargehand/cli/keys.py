@@ -18,7 +18,7 @@ _UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 async def list_keys(server: str | None, *, limit: int, as_json: bool) -> ExitCode:
-    """Keys, newest first."""
+    """Keys, by name."""
     async with connect(server) as connection:
         page = await connection.client.keys(limit=limit)
     if as_json:

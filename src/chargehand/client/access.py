@@ -27,7 +27,7 @@ class AccessCalls(ABC):
         """Send a call."""
 
     async def keys(self, *, name: str | None = None, cursor: str | None = None, limit: int = 50) -> KeyPage:
-        """A page of the tenant's keys, newest first."""
+        """A page of the tenant's keys, by name."""
         given = {"name": name, "cursor": cursor, "limit": limit}
         query = [(key, str(value)) for key, value in given.items() if value is not None]
         return answer_of(KeyPage, await self.send(Call(method="GET", path="/keys", query=query)))

@@ -19,7 +19,6 @@ from chargehand.serve.queries import Query, key_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.wire.access import (
-    KEY_ID_PATTERN,
     KEY_NAME_PATTERN,
     KeyBody,
     KeyMade,
@@ -38,10 +37,10 @@ NAME = Parameter(
 CURSOR = Parameter(
     name="cursor",
     description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": KEY_ID_PATTERN},
+    schema={"type": "string", "pattern": KEY_NAME_PATTERN},
 )
 _LIST = (NAME, CURSOR, queries.LIMIT)
-_NAME, _ID = re.compile(KEY_NAME_PATTERN), re.compile(KEY_ID_PATTERN)
+_NAME = re.compile(KEY_NAME_PATTERN)
 _OF_KEY: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_key", "rotate_key", "revoke_key"), ("key_id", "/key/id")
 )
@@ -71,15 +70,15 @@ class KeyRoutes:
         return JsonResponse(body, 201, {"Location": f"/keys/{record.id}"})
 
     async def list_keys(self, request: Request) -> Response:
-        """Keys of the caller's tenant, newest first, also those that have ended."""
+        """Keys of the caller's tenant by name, also those that have ended."""
         query = Query(request, _LIST)
         page = await self.services.keys.page(
             principal_of(request),
             name=query.text(NAME.name, _NAME),
-            before=query.text(CURSOR.name, _ID),
+            after=query.text(CURSOR.name, _NAME),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(key_body, page.keys), page.before)
+        return page_answer(request, map(key_body, page.keys), page.after)
 
     async def get_key(self, request: Request) -> Response:
         """One key: what it may do, when it ends, and when it was last used."""

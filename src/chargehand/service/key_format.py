@@ -16,8 +16,12 @@ _KEY = re.compile(rf"{PREFIX}([0-9A-Za-z]{{8}})([0-9A-Za-z]{{32}})([0-9A-Za-z]{{
 def new_key(clock: Clock) -> tuple[str, str]:
     """A key that nobody can guess, and its id: 190 random bits beside it."""
     key_id = _base62(int.from_bytes(clock.token_bytes(16)), 8)
-    body = PREFIX + key_id + _base62(int.from_bytes(clock.token_bytes(40)), 32)
-    return body + _checksum(body), key_id
+    return with_checksum(PREFIX + key_id + _base62(int.from_bytes(clock.token_bytes(40)), 32)), key_id
+
+
+def with_checksum(body: str) -> str:
+    """A key of what stands before its checksum."""
+    return body + _checksum(body)
 
 
 def id_of(token: str) -> str | None:

@@ -10,7 +10,7 @@ from datetime import datetime, timedelta
 
 from chargehand.domain.access import OF_AGENTS, Principal, Scope
 from chargehand.domain.key import KeyRecord
-from chargehand.errors import Conflict, Forbidden, InvalidCursor, InvalidInput, KeyNotFound
+from chargehand.errors import Conflict, Forbidden, InvalidInput, KeyNotFound
 from chargehand.service.access import RETIRED_MARK, Access
 from chargehand.store import access
 from chargehand.store.bus import KEYS
@@ -30,10 +30,10 @@ _AGENT_ID = re.compile(r"[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class KeyPage:
-    """A part of a list; `before` is the id that the next part begins after."""
+    """A part of a list; `after` is the name that the next part begins after."""
 
     keys: list[KeyRecord]
-    before: str | None
+    after: str | None
 
 
 class Keys:
@@ -91,20 +91,17 @@ class Keys:
             return _visible(await access.get(tx, who.tenant, key_id), who, key_id)
 
     async def page(
-        self, who: Principal, *, name: str | None = None, before: str | None = None, limit: int = 50
+        self, who: Principal, *, name: str | None = None, after: str | None = None, limit: int = 50
     ) -> KeyPage:
-        """The tenant's keys, newest first, also those that have ended."""
+        """The tenant's keys by name, also those that have ended."""
         who.require(Scope.KEYS_READ)
         if not 1 <= limit <= MAX_PAGE:
             raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
         async with self._db.read(who.tenant) as tx:
-            last = None if before is None else await access.get(tx, who.tenant, before)
-            if before is not None and last is None:
-                raise InvalidCursor("the cursor is not one that this list gave; start again without it")
-            found = await access.page(tx, who.tenant, name=name, before=last, limit=limit + 1)
+            found = await access.page(tx, who.tenant, name=name, after=after, limit=limit + 1)
         more = len(found) > limit
         shown = [one for one in found[:limit] if who.covers((), one.agents)]
-        return KeyPage(shown, found[limit - 1].id if more else None)
+        return KeyPage(shown, found[limit - 1].name if more else None)
 
     async def list(self, who: Principal) -> list[KeyRecord]:
         """All keys of the caller's tenant, the oldest first."""

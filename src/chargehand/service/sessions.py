@@ -95,7 +95,7 @@ class Sessions:
             seen_at=now,
             expires_at=expires_at,
         )
-        async with self._db.write() as tx:
+        async with self._db.write(who.tenant) as tx:
             if replaces is not None and await sessions.remove(tx, _hash(replaces)):
                 tx.after_commit(lambda: self._bus.publish(SESSIONS, ""))
             # Whoever brings a row takes away those that are over: so the table needs nobody to keep it small.

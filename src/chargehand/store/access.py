@@ -4,7 +4,7 @@ from collections.abc import Collection
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Row, and_, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 
 from chargehand.domain.access import Scope
 from chargehand.domain.key import KeyRecord
@@ -106,17 +106,13 @@ async def of_tenant(tx: Tx, tenant: str) -> list[KeyRecord]:
     return [_as_record(row) for row in await tx.connection.execute(statement, {"of_tenant": tenant})]
 
 
-async def page(
-    tx: Tx, tenant: str, *, name: str | None, before: KeyRecord | None, limit: int
-) -> list[KeyRecord]:
-    """A tenant's keys, the newest first; `before`: those behind this one."""
-    statement = _OF_TENANT.order_by(ApiKey.created_at.desc(), ApiKey.id.desc()).limit(limit)
+async def page(tx: Tx, tenant: str, *, name: str | None, after: str | None, limit: int) -> list[KeyRecord]:
+    """A tenant's keys by name; `after`: those behind this name."""
+    statement = _OF_TENANT.order_by(ApiKey.name).limit(limit)
     if name is not None:
         statement = statement.where(ApiKey.name == name)
-    if before is not None:
-        made = ApiKey.created_at
-        is_older = or_(made < before.created_at, and_(made == before.created_at, ApiKey.id < before.id))
-        statement = statement.where(is_older)
+    if after is not None:
+        statement = statement.where(ApiKey.name > after)
     return [_as_record(row) for row in await tx.connection.execute(statement, {"of_tenant": tenant})]
 
 

@@ -13,7 +13,8 @@ from chargehand.wire.rest import AGENT_ID_PATTERN, Time
 
 KEY_ID_PATTERN = r"^[0-9A-Za-z]{8}$"
 KEY_NAME_PATTERN = r"^[^\x00-\x1f\x7f]{1,128}$"
-SCOPE_PATTERN = r"^[a-z]{1,32}(:([a-z]{1,32}|\*))?$"
+_AREAS = sorted({one.value.partition(":")[0] for one in Scope})
+SCOPE_PATTERN = rf"^({'|'.join([*Scope, *(f'{one}:[*]' for one in _AREAS)])})$"
 ROLE_PATTERN = rf"^({'|'.join(ROLES)})$"
 KeyName = Annotated[str, Field(pattern=KEY_NAME_PATTERN, max_length=128)]
 DisplayName = Annotated[
@@ -88,7 +89,7 @@ class KeyRotated(Answer):
 
 
 class KeyPage(Answer):
-    """A part of a list, newest first."""
+    """A part of a list, by name."""
 
     items: list[KeyBody]
     next_cursor: str | None

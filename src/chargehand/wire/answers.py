@@ -142,7 +142,7 @@ def approval_body(one: Approval) -> Body:
 
 def schedule_body(one: Schedule) -> Body:
     """ScheduleBody."""
-    unseen = ("tenant", "next_at")
+    unseen = ("tenant", "rights", "next_at")
     body = {field.name: getattr(one, field.name) for field in fields(one) if field.name not in unseen}
     return {**body, "next_times": one.next_times()}
 

@@ -39,9 +39,8 @@ def upgrade() -> None:
     # Every tenant that ever had a task has a lane. The operator's own is made at the first start, and has a key then.
     known: set[str] = set()
     for table in ("lanes", "agents", "api_keys", "schedules"):
-        known |= set(
-            connection.scalars(sa.select(sa.column("tenant")).select_from(sa.table(table)).distinct())
-        )
+        tenant = sa.table(table, sa.column("tenant", sa.String())).c.tenant
+        known |= set(connection.scalars(sa.select(tenant).distinct()))
     now = time.time_ns() // 1_000
     rows = [
         {"id": one, "display_name": one, "created_by": "upgrade", "created_at": now, "suspended_at": None}

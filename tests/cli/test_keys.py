@@ -1,0 +1,62 @@
+"""`chargehand keys` and `chargehand tenants`: from the terminal, against a service and without one."""
+
+import json
+
+from tests.cli.service import Cli
+
+
+def test_a_key_lives_its_life_from_the_terminal(cli: Cli) -> None:
+    created = cli.run("keys", "create", "ci", "--role", "viewer", "--agent", "greeter", "--expires", "90d")
+    held = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
+    seen = json.loads(held.run("agents", "list", "--json").stdout)
+    refused = held.run("keys", "list")
+    rotated = json.loads(cli.run("keys", "rotate", "ci", "--keep", "1h", "--json").stdout)
+    shown = cli.run("keys", "show", "ci")
+    revoked = cli.run("keys", "revoke", rotated["replaced"]["id"])
+
+    assert created.returncode == 0, created.stderr
+    assert "shown this once" in created.stderr
+    assert [one["id"] for one in seen] == ["greeter"]
+    assert (refused.returncode, "keys:read" in refused.stderr) == (5, True)
+    for text in ("viewer", "greeter", f"replaces   {rotated['replaced']['id']}", "agents:read, tasks:read"):
+        assert text in shown.stdout
+    assert revoked.stdout.startswith("revoked ci~")
+
+
+def test_a_tenant_lives_its_life_from_the_terminal(cli: Cli) -> None:
+    created = cli.run("tenants", "create", "shop", "--name", "The web shop")
+    theirs = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
+    crew = json.loads(theirs.run("agents", "list", "--json").stdout)
+    suspended = cli.run("tenants", "suspend", "shop")
+    refused = theirs.run("agents", "list")
+    resumed = cli.run("tenants", "resume", "shop")
+    listed = cli.run("tenants", "list")
+
+    assert created.returncode == 0, created.stderr
+    assert "backend-developer" in {one["id"] for one in crew}
+    assert suspended.stdout.startswith("shop: suspended 20")
+    assert (refused.returncode, "suspended" in refused.stderr) == (5, True)
+    assert resumed.stdout == "shop: active\n"
+    assert "The web shop" in listed.stdout
+
+
+def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:
+    no_time = cli.run("keys", "create", "x", "--role", "viewer", "--expires", "soon")
+    absent = cli.run("keys", "revoke", "none-such")
+
+    assert (no_time.returncode, "like 30m, 24h or 90d" in no_time.stderr) == (2, True)
+    assert (absent.returncode, "chargehand keys list" in absent.stderr) == (4, True)
+
+
+def test_the_administrators_own_key_is_replaced_in_its_file_too(alone: Cli) -> None:
+    alone.run("keys", "list")
+    file = alone.data_dir / "admin.key"
+    old = file.read_text(encoding="ascii").strip()
+
+    rotated = alone.run("keys", "rotate", "admin", "--keep", "0s")
+    listed = alone.run("keys", "list")
+
+    assert (rotated.returncode, file.read_text(encoding="ascii")) == (0, rotated.stdout)
+    assert old != rotated.stdout.strip()
+    assert "holds the new one now" in rotated.stderr
+    assert (listed.returncode, "expired 20" in listed.stdout) == (0, True), listed.stderr
