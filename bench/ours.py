@@ -46,7 +46,7 @@ class Chargehand(Contestant):
                 for name, value in os.environ.items()
                 if not name.startswith(("CHARGEHAND_", "PYTHON"))
             },
-            "PYTHONPATH": str(ROOT),
+            "PYTHONPATH": os.pathsep.join([str(ROOT), str(ROOT / "src")]),
             "CHARGEHAND_DATA_DIR": str(self.folder),
             "CHARGEHAND_PORT": str(self.port),
             "CHARGEHAND_AGENTS_DIR": str(self.folder / "agents"),

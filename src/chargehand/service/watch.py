@@ -17,7 +17,7 @@ import orjson
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.deliverable import Deliverable
-from chargehand.domain.history import TERMINAL_EVENTS, Event, Step
+from chargehand.domain.history import Event, Step
 from chargehand.domain.task import FINAL, Status, Task
 from chargehand.domain.values import JsonObject
 from chargehand.errors import DeliverableNotFound, InvalidCursor, InvalidInput
@@ -163,24 +163,31 @@ class Watch:
     ) -> AsyncGenerator[Event | Delta | None, None]:
         """As `follow`, and between the events what a model is saying just now, which is kept nowhere."""
         await self.get(who, task_id)
+        may_have_come = True
         with self._signals.listen(task_id, takes_said=with_deltas) as heard:
             while True:
                 heard.clear()
                 # Before the rows: what was said of an answer is old once its step has ended.
                 for told in heard.said():
                     yield Delta(task_id, told)
-                batch = await self._events(who, task_id, after)
-                for event in batch:
-                    after = event.sequence
-                    yield event
-                if batch and batch[-1].kind in TERMINAL_EVENTS and await self._has_ended(who, task_id, after):
+                if may_have_come:
+                    batch = await self._events(who, task_id, after)
+                    for event in batch:
+                        after = event.sequence
+                        yield event
+                    may_have_come = len(batch) == EVENT_BATCH
+                    continue
+                # Many that wait share one look at their tasks' rows; only where those tell of more are events read.
+                task = await self.get(who, task_id)
+                if task.last_event > after:
+                    may_have_come = True
+                    continue
+                if task.status in FINAL:
                     return
-                if not batch:
-                    if await self._has_ended(who, task_id, after):
-                        return
-                    async with aclosing(self._until_rows_change(heard, task_id)) as meanwhile:
-                        async for one in meanwhile:
-                            yield one
+                async with aclosing(self._until_rows_change(heard, task_id)) as meanwhile:
+                    async for one in meanwhile:
+                        yield one
+                may_have_come = heard.rows_changed
 
     async def _until_rows_change(self, heard: Heard, task_id: str) -> AsyncGenerator[Delta | None, None]:
         """What is said until the rows are to be read again; None when nothing came for as long as a poll takes."""
@@ -192,10 +199,6 @@ class Watch:
                 heard.clear()
                 for told in heard.said():
                     yield Delta(task_id, told)
-
-    async def _has_ended(self, who: Principal, task_id: str, after: int) -> bool:
-        task = await self.get(who, task_id)
-        return task.status in FINAL and task.last_event <= after
 
     async def wait(self, who: Principal, task_id: str, seconds: float) -> Task:
         """The task as soon as it has ended, or as it stands after so many seconds."""
