@@ -2,10 +2,12 @@
 
 import asyncio
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from datetime import datetime, tzinfo
 from typing import Any
+from unittest.mock import patch
 
 from standardwebhooks import Webhook
 
@@ -33,12 +35,24 @@ class Taken:
         """(task, number) of the event that it tells."""
         return self.said["data"]["task_id"], self.said["data"]["sequence"]
 
-    def verified(self, secret: str) -> dict[str, Any]:
-        """What the library says of it; it raises when the signature is wrong."""
-        return Webhook(secret).verify(self.body, dict(self.headers))
+    def verified(self, *secrets: str) -> dict[str, Any]:
+        """What the library makes of it with each secret; it raises when a signature is wrong, or the time is.
+
+        The time of a test may be injected: then the library is shown the clock that the sender goes by.
+        """
+
+        class Then(datetime):
+            @classmethod
+            def now(cls, tz: tzinfo | None = None) -> datetime:
+                return datetime.fromtimestamp(int(self.headers["webhook-timestamp"]), tz)
+
+        with patch("standardwebhooks.webhooks.datetime", Then):
+            for secret in secrets:
+                Webhook(secret).verify(self.body, dict(self.headers))
+        return self.said
 
 
-Answer = Callable[[Taken, asyncio.StreamWriter], Any]
+Answer = Callable[[Taken, asyncio.StreamWriter], Awaitable[None]]
 
 
 def status(code: int, *, more: str = "", body: str = "") -> Answer:
@@ -78,9 +92,9 @@ class Receiver:
             self.taken.append(taken)
             async with self.came:
                 self.came.notify_all()
-            await self.answer(taken, writer)
+            await _until_gone(reader, self.answer(taken, writer))
             await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
+        except (ConnectionError, asyncio.IncompleteReadError, asyncio.CancelledError):
             pass
         finally:
             self.at_once -= 1
@@ -90,6 +104,17 @@ class Receiver:
         """Return when it holds, which is looked at whenever something has come."""
         async with asyncio.timeout(seconds), self.came:
             await self.came.wait_for(holds)
+
+
+async def _until_gone(reader: asyncio.StreamReader, answering: Awaitable[None]) -> None:
+    """Answer, unless the other side hangs up before."""
+    answered, gone = asyncio.ensure_future(answering), asyncio.ensure_future(reader.read(1))
+    try:
+        await asyncio.wait([answered, gone], return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        answered.cancel()
+        gone.cancel()
+        await asyncio.gather(answered, gone, return_exceptions=True)
 
 
 async def _read(reader: asyncio.StreamReader) -> Taken:

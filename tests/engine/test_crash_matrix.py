@@ -34,7 +34,7 @@ LIFE_SECONDS = 60.0
 AGENTS = ("effects", "fan", "together", "asker", "deliverer", "shell", "held", "flaky", "broken")
 ELSEWHERE = (
     *("backup.", "blobs.", "copying.", "isolation.", "restore."),
-    *("retention.", "schedules.", "snapshots."),
+    *("retention.", "schedules.", "snapshots.", "webhooks."),
 )
 PASSED_BY = {
     "deliveries.bytes_kept": "deliverer",
@@ -52,8 +52,9 @@ PASSED_BY = {
 def fail_points() -> list[str]:
     """Every point that the code names, but those that have tests of their own: the one before there are tasks
     (tests/store), those of workspaces of their own (test_isolation.py), of snapshots (test_snapshot_crashes.py), of
-    schedules (test_schedule_crashes.py), of approvals (test_approval_crashes.py), of model calls (there, and
-    test_lost_charges.py), of copies, backups and retention (tests/store, tests/service/test_retention.py)."""
+    schedules (test_schedule_crashes.py), of webhooks (tests/outgoing), of approvals (test_approval_crashes.py), of
+    model calls (there, and test_lost_charges.py), of copies, backups and retention (tests/store,
+    tests/service/test_retention.py)."""
     named = re.compile(r'fail_point\("([a-z._]+)"\)')
     found = {name for path in SOURCE.rglob("*.py") for name in named.findall(path.read_text("utf-8"))}
     elsewhere = {"approvals.decided", "journal.unanswered", "migrate.before_commit"}

@@ -22,7 +22,6 @@ MAY = {
     "client/answers.py": "the SDK: the service that its user names",
     "client/client.py": "the SDK: the service that its user names",
     "client/webhooks.py": "the SDK: the service that its user names",
-    "cli/connection.py": "the SDK: the service that its user names",
     "app/core.py": "this host's name",
     "engine/working_folders.py": "this host's name",
     "engine/celery_acks.py": "the operator's broker",

@@ -53,6 +53,7 @@ def webhook_client(settings: Settings) -> GuardedHttp:
         total_seconds=TOTAL_SECONDS,
         max_body_bytes=MOST_ANSWER_BYTES,
         needs_https=True,
+        tells_hosts=False,
     )
 
 

@@ -70,6 +70,8 @@ class GuardedHttp:
     max_body_bytes: int = MAX_BODY_BYTES
     needs_https: bool = False
     """Plain http only to the hosts that the rules name as private."""
+    tells_hosts: bool = True
+    """Whether a refusal lists the hosts that are allowed; to tenants an operator's own are not told."""
     _places: Places = field(default_factory=Places)
     _tls: ssl.SSLContext | None = field(default=None)
 
@@ -126,8 +128,8 @@ class GuardedHttp:
         if host and ":" not in host and not _HOST.fullmatch(host):
             raise ToolError(f"{_told(url)} is no URL: its host is none as names and addresses are written")
         if not host or not self.rules.allows(host, port):
-            may = ", ".join(self.rules.hosts) or "none"
-            raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows: {may}")
+            may = f": {', '.join(self.rules.hosts) or 'none'}" if self.tells_hosts else ""
+            raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows{may}")
         if self.needs_https and place.scheme != "https" and not self.rules.may_be_private(host, port):
             raise ToolError(
                 f"{_told(url)} is refused: only https is sent to, but for hosts of the operator's own"
