@@ -244,7 +244,8 @@ async def _build(
     snapshots = Snapshots(db, blobs)
     retention = options.retention_of(settings, db, blobs, clock, snapshots)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
-    mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
+    secrets = Secrets(db, vault)
+    mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock, secrets=secrets)
     mcp_pins.servers = mcp
     # Two processes in containers may have the same name and number; a lease must never pass for another's.
     worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
@@ -298,7 +299,7 @@ async def _build(
         db=db,
         bus=bus,
         vault=vault,
-        secrets=Secrets(db, vault),
+        secrets=secrets,
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),
