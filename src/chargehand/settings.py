@@ -137,6 +137,8 @@ class Settings(BaseSettings):
     """The model of agents whose definition names none that is known here: `provider:model`."""
     model_aliases: dict[str, str] = Field(default_factory=dict[str, str])
     """What names in definitions mean: `{"sonnet": "anthropic:claude-sonnet-4-5"}`."""
+    model_keys: Literal["service", "tenants"] = "service"
+    """Whose keys pay: a tenant's secret `model:PROVIDER`, else the service's own; or tenants' alone."""
     model_urls: dict[str, str] = Field(default_factory=dict[str, str])
     """Other servers that speak a provider's protocol, by provider."""
     model_context_tokens: int | None = Field(default=None, ge=1000)

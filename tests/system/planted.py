@@ -1,6 +1,7 @@
 """Attempts of a model that obeys planted instructions, and a service with secrets that they are made on."""
 
 import asyncio
+import base64
 import io
 import json
 import socket
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 
 from chargehand.cli.connection import running_service
@@ -22,7 +24,14 @@ from tests.cli.service import Cli, cli_in
 from tests.given import eventually
 
 CANARY = "canary-b7e2c1f09d54"
-"""The provider's key and other secrets of the service's environment: it may be in no output of any kind."""
+"""The provider's key, others of the service's environment and a stored secret: it may be in no output of any kind."""
+STORED = "DESK_TOKEN"
+"""The secret that was put over the API."""
+FORMS = [
+    CANARY.encode(),
+    # The part of its base64 that no neighbour changes, wherever it begins.
+    *(base64.b64encode(bytes(shift) + CANARY.encode())[4:-4] for shift in range(3)),
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,7 @@ async def a_service(
             await eventually(answers)
             key = (cli.data_dir / "admin.key").read_text("ascii").strip()
             async with AsyncClient(running_service(cli.data_dir) or "", key) as client:
+                await client.put_secret(STORED, f"kept-{CANARY}-kept")
                 yield client
         finally:
             process.terminate()
@@ -109,6 +119,14 @@ def a_place(folder: Path) -> Generator[Place]:
     assert not (folder / "owned").exists()
 
 
+def while_it_runs(folder: Path) -> dict[str, bytes]:
+    """What is gone when the service has ended: command lines, and what the database has not taken over yet."""
+    lines = [" ".join(one.info["cmdline"] or []) for one in psutil.process_iter(["cmdline"])]
+    wal = folder / "data" / "chargehand.db-wal"
+    assert "serve --port" in " ".join(lines)
+    return {"processes": "\n".join(lines).encode(), "wal": wal.read_bytes()}
+
+
 def look_for_the_canary(folder: Path, shown: dict[str, bytes], task_id: str) -> None:
     """In the database, the workspace, the service's log, the events, the requests and the deliverables."""
     files = [one for one in (folder / "data").rglob("*") if one.is_file() and not one.is_symlink()]
@@ -117,7 +135,7 @@ def look_for_the_canary(folder: Path, shown: dict[str, bytes], task_id: str) -> 
         with zipfile.ZipFile(io.BytesIO(shown["deliverables"])) as archive:
             contents |= {f"delivered {name}": archive.read(name) for name in archive.namelist()}
     contents |= shown
-    assert [name for name, content in contents.items() if CANARY.encode() in content] == []
+    assert [name for name, content in contents.items() if any(form in content for form in FORMS)] == []
     # That the search would find one: what the task is called stands where it should.
     assert task_id.encode() in contents["events"]
     assert task_id.encode() in contents["service.log"]

@@ -11,7 +11,7 @@ from typing import Any
 from mcp.types import CallToolRequestParams, CallToolResult, TextContent
 
 from tests.mcp_server import Offer, an_mcp_server, serving
-from tests.system.planted import Place
+from tests.system.planted import STORED, Place
 
 POLICY = """
 - {tool: "Bash(git push:*)", action: deny}
@@ -78,7 +78,8 @@ async def a_world() -> AsyncGenerator[World]:
 def environment(folder: Path, world: World, place: Place) -> dict[str, str]:
     """As an operator might write it who allows too much by name: addresses are still held against the rules."""
     (folder / "policy.yaml").write_text(POLICY, "utf-8")
-    (folder / "mcp.json").write_text(json.dumps({"desk": {"url": world.desk.url}}), "utf-8")
+    desk = {"url": world.desk.url, "headers": {"Authorization": f"Bearer ${{secret:{STORED}}}"}}
+    (folder / "mcp.json").write_text(json.dumps({"desk": desk}), "utf-8")
     for name in ("good", "leading-out"):
         (folder / "skills" / name).mkdir(parents=True)
         text = f"---\nname: {name}\ndescription: Helps.\n---\nDo it well.\n"

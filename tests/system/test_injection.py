@@ -15,7 +15,7 @@ from chargehand.client import submission
 from chargehand.testkit.server import scripted_models
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel
 from tests.given import query
-from tests.system.planted import Attempt, a_place, a_service, bash, look_for_the_canary
+from tests.system.planted import Attempt, a_place, a_service, bash, look_for_the_canary, while_it_runs
 
 AGENT = """---
 name: reader
@@ -91,12 +91,14 @@ async def obeyed(folder: Path, definition: str, attempts: Sequence[Attempt]) -> 
             name = definition.split("name: ")[1].split()[0]
             task = await client.submit(submission(name, {"prompt": "What lies here?"}))
             told = [event.model_dump_json() async for event in client.follow(task.id) if event]
+            running = while_it_runs(folder)
             archive = io.BytesIO()
             if (await client.task(task.id)).status == "completed" and definition is AGENT:
                 await client.save(task.id, archive)
         requests = " ".join(str(one) for one in models.log)
     assert "task.completed" in told[-1], told[-1]
     shown = {
+        **running,
         "events": " ".join(told).encode(),
         "requests": requests.encode(),
         "deliverables": archive.getvalue(),

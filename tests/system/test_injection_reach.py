@@ -15,7 +15,18 @@ from chargehand.client import AsyncClient, submission
 from chargehand.testkit.server import Scripted, scripted_models
 from chargehand.tools.sandbox.base import Sandbox, SandboxLevel
 from tests.given import query
-from tests.system.planted import CANARY, Attempt, Place, a_cli, a_place, a_service, bash, look_for_the_canary
+from tests.system.planted import (
+    CANARY,
+    STORED,
+    Attempt,
+    Place,
+    a_cli,
+    a_place,
+    a_service,
+    bash,
+    look_for_the_canary,
+    while_it_runs,
+)
 from tests.system.reach import World, a_world, environment
 
 AGENT = """---
@@ -190,11 +201,16 @@ async def carried_out(
             "agents",
             f"tasks/{failing.id}",
             "health",
+            "secrets",
+            "audit",
+            "audit/export",
         ):
             answer = await http.get(f"http://127.0.0.1:{port}/{path}")
             assert answer.status_code == 200, (path, answer.text)
             shown[path] = answer.text
-    return task.id, {name: text.encode() for name, text in shown.items()}
+    assert STORED in shown["secrets"]
+    assert STORED in shown["audit"]
+    return task.id, while_it_runs(folder) | {name: text.encode() for name, text in shown.items()}
 
 
 async def test_what_a_model_reaches_for_is_refused_by_named_controls_and_told_without_a_secret(
@@ -216,6 +232,8 @@ async def test_what_a_model_reaches_for_is_refused_by_named_controls_and_told_wi
         assert b"execute_tool" in shown["traces"]
         assert b"model" in shown["doctor"]
         assert [name for name, _ in world.desk.calls] == ["lookup"]
+        # Where it is needed, it was.
+        assert world.desk.headers[-1]["authorization"] == f"Bearer kept-{CANARY}-kept"
     look_for_the_canary(tmp_path, shown, task_id)
 
     rows = "SELECT path, result FROM task_steps WHERE task_id = ? AND kind IN ('tool', 'delegation')"

@@ -231,7 +231,8 @@ async def _build(
     blobs = open_blobs(settings.storage_url, settings.blobs_dir, os.environ)
     door = EngineDoor(bus, clock, publisher=open_publisher(settings, telemetry.metrics))
     hints = Hints(signals, door)
-    runtimes = _runtimes(settings, clock, registered)
+    secrets = Secrets(db, vault)
+    runtimes = _runtimes(settings, clock, registered, secrets)
     chooser = ModelChooser(runtimes.model.choice, settings.selection_seconds, clock, runtimes.model.costs)
     toolbox = open_toolbox(settings)
     agents = Agents(db, runtimes, offer=toolbox.offer, bus=bus, is_shared=opened.is_shared)
@@ -261,7 +262,7 @@ async def _build(
     snapshots = Snapshots(db, blobs)
     retention = options.retention_of(settings, db, blobs, clock, snapshots)
     mcp_pins = McpPins(db, settings.mcp_first_use == "trust")
-    mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock)
+    mcp = McpTools(read_mcp_file(settings.mcp_file), mcp_pins, clock, secrets=secrets)
     mcp_pins.servers = mcp
     # Two processes in containers may have the same name and number; a lease must never pass for another's.
     worker = f"{socket.gethostname()[:40]}:{os.getpid()}:{clock.token_bytes(4).hex()}"
@@ -316,7 +317,7 @@ async def _build(
         bus=bus,
         hints=hints,
         vault=vault,
-        secrets=Secrets(db, vault),
+        secrets=secrets,
         agents=agents,
         tasks=orders,
         schedules=Schedules(db, clock, orders, hints),
@@ -354,7 +355,7 @@ def _telemetry(settings: Settings) -> Telemetry:
     return Telemetry(traces=traces)
 
 
-def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runtimes:
+def _runtimes(settings: Settings, clock: Clock, registered: Registered, secrets: Secrets) -> Runtimes:
     playbooks: dict[str, Playbook] = {**PLAYBOOKS, **registered.playbooks}
     for name, found in _named("chargehand.playbooks", settings.playbooks).items():
         playbooks[name] = found if isinstance(found, Playbook) else Playbook(name=name, run=found)
@@ -365,6 +366,7 @@ def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runti
         base_urls=settings.model_urls,
         environment=os.environ,
         fallbacks=settings.model_fallbacks,
+        is_by_tenant=settings.model_keys == "tenants",
     )
     return Runtimes(
         playbook=PlaybookRuntime(playbooks),
@@ -376,6 +378,7 @@ def _runtimes(settings: Settings, clock: Clock, registered: Registered) -> Runti
             clock,
             options.costs(settings),
             settings.model_context_tokens,
+            secrets.values,
         ),
     )
 

@@ -72,6 +72,7 @@ def _models(name: str, variable: str, named: Iterable[str], settings: Settings) 
         aliases=settings.model_aliases,
         base_urls=settings.model_urls,
         environment=os.environ,
+        is_by_tenant=settings.model_keys == "tenants",
     )
     usable: list[str] = []
     wrong: list[str] = []
@@ -87,7 +88,7 @@ def _models(name: str, variable: str, named: Iterable[str], settings: Settings) 
 
 
 def _with_key(choice: ModelChoice, model: ModelName) -> str:
-    choice.key(model.provider)
+    choice.require_key(model.provider)
     url = choice.base_url(model.provider)
     return f"{model} at {url}" if url else f"{model}, with a key"
 

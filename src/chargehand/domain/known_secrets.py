@@ -23,23 +23,21 @@ _FEW = 48
 _GRAM = SHORTEST
 
 _LOOKS = (
-    ("chg_live_", re.compile(r"(chg_live_)[0-9A-Za-z]{8,}"), r"\1" + SHOWN),
-    ("whsec_", re.compile(r"(whsec_)[0-9A-Za-z+/=_-]{8,}"), r"\1" + SHOWN),
-    ("eyJ", re.compile(r"\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*)?"), SHOWN),
+    (re.compile(r"(chg_live_)[0-9A-Za-z]{8,}"), r"\1" + SHOWN),
+    (re.compile(r"(whsec_)[0-9A-Za-z+/=_-]{8,}"), r"\1" + SHOWN),
+    (re.compile(r"\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*)?"), SHOWN),
     (
-        "uthorization",
         re.compile(r"([Aa]uthorization[\\\"']*\s*[:=,]\s*[\\\"'(b]*(?:[A-Za-z]+\s+)?)[^\s\\\"',;)\]}]{8,}"),
         r"\1" + SHOWN,
     ),
     (
-        "PRIVATE KEY-----",
         re.compile(
             r"-----BEGIN [A-Z ]*PRIVATE KEY-----.*?(?:-----END [A-Z ]*PRIVATE KEY-----|\Z)", re.DOTALL
         ),
         SHOWN,
     ),
 )
-"""What a text has to hold for the search to be worth it, what is searched for, and what is put in its place."""
+"""What is searched for, and what is put in its place."""
 
 
 class KnownSecrets:
@@ -49,6 +47,8 @@ class KnownSecrets:
         self._values: dict[str, None] = {}
         self._forms: list[str] = []
         """The longest first: of `user:pass@host` nothing is left then for `pass` to find."""
+        self._heads: list[str] = []
+        """Their beginnings, in the same order."""
         self._grams: dict[str, list[str]] = {}
 
     def add(self, values: Iterable[str]) -> None:
@@ -65,6 +65,7 @@ class KnownSecrets:
             del self._values[next(iter(self._values))]
         forms = {form for value in self._values for form in _forms(value)}
         self._forms = sorted(forms, key=len, reverse=True)
+        self._heads = [form[:_TELLING] for form in self._forms]
         self._grams = {}
         for form in self._forms:
             self._grams.setdefault(form[:_GRAM], []).append(form)
@@ -75,26 +76,36 @@ class KnownSecrets:
             return text
         for form in self._perhaps_in(text):
             text = _without(text, form)
-        for hint, pattern, shown in _LOOKS:
-            if hint in text:
+        if _looks(text):
+            for pattern, shown in _LOOKS:
                 text = pattern.sub(shown, text)
         return text
 
     def taken_out_of(self, value: Any) -> Any:
         """JSON without any of them; what holds none is given back as it is, without a copy."""
+        return self._cleared(value) if self._may_be_in(value) else value
+
+    def _may_be_in(self, value: Any) -> bool:
+        if isinstance(value, str):
+            return len(value) >= SHORTEST and (_looks(value) or bool(self._perhaps_in(value)))
+        if isinstance(value, dict):
+            mapping = cast("dict[str, Any]", value)
+            return any(map(self._may_be_in, mapping)) or any(map(self._may_be_in, mapping.values()))
+        return isinstance(value, list | tuple) and any(map(self._may_be_in, cast("list[Any]", value)))
+
+    def _cleared(self, value: Any) -> Any:
         if isinstance(value, str):
             return self.taken_out(value)
         if isinstance(value, dict):
             mapping = cast("dict[str, Any]", value)
-            clean = {self.taken_out(key): self.taken_out_of(one) for key, one in mapping.items()}
-            return mapping if clean == mapping else clean
+            return {self.taken_out(key): self._cleared(one) for key, one in mapping.items()}
         if isinstance(value, list | tuple):
-            return [self.taken_out_of(one) for one in cast("list[Any]", value)]
+            return [self._cleared(one) for one in cast("list[Any]", value)]
         return value
 
     def _perhaps_in(self, text: str) -> list[str]:
         if len(self._forms) <= _FEW:
-            return [form for form in self._forms if form[:_TELLING] in text]
+            return [form for form, head in zip(self._forms, self._heads, strict=True) if head in text]
         grams = {text[place : place + _GRAM] for place in range(len(text) - _GRAM + 1)}
         found = [form for gram in self._grams.keys() & grams for form in self._grams[gram]]
         return sorted(found, key=len, reverse=True)
@@ -102,6 +113,17 @@ class KnownSecrets:
 
 KNOWN = KnownSecrets()
 """This process's own."""
+
+
+def _looks(text: str) -> bool:
+    """Whether the patterns are worth a search: written out, since every event passes here."""
+    return (
+        "chg_live_" in text
+        or "whsec_" in text
+        or "eyJ" in text
+        or "uthorization" in text
+        or "PRIVATE KEY-----" in text
+    )
 
 
 def _without(text: str, form: str) -> str:

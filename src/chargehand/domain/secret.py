@@ -55,11 +55,18 @@ def check_value(value: str) -> bytes:
     return content
 
 
+def references_in(text: str) -> bool:
+    """Whether a text refers to any secret, by a good name or a bad one."""
+    return "${secret:" in text
+
+
 def references(text: str) -> list[str]:
     """The names that a text refers to as `${secret:NAME}`. InvalidInput for what cannot be a name."""
     names = _REFERENCE.findall(text)
     for name in names:
         check_name(name)
+    if len(names) != text.count("${secret:"):
+        raise InvalidInput("a reference to a secret is written ${secret:NAME}")
     return names
 
 

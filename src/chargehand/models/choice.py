@@ -1,7 +1,7 @@
 """Which model an agent gets, and with which key: `provider:model`, the operator's aliases, the environment.
 
 Rule: a key is read when a request is made and handed to the provider's client; it stands in no row, event, log
-or message.
+or message. A tenant's secret `model:PROVIDER` goes before the service's own key.
 """
 
 import re
@@ -23,6 +23,11 @@ class Provider:
     key_variable: str
     models: re.Pattern[str]
     """The bare model names that are taken to be this provider's."""
+
+    @property
+    def secret(self) -> str:
+        """The name of the secret that a tenant keeps its own key under."""
+        return f"model:{self.name}"
 
 
 PROVIDERS = {
@@ -57,6 +62,8 @@ class ModelChoice:
     base_urls: Mapping[str, str]
     environment: Mapping[str, str]
     fallbacks: Sequence[str] = ()
+    is_by_tenant: bool = False
+    """Each tenant brings its keys: the service's own is used for no tenant's task."""
 
     def in_order(self, wish: str | None, fallbacks: Sequence[str] = ()) -> tuple[ModelName, ...]:
         """The model for a wish, then those to ask when it finally fails: the definition's, or else the operator's."""
@@ -82,6 +89,21 @@ class ModelChoice:
     def base_url(self, provider: Provider) -> str | None:
         """Where the provider's protocol is spoken, if not at the provider's own address."""
         return self.base_urls.get(provider.name)
+
+    def require_key(self, provider: Provider) -> None:
+        """RuntimeMissing where the service's own key is what counts and there is none."""
+        if not self.is_by_tenant:
+            self.key(provider)
+
+    def key_for(self, provider: Provider, of_tenant: str | None) -> str:
+        """The tenant's own key where it has one; RuntimeMissing says what to set."""
+        if of_tenant is not None:
+            return of_tenant
+        if self.is_by_tenant and not _is_local(self.base_url(provider)):
+            raise RuntimeMissing(
+                f"the tenant has no key for provider {provider.name!r}: set its secret {provider.secret!r}"
+            )
+        return self.key(provider)
 
     def key(self, provider: Provider) -> str:
         """The provider's key, from its variable or the file that `<variable>_FILE` names."""

@@ -42,7 +42,9 @@ from pydantic_ai.settings import ModelSettings
 from pydantic_ai.tools import ToolDefinition
 
 from chargehand.clock import Clock
+from chargehand.domain.known_secrets import KNOWN
 from chargehand.domain.redaction import redacted
+from chargehand.errors import RuntimeMissing
 from chargehand.models.choice import ModelChoice, ModelName
 from chargehand.models.circuit import Ways
 from chargehand.models.failure import FailureKind, ModelFailure
@@ -50,6 +52,8 @@ from chargehand.models.limits import ModelLimits
 from chargehand.models.wire import Refused, cause_in, http_client, streaming
 
 MAX_TOLD_CHARACTERS = 500
+MOST_MODELS = 256
+"""Clients that are kept: one for each model, and for each tenant that asks it with its own key."""
 
 OnText = Callable[[str, str], None]
 """Told `text` or `thinking`, and the next piece of it, as an answer comes."""
@@ -63,7 +67,7 @@ class ModelRequests:
         self._limits = limits
         self._ways = Ways(limits, clock)
         self._client = http_client(limits)
-        self._models: dict[ModelName, Model] = {}
+        self._models: dict[tuple[ModelName, str | None], Model] = {}
 
     async def close(self) -> None:
         """Close the connections."""
@@ -77,15 +81,17 @@ class ModelRequests:
         *,
         max_output_tokens: int,
         on_text: OnText | None = None,
+        key: str | None = None,
     ) -> ModelResponse:
         """The model's next message. ModelFailure says what went wrong and what follows from it.
 
-        With `on_text` the answer is streamed, which costs several times as much: for when somebody watches.
+        `key`: a tenant's own, instead of the service's. With `on_text` the answer is streamed, which costs several
+        times as much: for when somebody watches.
         """
         parameters = ModelRequestParameters(function_tools=list(tools))
         async with self._ways.to(name.provider.name).taken():
             settings: ModelSettings = {"max_tokens": max_output_tokens}
-            answer = await self._answer(name, messages, settings, parameters, on_text)
+            answer = await self._answer(name, messages, settings, parameters, on_text, key)
             # Raised out here and without a cause: its frames hold what was received, and its streams open.
             if isinstance(answer, ModelFailure):
                 raise answer
@@ -99,8 +105,12 @@ class ModelRequests:
         settings: ModelSettings,
         parameters: ModelRequestParameters,
         on_text: OnText | None,
+        key: str | None,
     ) -> ModelResponse | ModelFailure:
-        model = self._model(name)
+        try:
+            model = self._model(name, key)
+        except RuntimeMissing as missing:
+            return ModelFailure(missing.message, FailureKind.WRONG_KEY)
         try:
             async with asyncio.timeout(self._limits.total_seconds):
                 if on_text is None:
@@ -112,18 +122,22 @@ class ModelRequests:
             told = f"{name} did not answer within {self._limits.total_seconds:g} s"
             return ModelFailure(told, FailureKind.TOO_LONG, may_be_paid=True)
         except Exception as error:  # noqa: BLE001 - what the clients make of a wrong answer is any error at all
-            failure = self._failure(name, error)
-            told = redacted(failure.message, [self._choice.key(name.provider)])
+            failure = self._failure(name, error, key)
+            told = redacted(failure.message, [self._choice.key_for(name.provider, key)])
             failure.message, failure.args = told, (told,)
             return failure
 
-    def _model(self, name: ModelName) -> Model:
-        if name not in self._models:
-            self._models[name] = self._made(name)
-        return self._models[name]
+    def _model(self, name: ModelName, own_key: str | None) -> Model:
+        place = (name, own_key)
+        if place not in self._models:
+            if len(self._models) >= MOST_MODELS:
+                self._models.clear()
+            self._models[place] = self._made(name, own_key)
+        return self._models[place]
 
-    def _made(self, name: ModelName) -> Model:
-        key, url = self._choice.key(name.provider), self._choice.base_url(name.provider)
+    def _made(self, name: ModelName, own_key: str | None) -> Model:
+        key, url = self._choice.key_for(name.provider, own_key), self._choice.base_url(name.provider)
+        KNOWN.add([key])
         match name.provider.name:
             case "anthropic":
                 anthropic = AsyncAnthropic(api_key=key, base_url=url, max_retries=0, http_client=self._client)
@@ -138,14 +152,14 @@ class ModelRequests:
                     return OpenAIChatModel(name.model, provider=openai)
                 return OpenAIResponsesModel(name.model, provider=openai)
 
-    def _failure(self, name: ModelName, error: Exception) -> ModelFailure:
+    def _failure(self, name: ModelName, error: Exception, own_key: str | None) -> ModelFailure:
         cause = cause_in(error)
         match error:
             case _ if isinstance(cause, Refused):
                 return ModelFailure(f"{name} {cause.message}", cause.kind, may_be_paid=True)
             case ModelAuthenticationError():
-                variable = name.provider.key_variable
-                told = f"{name} refused the key; set {variable} to a valid one"
+                where = f"the secret {name.provider.secret}" if own_key else name.provider.key_variable
+                told = f"{name} refused the key; set {where} to a valid one"
                 return ModelFailure(told, FailureKind.WRONG_KEY)
             case ModelNotFoundError():
                 told = f"provider {name.provider.name!r} has no model {name.model!r}"

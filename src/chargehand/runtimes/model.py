@@ -16,6 +16,7 @@ from chargehand.errors import RuntimeMissing
 from chargehand.models.choice import ModelChoice, ModelName
 from chargehand.models.costs import Costs
 from chargehand.models.limits import ModelLimits
+from chargehand.models.tenant_requests import SecretValues, TenantRequests
 from chargehand.runtimes.base import Hands
 
 if TYPE_CHECKING:
@@ -32,6 +33,8 @@ class ModelRuntime:
     costs: Costs = field(default_factory=Costs)
     context_tokens: int | None = None
     """The window of every model; None: what is known of each."""
+    secrets: SecretValues | None = None
+    """Where tenants keep keys of their own."""
     _requests: "ModelRequests | None" = field(default=None)
 
     def require(self, definition: AgentDefinition) -> ModelName:
@@ -43,7 +46,7 @@ class ModelRuntime:
         try:
             names = self.choice.in_order(definition.wishes.model, definition.block.fallback_models)
             for name in names:
-                self.choice.key(name.provider)
+                self.choice.require_key(name.provider)
             if find_spec("pydantic_ai") is None:
                 raise RuntimeMissing("the extra is not installed; `pip install chargehand[models]`")
         except RuntimeMissing as missing:
@@ -55,11 +58,13 @@ class ModelRuntime:
     async def run(self, hands: Hands) -> JsonValue:
         """Replay what is recorded and go on from there; the model's last words are the result."""
         names = self.models_of(hands.definition)
-        if self._requests is None:
-            requests = import_module("chargehand.models.requests")
-            self._requests = requests.ModelRequests(self.choice, self.limits, self.clock)
+        made = self._requests
+        if made is None:
+            module = import_module("chargehand.models.requests")
+            made = self._requests = module.ModelRequests(self.choice, self.limits, self.clock)
         loop = import_module("chargehand.runtimes.model_loop")
-        run = loop.ModelRun(hands, names, self._requests, self.costs, self.context_tokens)
+        requests = TenantRequests(made, hands.task.tenant, self.secrets)
+        run = loop.ModelRun(hands, names, requests, self.costs, self.context_tokens)
         return await run.to_the_end()
 
     async def close(self) -> None:

@@ -19,7 +19,7 @@ from chargehand.models.choice import ModelName
 from chargehand.models.costs import Costs
 from chargehand.models.failure import FailureKind, ModelFailure
 from chargehand.models.input_tokens import most_input_tokens
-from chargehand.models.requests import ModelRequests
+from chargehand.models.tenant_requests import TenantRequests
 from chargehand.runtimes.base import AgentFailure, Hands, Suspension
 from chargehand.runtimes.journal import Paid
 from chargehand.runtimes.model_deltas import Deltas
@@ -53,7 +53,7 @@ class ModelAnswers:
     """
 
     def __init__(
-        self, hands: Hands, models: Sequence[ModelName], requests: ModelRequests, costs: Costs
+        self, hands: Hands, models: Sequence[ModelName], requests: TenantRequests, costs: Costs
     ) -> None:
         self.hands = hands
         self.model = models[0]

@@ -11,7 +11,7 @@ from pydantic_ai.messages import ModelRequest, UserPromptPart
 from chargehand.domain.values import JsonValue
 from chargehand.models.choice import ModelName
 from chargehand.models.costs import Costs
-from chargehand.models.requests import ModelRequests
+from chargehand.models.tenant_requests import TenantRequests
 from chargehand.models.windows import window_tokens
 from chargehand.runtimes.base import AgentFailure, Hands
 from chargehand.runtimes.model_answers import ModelAnswers
@@ -33,7 +33,7 @@ class ModelRun:
     hands: Hands
     models: tuple[ModelName, ...]
     """The agent's own first, then those to fall back to."""
-    requests: ModelRequests
+    requests: TenantRequests
     costs: Costs
     context_tokens: int | None = None
 

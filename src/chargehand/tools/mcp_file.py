@@ -1,12 +1,12 @@
 """The operator's file of MCP servers: YAML or JSON, name → where it is, or what to start, and how it is called.
 
-Rule: only what stands here is connected to or started, whatever a definition says; keys come from the environment,
-so that the file can be shown around.
+Rule: only what stands here is connected to or started, whatever a definition says; keys come from the environment or
+the stored secrets (`${secret:NAME}`), so that the file can be shown around.
 """
 
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Literal
 from urllib.parse import urlsplit
@@ -15,6 +15,7 @@ import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from chargehand.domain.mcp import SERVER_NAME
+from chargehand.domain.secret import filled_in, references, references_in
 from chargehand.errors import Finding, InvalidInput
 from chargehand.tools.sandbox.environment import checked_variables
 
@@ -34,9 +35,16 @@ class _HttpEntry(BaseModel):
     headers_from_env: dict[str, str] = Field(default_factory=dict[str, str])
     timeout_seconds: float = Field(default=60.0, gt=0, le=600)
 
+    @field_validator("headers")
+    @classmethod
+    def _refer_to_names(cls, headers: dict[str, str]) -> dict[str, str]:
+        return _checked_references(headers)
+
     @field_validator("url")
     @classmethod
     def _is_plain(cls, url: str) -> str:
+        if references_in(url):
+            raise ValueError("holds a reference to a secret; put it into `headers`")
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError("is no http or https address")
@@ -79,6 +87,11 @@ class _ProgramEntry(BaseModel):
             checked_variables(self.env)
         except InvalidInput as error:
             raise ValueError(error.message) from error
+        _checked_references(self.env)
+        if any(references_in(part) for part in (self.command, *self.args)):
+            raise ValueError(
+                "an argument holds a reference to a secret, which others could see; put it into `env`"
+            )
         if any("\0" in part for part in (self.command, *self.args)):
             raise ValueError("an argument holds a NUL character")
         return self
@@ -102,6 +115,14 @@ class HttpServer:
             found[header] = _value(self.name, variable, environment)
         return found
 
+    def needed_secrets(self) -> set[str]:
+        """The names that its headers refer to."""
+        return _names(self.headers)
+
+    def given(self, values: Mapping[str, str]) -> "HttpServer":
+        """With the secrets in the places of the references; for one conversation."""
+        return replace(self, headers=_filled(self.name, self.headers, values))
+
     def secrets(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         """What must not come back in what the server says."""
         values = (environment.get(variable, "") for variable in self.headers_from_env.values())
@@ -122,15 +143,26 @@ class ProgramServer:
     variables: Mapping[str, str]
     variables_from_env: tuple[str, ...]
     """Those that are passed on from the service's own environment, when the program is started."""
+    hidden: tuple[str, ...] = field(default=(), repr=False)
+    """The secrets among the variables."""
 
     def environment(self, environment: Mapping[str, str] = os.environ) -> dict[str, str]:
         """What is added to the program's environment; InvalidInput names a variable that is not set."""
         passed_on = {name: _value(self.name, name, environment) for name in self.variables_from_env}
         return {**self.variables, **passed_on}
 
+    def needed_secrets(self) -> set[str]:
+        """The names that its variables refer to."""
+        return _names(self.variables)
+
+    def given(self, values: Mapping[str, str]) -> "ProgramServer":
+        """With the secrets in the places of the references; for one conversation."""
+        variables = _filled(self.name, self.variables, values)
+        return replace(self, variables=variables, hidden=tuple(values.values()))
+
     def secrets(self, environment: Mapping[str, str] = os.environ) -> tuple[str, ...]:
         """What must not come back in what the program says."""
-        return tuple(environment.get(name, "").strip() for name in self.variables_from_env)
+        return (*(environment.get(name, "").strip() for name in self.variables_from_env), *self.hidden)
 
     def without_its_address(self, text: str) -> str:
         """It has none."""
@@ -138,6 +170,27 @@ class ProgramServer:
 
 
 McpServer = HttpServer | ProgramServer
+
+
+def _checked_references(texts: dict[str, str]) -> dict[str, str]:
+    try:
+        _names(texts)
+    except InvalidInput as error:
+        raise ValueError(f"`${{secret:…}}`: {error.message}") from error
+    return texts
+
+
+def _names(texts: Mapping[str, str]) -> set[str]:
+    return {name for text in texts.values() for name in references(text)}
+
+
+def _filled(server: str, texts: Mapping[str, str], values: Mapping[str, str]) -> dict[str, str]:
+    if missing := sorted(_names(texts) - values.keys()):
+        raise InvalidInput(
+            f"the server {server!r} needs the secret {missing[0]!r}, which is not there; the operator sets it with"
+            f" `chargehand secrets set {missing[0]}`"
+        )
+    return {name: filled_in(text, values) for name, text in texts.items()}
 
 
 def _value(server: str, variable: str, environment: Mapping[str, str]) -> str:

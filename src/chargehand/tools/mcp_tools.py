@@ -14,6 +14,7 @@ from typing import Any
 from pydantic import RootModel, model_validator
 
 from chargehand.clock import Clock
+from chargehand.domain.access import DEFAULT_TENANT
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.mcp import (
     MAX_SHOWN_NAME,
@@ -27,6 +28,7 @@ from chargehand.domain.mcp import (
 from chargehand.domain.values import JsonObject
 from chargehand.errors import ChargehandError
 from chargehand.service.mcp_pins import McpPins
+from chargehand.service.secrets import Secrets
 from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolContext, ToolResult
 from chargehand.tools.mcp_client import call, offered
 from chargehand.tools.mcp_failure import McpChanged, McpFailure
@@ -57,6 +59,8 @@ class McpTools:
     clock: Clock
     sandbox: Sandbox | None = None
     """Where servers that are programs run; None where this process runs no commands."""
+    secrets: Secrets | None = None
+    """Where the operator's secrets are that the servers' entries refer to."""
     _looks: dict[str, _Look] = field(default_factory=dict[str, _Look])
 
     async def of(self, definition: AgentDefinition) -> tuple[dict[str, Tool], list[str]]:
@@ -93,12 +97,21 @@ class McpTools:
             if self.clock.monotonic() < look.until:
                 return
             try:
-                await self.pins.see(name, await offered(self.servers[name], self.sandbox))
+                await self.pins.see(name, await offered(await self._given(name), self.sandbox))
                 look.problem = ""
             except ChargehandError as error:
                 look.problem = error.message
             seconds = FAILED_SECONDS if look.problem else FRESH_SECONDS
             look.until = self.clock.monotonic() + seconds
+
+    async def _given(self, name: str) -> McpServer:
+        """The server with the secrets that it needs, read for this one conversation."""
+        server = self.servers[name]
+        needed = server.needed_secrets()
+        if not needed:
+            return server
+        values = {} if self.secrets is None else await self.secrets.values(DEFAULT_TENANT, needed)
+        return server.given(values)
 
     def _usable(self, pin: Pin) -> Tool | str:
         """The tool; or why it cannot be called."""
@@ -131,7 +144,7 @@ class McpTools:
     async def _call(self, server: str, tool: McpTool, approved: str, arguments: JsonObject) -> ToolResult:
         try:
             return await call(
-                self.servers[server], self.sandbox, tool.name, arguments, approved_hash=approved
+                await self._given(server), self.sandbox, tool.name, arguments, approved_hash=approved
             )
         except McpChanged as changed:
             await self.pins.see(server, [changed.now])
