@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from chargehand.errors import StorageFull
 from chargehand.service import health
 from chargehand.service.health import Reading
 from tests.api.service import Service, open_service
@@ -69,3 +70,35 @@ async def test_readiness_is_read_once_for_all_who_ask_at_the_same_moment(service
     found = await asyncio.gather(*(service.services.health.ready() for _ in range(50)))
 
     assert all(one is found[0] for one in found)
+
+
+async def test_a_service_that_is_only_degraded_stays_ready_and_tells_strangers_nothing(
+    tmp_path: Path,
+) -> None:
+    away = ("broker", Reading(ok=True, is_degraded=True, detail="away"))
+
+    async with (
+        open_service(tmp_path, probes=[away]) as service,
+        service.client(None) as stranger,
+        service.client(service.key) as owner,
+    ):
+        kept, told = await stranger.get("/health/ready"), await owner.get("/health/ready")
+        numbers = (await owner.get("/metrics")).text
+
+    assert (kept.status_code, kept.json()) == (200, {"status": "ready"})
+    assert told.json()["checks"]["broker"] == {"ok": True, "degraded": True, "detail": "away"}
+    assert 'chargehand_check_degraded{check="broker"} 1.0' in numbers
+    assert 'chargehand_check_ok{check="database"} 1.0' in numbers
+
+
+async def test_a_service_whose_disk_reserve_is_used_up_is_not_ready(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    service.space.error = StorageFull("only 3 MiB are free")
+
+    answer = await client.get("/health/ready")
+
+    assert answer.status_code == 503
+    assert answer.json()["checks"]["disk"] == {
+        "ok": False, "degraded": False, "detail": "only 3 MiB are free",
+    }  # fmt: skip

@@ -8,7 +8,7 @@ from collections.abc import Callable
 import pytest
 
 from chargehand.errors import InvalidInput, Unavailable
-from chargehand.windows.host import EventLogHandler, Host
+from chargehand.windows.host import EventLogHandler, Host, Serve
 from chargehand.windows.lifecycle import Control, Lifecycle, Progress, Report, State
 
 
@@ -97,10 +97,12 @@ class Machine:
             self.on_running()
 
 
-def hosted(machine: Machine, serve: Callable[..., object], **options: float) -> Host:
-    return Host(
-        Lifecycle(machine.tell), serve, lambda error: 2 if isinstance(error, InvalidInput) else 6, **options
-    )  # type: ignore[arg-type] - the tests' own
+def hosted(machine: Machine, serve: Serve, tick_seconds: float = 4.0) -> Host:
+    return Host(Lifecycle(machine.tell), serve, exit_code_of, tick_seconds)
+
+
+def exit_code_of(error: Exception) -> int:
+    return 2 if isinstance(error, InvalidInput) else 6
 
 
 def test_the_service_stops_gracefully_when_windows_asks() -> None:

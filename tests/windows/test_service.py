@@ -52,7 +52,7 @@ def test_the_service_is_registered_with_all_that_the_plan_says(windows: Windows,
     installed(made)
 
     service = windows.services["Chargehand"]
-    says = windows.modules["win32service"]
+    says = windows.win32service
     assert service.arguments[7].startswith(f'"{VENV.base}" ')
     assert (service.arguments[5], service.arguments[11], service.arguments[12]) == (
         2,
@@ -242,19 +242,12 @@ def serving(*, error: Exception | None = None) -> Any:
 
 
 def test_the_process_that_windows_starts_reports_stops_and_ends(windows: Windows) -> None:
-    def as_windows_does(hosted: Any) -> None:
-        one = hosted(["Chargehand"])
-        tell = windows.modules["win32service"].SetServiceStatus
+    def ask_to_stop(report: tuple[int, ...]) -> None:
+        if report[1] == State.RUNNING and windows.handler is not None:
+            windows.handler(Control.PRESHUTDOWN, 0, None)
 
-        def told(handle: str, status: tuple[int, ...]) -> None:
-            tell(handle, status)
-            if status[1] == State.RUNNING:
-                windows.handler(Control.PRESHUTDOWN, 0, None)
-
-        sys.modules["win32service"].SetServiceStatus = told
-        one.SvcRun()
-
-    windows.dispatch = as_windows_does
+    windows.on_report = ask_to_stop
+    windows.dispatch = lambda hosted: hosted(["Chargehand"]).SvcRun()
 
     code = dispatch.host_service("Chargehand", serving(), code_of)
 
