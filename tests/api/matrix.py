@@ -10,6 +10,7 @@ A route without an entry fails the build. To add one, write a line such as
 - `body`: what is sent; ids that `names` lists are put into it.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -27,6 +28,8 @@ class Entry:
 
     needs: Scope | None
     path: Mapping[str, str] = field(default_factory=dict[str, str])
+    also: frozenset[Scope] = frozenset()
+    """Scopes that it needs besides."""
     query: Mapping[str, str] = field(default_factory=dict[str, str])
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     body: Mapping[str, Any] | None = None
@@ -43,13 +46,16 @@ ABSENT = {
     "context": "no-such-conversation",
     "file": "a.txt",
     "key": "Abcdefgh",
+    "delivery": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
     "mcp_server": "tracker",
     "mcp_tool": "search",
     "name": "report",
+    "secret": "NOT_THERE",
     "schedule": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
     "task": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
     "tenant": "nowhere",
     "version": "0" * 64,
+    "webhook": "0190f7a2-91b4-7c3d-8a55-0242ac120002",
 }
 """Of each kind an id that nothing has."""
 
@@ -59,6 +65,10 @@ _APPROVAL = {"approval_id": "approval"}
 _SCHEDULE = {"schedule_id": "schedule"}
 _KEY = {"key_id": "key"}
 _TENANT = {"tenant_id": "tenant"}
+_WEBHOOK = {"webhook_id": "webhook"}
+_EVENTS = frozenset({Scope.TASKS_READ})
+"""Who has events sent reads them."""
+_SECRET = {"secret": "secret"}
 _OF_LIST = {"parent_id": "task", "context_id": "context", "cursor": "cursor"}
 _READ, _WRITE = Scope.TASKS_READ, Scope.TASKS_WRITE
 
@@ -122,6 +132,43 @@ ENTRIES: Mapping[str, Entry] = {
     "PATCH /tenants/{tenant_id}": Entry(
         needs=Scope.ADMIN_SERVICE, path=_TENANT, body={"is_suspended": False}
     ),
+    "GET /tenants/{tenant_id}/limits": Entry(needs=Scope.ADMIN_SERVICE, path=_TENANT),
+    "PUT /tenants/{tenant_id}/limits": Entry(
+        needs=Scope.ADMIN_SERVICE, path=_TENANT, body={"concurrency": 2}
+    ),
+    "GET /webhooks": Entry(needs=Scope.WEBHOOKS_READ, query={"cursor": "webhook"}),
+    "POST /webhooks": Entry(
+        needs=Scope.WEBHOOKS_WRITE, also=_EVENTS, body={"url": "https://hooks.invalid/made-here"}
+    ),
+    "GET /webhooks/{webhook_id}": Entry(needs=Scope.WEBHOOKS_READ, path=_WEBHOOK),
+    "PATCH /webhooks/{webhook_id}": Entry(
+        needs=Scope.WEBHOOKS_WRITE, also=_EVENTS, path=_WEBHOOK, body={"description": "changed"}
+    ),
+    "DELETE /webhooks/{webhook_id}": Entry(needs=Scope.WEBHOOKS_WRITE, path=_WEBHOOK),
+    "POST /webhooks/{webhook_id}/test": Entry(needs=Scope.WEBHOOKS_WRITE, path=_WEBHOOK),
+    "POST /webhooks/{webhook_id}/rotate-secret": Entry(
+        needs=Scope.WEBHOOKS_WRITE, path=_WEBHOOK, body={"overlap_seconds": 0}
+    ),
+    "GET /webhooks/{webhook_id}/deliveries": Entry(
+        needs=Scope.WEBHOOKS_READ, path=_WEBHOOK, query={"cursor": "delivery"}
+    ),
+    "GET /webhooks/{webhook_id}/deliveries/{delivery_id}": Entry(
+        needs=Scope.WEBHOOKS_READ, path={**_WEBHOOK, "delivery_id": "delivery"}
+    ),
+    "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver": Entry(
+        needs=Scope.WEBHOOKS_WRITE, path={**_WEBHOOK, "delivery_id": "delivery"}
+    ),
+    "GET /secrets": Entry(needs=Scope.SECRETS_READ),
+    "PUT /secrets/{secret}": Entry(
+        needs=Scope.SECRETS_WRITE, path=_SECRET, body={"value": "made by the matrix"}, makes_its_own=True
+    ),
+    "DELETE /secrets/{secret}": Entry(needs=Scope.SECRETS_WRITE, path=_SECRET),
+    "POST /admin/rewrap": Entry(needs=Scope.ADMIN),
+    "GET /audit": Entry(needs=Scope.AUDIT_READ, query={"object": "task"}),
+    "GET /audit/export": Entry(needs=Scope.AUDIT_READ),
+    "POST /session": Entry(needs=None),
+    "GET /session": Entry(needs=None, has_target=False),
+    "DELETE /session": Entry(needs=None, has_target=False),
     "GET /mcp/tools": Entry(needs=Scope.ADMIN),
     "POST /mcp/tools/{server}/{tool}/approve": Entry(
         needs=Scope.ADMIN,
@@ -138,6 +185,16 @@ ENTRIES: Mapping[str, Entry] = {
     "GET /usage": Entry(needs=_READ, query={"agent_id": "agent", "root_id": "task", "task_id": "task"}),
     "GET /metrics": Entry(needs=Scope.METRICS_READ),
 }
+
+
+def request_of(name: str, ids: Mapping[str, str] = ABSENT) -> tuple[str, str, dict[str, Any] | None]:
+    """Method, path and body of a route's request with these ids (kind → id) in its path and its body."""
+    entry = ENTRIES[name]
+    method, _, pattern = name.partition(" ")
+    address = re.sub(r"\{(\w+)(?::path)?\}", lambda found: ids[entry.path[found[1]]], pattern)
+    if entry.body is None:
+        return method, address, None
+    return method, address, {**entry.body, **{field: ids[kind] for field, kind in entry.names.items()}}
 
 
 def listed_routes(app: FastAPI) -> set[str]:

@@ -249,6 +249,10 @@ def with_database(path: Path) -> None:
         path.write_bytes(_empty_database())
 
 
+MANY_TRIES = 10_000
+"""A second, for tests that come with many wrong keys; how many there may be has tests of its own."""
+
+
 @asynccontextmanager
 async def open_service(
     folder: Path,
@@ -258,7 +262,7 @@ async def open_service(
     probes: Sequence[tuple[str, Reading]] = (),
 ) -> AsyncGenerator[Service, None]:
     """A service on a data folder, with the agent `echo`."""
-    settings = settings or Settings(data_dir=folder)
+    settings = settings or Settings(data_dir=folder, failed_authentications_per_second=MANY_TRIES)
     await asyncio.to_thread(with_database, settings.database_path)
     async with open_database(settings.database_path, settings.database_url, ServerLimits(), clock) as opened:
         service = await _on(opened, folder, settings, probes)

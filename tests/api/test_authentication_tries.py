@@ -36,7 +36,12 @@ async def test_after_a_burst_wrong_keys_are_refused_unread_until_the_allowance_i
         return await verify(self, token)
 
     monkeypatch.setattr(Access, "verify", counting)
-    async with open_service(tmp_path / "data", clock=clock) as service, service.client(None) as stranger:
+    async with (
+        open_service(
+            tmp_path / "data", settings=Settings(data_dir=tmp_path / "data"), clock=clock
+        ) as service,
+        service.client(None) as stranger,
+    ):
         first = await tried(stranger, BURST + 5)
         looked_at = len(asked)
         refused = await stranger.get("/whoami", headers={"Authorization": f"Bearer {WRONG}"})
@@ -52,7 +57,9 @@ async def test_after_a_burst_wrong_keys_are_refused_unread_until_the_allowance_i
 
 async def test_a_key_that_was_good_before_is_not_refused_for_what_others_do(tmp_path: Path) -> None:
     clock = TestClock()
-    async with open_service(tmp_path / "data", clock=clock) as service:
+    async with open_service(
+        tmp_path / "data", settings=Settings(data_dir=tmp_path / "data"), clock=clock
+    ) as service:
         new = await service.key_with(Scope.TASKS_READ)
         async with service.client(service.key) as client, service.client(None) as stranger:
             assert (await client.get("/whoami")).status_code == 200

@@ -17,7 +17,7 @@ import pytest
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from chargehand.settings import Settings
-from tests.api.service import Service, open_service
+from tests.api.service import MANY_TRIES, Service, open_service
 from tests.given import TestClock
 from tests.issuer import AUDIENCE, LocalIssuer, ec_key, jwk_of, local_issuer, rsa_key, unsigned
 
@@ -37,7 +37,11 @@ async def issuer(request: pytest.FixtureRequest) -> AsyncGenerator[LocalIssuer]:
 
 @pytest.fixture
 async def service(tmp_path: Path, clock: TestClock, issuer: LocalIssuer) -> AsyncGenerator[Service]:
-    settings = Settings(data_dir=tmp_path / "data", issuers_file=issuer.file(tmp_path))
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        issuers_file=issuer.file(tmp_path),
+        failed_authentications_per_second=MANY_TRIES,
+    )
     async with open_service(tmp_path / "data", settings=settings, clock=clock) as opened:
         yield opened
 
@@ -57,7 +61,8 @@ async def test_a_token_of_a_known_issuer_opens_what_its_scopes_stand_for(
     async with service.client(token) as client:
         submitted = await client.post("/agents/echo/tasks", json={"task_data": {}})
 
-    assert who.json() == {"id": "corp:alice", "tenant": "default", "scopes": ["tasks:read"]}
+    told = {"id": "corp:alice", "tenant": "default", "scopes": ["tasks:read"]}
+    assert who.json() == {**told, "agents": None, "roles": [], "expires_at": None}
     assert (listed.status_code, submitted.status_code) == (200, 403)
 
 

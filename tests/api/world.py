@@ -6,7 +6,6 @@ a key is narrowed to; test_matrix.py sends their ids and compares with what an a
 
 import base64
 import json
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +17,8 @@ from chargehand.domain.approval import Approval, ApprovalStatus, call_hash
 from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.schedule import ScheduleOrder
 from chargehand.domain.task import Reason, Suspended, Task, TaskOrder
-from tests.api.matrix import ABSENT, ENTRIES
+from chargehand.domain.webhook import WebhookOrder
+from tests.api.matrix import ABSENT, ENTRIES, request_of
 from tests.api.service import OWNER, STRANGER, Service
 
 OTHER_TENANT = STRANGER.tenant
@@ -45,13 +45,10 @@ class World:
         names: Ids | None = None,
     ) -> httpx2.Response:
         """A route's request with these ids (kind → id) in its path; `query`, `names`: parameters and fields."""
-        entry = ENTRIES[name]
-        method, _, pattern = name.partition(" ")
-        address = re.sub(r"\{(\w+)(?::path)?\}", lambda found: path[entry.path[found[1]]], pattern)
-        body = None
-        if entry.body is not None:
-            own = {field: self.mine[kind] for field, kind in entry.names.items()}
-            body = {**entry.body, **own, **(names or {})}
+        method, address, body = request_of(name, {**self.mine, **path})
+        if body is not None:
+            own = {field: self.mine[kind] for field, kind in ENTRIES[name].names.items()}
+            body |= {**own, **(names or {})}
         return await client.request(method, address, params=query, json=body)
 
 
@@ -77,14 +74,22 @@ async def _things(service: Service, who: Principal, agent_id: str) -> Ids:
     _, key = await service.services.keys.issue(
         who, f"of-{agent_id}", frozenset({Scope.TASKS_READ}), agents=[agent_id]
     )
+    webhook = await service.services.webhooks.create(
+        who, WebhookOrder(url=f"https://{agent_id}.invalid/hook")
+    )
+    secret = f"OF_{agent_id.upper()}"
+    await service.services.secrets.put(who, secret, f"the secret of {agent_id}")
     return {
         "agent": agent_id,
         "approval": await _an_approval(service, who, agent_id),
         "context": task.context_id,
         "cursor": _cursor(task.id),
+        "delivery": (await service.services.webhooks.test(who, webhook.webhook.id)).id,
         "key": key.id,
         "schedule": schedule.id,
+        "secret": secret,
         "task": task.id,
+        "webhook": webhook.webhook.id,
         "tenant": OTHER_TENANT if who.tenant == DEFAULT_TENANT else DEFAULT_TENANT,
         "version": agent.version,
         **{kind: ABSENT[kind] for kind in ("file", "mcp_server", "mcp_tool", "name")},

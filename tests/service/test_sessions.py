@@ -155,8 +155,8 @@ async def test_a_logout_ends_the_session_at_once_here_and_within_five_seconds_el
     secret, other = await begun(opened), await begun(opened)
     await opened.elsewhere.verify(secret)
 
-    await opened.sessions.end(secret)
-    await opened.sessions.end(secret)
+    await opened.sessions.end(BY_TOKEN, secret)
+    await opened.sessions.end(BY_TOKEN, secret)
 
     assert not await opened.is_good(secret)
     opened.clock.advance(5)

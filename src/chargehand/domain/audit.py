@@ -49,7 +49,7 @@ class Action(StrEnum):
     TASKS_PRUNED = "tasks.pruned"
     TENANT_CREATED = "tenant.created"
     TENANT_CHANGED = "tenant.changed"
-    TENANT_REMOVED = "tenant.removed"
+    TENANT_LIMITED = "tenant.limited"
     WEBHOOK_CREATED = "webhook.created"
     WEBHOOK_CHANGED = "webhook.changed"
     WEBHOOK_REMOVED = "webhook.removed"

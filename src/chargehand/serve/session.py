@@ -51,7 +51,8 @@ class SessionRoutes:
 
     async def end_session(self, request: Request) -> Response:
         """Log out: the session ends, and the browser forgets its cookie."""
-        await self.services.sessions.end(_session_of(request).secret)
+        session = _session_of(request)
+        await self.services.sessions.end(session.principal, session.secret)
         return Response(status_code=204, headers={"Set-Cookie": self.cookie.taken_back()})
 
     def routes(self) -> Sequence[Route]:

@@ -27,12 +27,14 @@ class Actor:
 
     id: str
     kind: str
-    """`key`, `local` (the owner of the data folder), `service` (by itself), `anonymous`."""
+    """`key`, `token`, `local` (the owner of the data folder), `service` (by itself), `anonymous`."""
 
 
 def actor_of(who: Principal) -> Actor:
-    """The holder of a key, or the machine's operator."""
-    return Actor(who.id, "local" if who.id == LOCAL_OPERATOR.id else "key")
+    """The holder of a key or of an issuer's token, or the machine's operator."""
+    if who.id == LOCAL_OPERATOR.id:
+        return Actor(who.id, "local")
+    return Actor(who.id, "token" if ":" in who.id else "key")
 
 
 async def record(

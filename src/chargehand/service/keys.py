@@ -9,9 +9,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from chargehand.domain.access import OF_AGENTS, Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.key import KeyRecord
+from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, Forbidden, InvalidInput, KeyNotFound
 from chargehand.service.access import RETIRED_MARK, Access
+from chargehand.service.audit_records import record as record_done
 from chargehand.store import access
 from chargehand.store.bus import KEYS
 from chargehand.store.database import Tx, retried
@@ -82,6 +85,7 @@ class Keys:
             if await access.count_live(tx, who.tenant) >= MAX_LIVE_KEYS:
                 raise Conflict(f"there are {MAX_LIVE_KEYS} live keys, as many as there may be; revoke one")
             await access.insert_key(tx, record)
+            await record_done(tx, who, Action.KEY_ISSUED, record.id, _told(record))
         return key, record
 
     async def get(self, who: Principal, key_id: str) -> KeyRecord:
@@ -121,6 +125,7 @@ class Keys:
             )
             await access.revoke(tx, who.tenant, key_id)
             self._tell(tx, key_id)
+            await record_done(tx, who, Action.KEY_REVOKED, key_id, {"name": record.name})
             return _visible(await access.get(tx, who.tenant, key_id), who, key_id)
 
     @retried
@@ -170,6 +175,7 @@ class Keys:
                 await access.revoke(tx, who.tenant, old.replaces)
             await access.insert_key(tx, record)
             self._tell(tx, key_id)
+            await record_done(tx, who, Action.KEY_ROTATED, old.id, {**_told(record), "by": record.id})
             return key, record, _visible(await access.get(tx, who.tenant, old.id), who, old.id)
 
     def _end(self, who: Principal, wanted: datetime | None) -> datetime | None:
@@ -187,6 +193,16 @@ class Keys:
 
     def _tell(self, tx: Tx, key_id: str) -> None:
         tx.after_commit(lambda: self._bus.publish(KEYS, key_id))
+
+
+def _told(record: KeyRecord) -> JsonObject:
+    """What the audit says of a new key."""
+    return {
+        "name": record.name,
+        "scopes": [*sorted(scope.value for scope in record.scopes)],
+        "agents": None if record.agents is None else [*sorted(record.agents)],
+        "expires_at": None if record.expires_at is None else record.expires_at.isoformat(),
+    }
 
 
 def _check_agents(agents: frozenset[str] | None, scopes: frozenset[Scope]) -> None:

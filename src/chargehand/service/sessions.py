@@ -14,8 +14,10 @@ from datetime import datetime, timedelta
 
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal
+from chargehand.domain.audit import Action
 from chargehand.errors import StorageFull, Unauthorized, Unavailable
 from chargehand.service.access import Access
+from chargehand.service.audit_records import record as record_done
 from chargehand.store import sessions
 from chargehand.store.bus import KEYS, SESSIONS, Bus
 from chargehand.store.database import Database, retried
@@ -31,6 +33,8 @@ MOST_OF_PRINCIPAL = 50
 """Beyond that the oldest end, so that whoever begins sessions without end fills no table."""
 MOST_CACHED = 1024
 _ENDED_AT_ONCE = 200
+SHOWN_OF_HASH = 16
+"""How much of the hash of a session's secret the audit names it by."""
 _SECRET_BYTES = 32
 _SECRET = re.compile(r"[A-Za-z0-9_-]{43}")
 _OVER = "this session has ended, or never was; begin another with POST /session"
@@ -95,13 +99,14 @@ class Sessions:
             seen_at=now,
             expires_at=expires_at,
         )
-        async with self._db.write(who.tenant) as tx:
+        async with self._db.write() as tx:
             if replaces is not None and await sessions.remove(tx, _hash(replaces)):
                 tx.after_commit(lambda: self._bus.publish(SESSIONS, ""))
             # Whoever brings a row takes away those that are over: so the table needs nobody to keep it small.
             await sessions.remove_ended(tx, now=now, unused_since=now - IDLE, limit=_ENDED_AT_ONCE)
             await sessions.remove_oldest(tx, who.tenant, who.id, but=MOST_OF_PRINCIPAL - 1)
             await sessions.insert_session(tx, record)
+            await record_done(tx, who, Action.SESSION_OPENED, record.id_hash[:SHOWN_OF_HASH])
         return Session(secret=secret, principal=who, created_at=now, expires_at=expires_at)
 
     async def verify(self, secret: str) -> Session:
@@ -133,10 +138,11 @@ class Sessions:
         return session
 
     @retried
-    async def end(self, secret: str) -> None:
+    async def end(self, who: Principal, secret: str) -> None:
         """Log out: at once in this process and where signals come, else within CACHE_SECONDS. Twice is no fault."""
         async with self._db.write() as tx:
-            await sessions.remove(tx, _hash(secret))
+            if await sessions.remove(tx, _hash(secret)):
+                await record_done(tx, who, Action.SESSION_ENDED, _hash(secret)[:SHOWN_OF_HASH])
             tx.after_commit(lambda: self._bus.publish(SESSIONS, ""))
 
     def _is_fresh(self, known: _Known) -> bool:

@@ -13,8 +13,10 @@ import structlog
 
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.tenant_limits import NO_TENANT_LIMITS, TenantLimits
 from chargehand.errors import ChargehandError, NotFound
+from chargehand.service.audit_records import record as record_done
 from chargehand.store import tenant_limits
 from chargehand.store.bus import BACK, LIMITS, Bus
 from chargehand.store.database import Database, retried
@@ -84,6 +86,7 @@ class LimitsOfTenants:
         async with self._db.write() as tx:
             await tenant_limits.store(tx, tenant, limits, who.id)
             tx.after_commit(lambda: self._bus.publish(LIMITS, tenant))
+            await record_done(tx, who, Action.TENANT_LIMITED, tenant)
         return OwnAndEffective(tenant, limits, limits.or_else(self._defaults))
 
     def _forget(self) -> None:

@@ -3,15 +3,18 @@
 Rule: a suspended tenant's keys are refused and nothing of it begins; what is stored goes on when it is resumed.
 """
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.key import KeyRecord
 from chargehand.domain.tenant import DISPLAY_NAME, MAX_DISPLAY_NAME, TENANT_ID, Tenant
+from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, InvalidInput, TenantNotFound
 from chargehand.service.access import ADMIN_KEY_NAME, Access
+from chargehand.service.audit_records import record as record_done
 from chargehand.service.endings import Hints
 from chargehand.store import access, tenants
 from chargehand.store.bus import KEYS
@@ -82,6 +85,7 @@ class Tenants:
                     tenant_id, ADMIN_KEY_NAME, frozenset({Scope.ADMIN}), created_by=who.id
                 )
                 await access.insert_key(tx, record)
+            await record_done(tx, who, Action.TENANT_CREATED, tenant_id, {"with_key": with_key})
         return NewTenant(tenant, key, record)
 
     async def get(self, who: Principal, tenant_id: str) -> Tenant:
@@ -125,7 +129,18 @@ class Tenants:
                 self._hints.ready(tx, due=tx.now)
             if values:
                 await tenants.change(tx, tenant_id, values)
+                await record_done(tx, who, Action.TENANT_CHANGED, tenant_id, _told(values))
             return _found(await tenants.get(tx, tenant_id), tenant_id)
+
+
+def _told(values: Mapping[str, object]) -> JsonObject:
+    """What the audit says of a change."""
+    told: JsonObject = {}
+    if "display_name" in values:
+        told["display_name"] = str(values["display_name"])
+    if "suspended_at" in values:
+        told["is_suspended"] = values["suspended_at"] is not None
+    return told
 
 
 def _checked_name(text: str) -> str:

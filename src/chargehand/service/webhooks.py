@@ -12,6 +12,7 @@ from typing import Any
 
 from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.task import FOREVER
 from chargehand.domain.webhook import (
     KINDS,
@@ -34,6 +35,7 @@ from chargehand.errors import (
     WebhookUrlRefused,
 )
 from chargehand.network.guarded_http import GuardedHttp
+from chargehand.service.audit_records import record as record_done
 from chargehand.service.vault import Vault
 from chargehand.service.webhook_messages import SEALED_KIND
 from chargehand.service.webhook_sending import WebhookSending
@@ -135,6 +137,9 @@ class Webhooks:
             sealed = await self._vault.seal(tx, who.tenant, SEALED_KIND, webhook_id, secret)
             await webhooks.add(tx, webhook, sealed)
             tx.after_commit(self._tell_changed)
+            await record_done(
+                tx, who, Action.WEBHOOK_CREATED, webhook_id, {"url": webhook.url.partition("?")[0]}
+            )
         return Made(webhook, secret_text(secret))
 
     async def get(self, who: Principal, webhook_id: str) -> Webhook:
@@ -174,6 +179,7 @@ class Webhooks:
             elif is_enabled is False and held.disabled_at is None:
                 await self.sending.outcomes.disable(tx, held, DisabledReason.BY_HAND)
             tx.after_commit(self._tell_changed)
+            await record_done(tx, who, Action.WEBHOOK_CHANGED, webhook_id, {"changed": [*sorted(changes)]})
             return _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
 
     async def _enable(self, tx: Tx, webhook_id: str) -> None:
@@ -190,6 +196,7 @@ class Webhooks:
             _mine(await webhooks.hold(tx, webhook_id), who, webhook_id)
             await webhooks.remove(tx, webhook_id)
             tx.after_commit(self._tell_changed)
+            await record_done(tx, who, Action.WEBHOOK_REMOVED, webhook_id)
 
     @retried
     async def rotate_secret(self, who: Principal, webhook_id: str, overlap: timedelta = OVERLAP) -> Made:
@@ -209,6 +216,7 @@ class Webhooks:
                 "updated_at": tx.now,
             }
             await webhooks.change(tx, webhook_id, values)
+            await record_done(tx, who, Action.WEBHOOK_ROTATED, webhook_id)
             webhook = _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
         return Made(webhook, secret_text(secret))
 
@@ -230,6 +238,7 @@ class Webhooks:
             # It is never seen as one that waits: this transaction ends it too.
             await webhook_deliveries.add(tx, [replace(delivery, next_at=FOREVER)])
             written = await self.sending.outcomes.write(tx, delivery, tried, is_last=True)
+            await record_done(tx, who, Action.WEBHOOK_TESTED, webhook_id)
         return _known(written, delivery.id)
 
     async def deliveries(
@@ -281,6 +290,7 @@ class Webhooks:
             values = {"status": status, "tries": 0, "next_at": tx.now, "ended_at": None}
             await webhook_deliveries.change(tx, delivery_id, values)
             tx.after_commit(self._tell_due)
+            await record_done(tx, who, Action.WEBHOOK_REDELIVERED, webhook_id, {"delivery": delivery_id})
             return _known(await webhook_deliveries.get(tx, delivery_id), delivery_id)
 
     async def _found(self, who: Principal, webhook_id: str) -> Webhook:
