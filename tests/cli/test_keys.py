@@ -1,4 +1,4 @@
-"""`chargehand keys` and `chargehand tenants`: from the terminal, against a service and without one."""
+"""`chargehand keys` and `chargehand tenants` beyond what the guide shows, which test_access_guide.py runs."""
 
 import json
 
@@ -12,7 +12,6 @@ def test_a_key_lives_its_life_from_the_terminal(cli: Cli) -> None:
     refused = held.run("keys", "list")
     rotated = json.loads(cli.run("keys", "rotate", "ci", "--keep", "1h", "--json").stdout)
     shown = cli.run("keys", "show", "ci")
-    revoked = cli.run("keys", "revoke", rotated["replaced"]["id"])
 
     assert created.returncode == 0, created.stderr
     assert "shown this once" in created.stderr
@@ -20,24 +19,17 @@ def test_a_key_lives_its_life_from_the_terminal(cli: Cli) -> None:
     assert (refused.returncode, "keys:read" in refused.stderr) == (5, True)
     for text in ("viewer", "greeter", f"replaces   {rotated['replaced']['id']}", "agents:read, tasks:read"):
         assert text in shown.stdout
-    assert revoked.stdout.startswith("revoked ci~")
 
 
-def test_a_tenant_lives_its_life_from_the_terminal(cli: Cli) -> None:
-    created = cli.run("tenants", "create", "shop", "--name", "The web shop")
+def test_a_tenants_own_key_works_in_its_tenant(cli: Cli) -> None:
+    created = cli.run("tenants", "create", "lab")
     theirs = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
-    crew = json.loads(theirs.run("agents", "list", "--json").stdout)
-    suspended = cli.run("tenants", "suspend", "shop")
-    refused = theirs.run("agents", "list")
-    resumed = cli.run("tenants", "resume", "shop")
-    listed = cli.run("tenants", "list")
 
-    assert created.returncode == 0, created.stderr
+    crew = json.loads(theirs.run("agents", "list", "--json").stdout)
+    refused = theirs.run("tenants", "list")
+
     assert "backend-developer" in {one["id"] for one in crew}
-    assert suspended.stdout.startswith("shop: suspended 20")
-    assert (refused.returncode, "suspended" in refused.stderr) == (5, True)
-    assert resumed.stdout == "shop: active\n"
-    assert "The web shop" in listed.stdout
+    assert (refused.returncode, "admin:service" in refused.stderr) == (5, True)
 
 
 def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:

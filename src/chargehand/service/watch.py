@@ -61,7 +61,7 @@ class Watch:
         self._signals = signals
         self._has_others = has_others
         # Readers that come at the same moment share one statement, as writers share a commit.
-        self._one = GroupCommit[str, Task | None](self._get_group)
+        self._one = GroupCommit[tuple[str, str], Task | None](self._get_group)
 
     @property
     def _poll_seconds(self) -> float:
@@ -71,19 +71,23 @@ class Watch:
     async def get(self, who: Principal, task_id: str) -> Task:
         """One task; TaskNotFound also when it is another tenant's."""
         who.require(Scope.TASKS_READ)
-        task = await self._one(task_id) if _UUID.fullmatch(task_id) else None
-        if task is None or task.tenant != who.tenant:
+        task = await self._one((who.tenant, task_id)) if _UUID.fullmatch(task_id) else None
+        if task is None:
             raise not_found(task_id)
         if who.agents is not None:
-            root = task if task.id == task.root_id else await self._one(task.root_id)
+            root = task if task.id == task.root_id else await self._one((who.tenant, task.root_id))
             if root is None or not who.sees(root.agent_id):
                 raise not_found(task_id)
         return task
 
-    async def _get_group(self, task_ids: Sequence[str]) -> Sequence[Task | None]:
+    async def _get_group(self, wanted: Sequence[tuple[str, str]]) -> Sequence[Task | None]:
+        """Of each tenant the tasks of these ids, as (tenant, id)."""
+        found: dict[tuple[str, str], Task] = {}
         async with self._db.glance() as tx:
-            found = await tasks.get(tx, set(task_ids))
-        return [found.get(task_id) for task_id in task_ids]
+            for tenant in {one for one, _ in wanted}:
+                some = await tasks.get_of(tx, tenant, {task_id for one, task_id in wanted if one == tenant})
+                found |= {(tenant, task_id): task for task_id, task in some.items()}
+        return [found.get(one) for one in wanted]
 
     async def page(
         self,

@@ -5,6 +5,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
+from sqlalchemy.orm import aliased
 
 from chargehand.domain.access import Scope
 from chargehand.domain.key import KeyRecord
@@ -17,11 +18,19 @@ _KNOWN_SCOPES = {scope.value: scope for scope in Scope}
 
 _KEY = ApiKey.__table__
 # Built once, like those of store/tasks.py.
+_named, _any = aliased(ApiKey), aliased(ApiKey)
+# Of an id that nothing has some other key is read: how long a refusal takes does not tell whether the id exists.
 _STANDING = (
     select(_KEY, Tenant.suspended_at.label("tenant_suspended_at"))
     .select_from(ApiKey)
     .outerjoin(Tenant, Tenant.id == ApiKey.tenant)
-    .where(ApiKey.id == bindparam("key_id"))
+    .where(
+        ApiKey.id
+        == func.coalesce(
+            select(_named.id).where(_named.id == bindparam("key_id")).scalar_subquery(),
+            select(func.min(_any.id)).scalar_subquery(),
+        )
+    )
 )
 _OF_TENANT = select(_KEY).where(ApiKey.tenant == bindparam("of_tenant"))
 _NOTE_USED = (
@@ -67,7 +76,8 @@ async def find(tx: Tx, key_id: str) -> KeyRecord | None:
 async def find_standing(tx: Tx, key_id: str) -> tuple[KeyRecord, datetime | None] | None:
     """As `find`, and since when its tenant is suspended."""
     row = (await tx.connection.execute(_STANDING, {"key_id": key_id})).first()
-    return None if row is None else (_as_record(row), row.tenant_suspended_at)
+    found = None if row is None else (_as_record(row), row.tenant_suspended_at)
+    return found if found is not None and found[0].id == key_id else None
 
 
 async def get(tx: Tx, tenant: str, key_id: str) -> KeyRecord | None:
