@@ -185,8 +185,8 @@ async def test_an_id_that_is_not_the_callers_is_told_as_one_that_nothing_has(
         for name, entry in ENTRIES.items():
             if whose == "outside" and entry.needs not in (None, *OF_AGENTS):
                 continue
-            places = {} if entry.makes_its_own else entry.path
-            for kind in set(places.values()) & set(theirs) - {"tenant", "version"}:
+            kinds = set[str]() if entry.makes_its_own else set(entry.path.values()) & set(theirs)
+            for kind in kinds - {"tenant", "version"}:
                 pair = [
                     await world.send(client, name, path={**world.mine, kind: one[kind]})
                     for one in (theirs, ABSENT)
