@@ -15,7 +15,7 @@ from chargehand.domain.task import Task
 from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.serve import events
 from chargehand.wire.rest import DeltaBody
-from tests.api.service import Service
+from tests.api.service import OWNER, Service
 from tests.api.test_tasks import submitted
 
 pytestmark = pytest.mark.usefixtures("database")
@@ -172,6 +172,28 @@ async def test_a_quiet_stream_shows_that_it_is_alive(
         first = await anext(read(response))
 
     assert first == ": ping"
+
+
+async def test_a_stream_and_a_wait_end_with_the_key_that_opened_them(
+    service: Service, client: httpx2.AsyncClient
+) -> None:
+    task_id = await submitted(client)
+    key, record = await service.services.keys.issue(OWNER, "watcher", frozenset({Scope.TASKS_READ}))
+    working = await service.worker.claim()
+
+    async with service.listening() as (url, _), service.real_client(key, url) as remote:
+        waiting = asyncio.ensure_future(remote.get(f"/tasks/{task_id}", headers={"Prefer": "wait=60"}))
+        async with remote.stream("GET", f"/tasks/{task_id}/events", headers=STREAM) as response:
+            stream = read(response)
+            seen = [await anext(stream), await anext(stream)]
+            await service.services.keys.revoke(OWNER, record.id)
+            await service.worker.take_step(working, "0/0")
+            await service.worker.finish(working)
+            rest = [event async for event in stream]
+        answer = await asyncio.wait_for(waiting, 5)
+
+    assert [one.kind for one in seen if isinstance(one, Seen)] == ["task.submitted", "task.started"]
+    assert (rest, answer.status_code) == ([], 401)
 
 
 async def test_a_server_that_stops_ends_its_streams_and_waits(

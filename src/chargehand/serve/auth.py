@@ -7,6 +7,7 @@ as `Authorization` decides alone; a cookie is looked at where there is none.
 from collections.abc import Collection
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 from starlette import types
 from starlette.requests import Request
@@ -80,11 +81,13 @@ class Authentication:
         try:
             if self._tokens is not None and token.count(".") == 2:
                 verified = await self._tries.verified(source, token, self._tokens.verify)
+                scope["verify_again"] = partial(self._tokens.verify, token)
                 scope["principal"] = verified.principal
                 scope["shown"] = Shown(expires_at=verified.expires_at)
             else:
                 principal = await self._tries.verified(source, token, self._access.verify)
                 scope["principal"] = principal
+                scope["verify_again"] = partial(self._access.verify, token)
                 scope["shown"] = Shown(key_id=principal.id)
         except Unauthorized as error:
             error.is_of_token = True
@@ -97,6 +100,7 @@ class Authentication:
         source = limited_as(address_of(scope))
         session = await self._tries.verified(source, secret, self._sessions.verify)
         scope["principal"] = session.principal
+        scope["verify_again"] = partial(self._sessions.verify, secret)
         scope["shown"] = Shown(session=session)
 
 
@@ -120,6 +124,13 @@ def reader_of(request: Request) -> Principal:
     """As `principal_of`, also with the right to read: who changed a task is told how it then stands."""
     who = principal_of(request)
     return replace(who, scopes=who.scopes | {Scope.TASKS_READ})
+
+
+async def verify_again(scope: types.Scope) -> None:
+    """For answers that take long: raise what a key that has ended meanwhile is told."""
+    again = scope.get("verify_again")
+    if again is not None:
+        await again()
 
 
 def known_principal(request: Request) -> Principal | None:

@@ -5,9 +5,10 @@ that was cut off names the last one it saw, and misses and repeats nothing, whic
 """
 
 import asyncio
-from collections.abc import AsyncGenerator, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import AbstractContextManager, aclosing, suppress
 from dataclasses import dataclass
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -17,8 +18,9 @@ from starlette.types import Scope as AsgiScope
 from chargehand.domain.access import Scope
 from chargehand.domain.history import MODEL_DELTA, Event
 from chargehand.domain.task import FINAL
+from chargehand.errors import TenantSuspended, Unauthorized
 from chargehand.serve import queries
-from chargehand.serve.auth import principal_of
+from chargehand.serve.auth import principal_of, verify_again
 from chargehand.serve.queries import Query, last_seen, task_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
@@ -68,7 +70,8 @@ class EventRoutes:
         events = self.services.watch.follow_live(who, task_id, after=after)
         # Again, for others may have come while the task was read.
         await streams.check(who)
-        return _Stream(events, self.stopping, streams.opened(who))
+        verify = partial(verify_again, request.scope)
+        return _Stream(events, self.stopping, streams.opened(who), verify)
 
     def routes(self) -> Sequence[Route]:
         """One route, two forms."""
@@ -98,12 +101,15 @@ class _Stream(Response):
         events: AsyncGenerator[Event | Delta | None, None],
         stopping: Stopping,
         counted: AbstractContextManager[None],
+        verify: Callable[[], Awaitable[None]],
     ) -> None:
+        """`verify`: raises once the key that opened it has ended."""
         super().__init__(headers={"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"})
         del self.headers["content-length"]
         self._events = events
         self._stopping = stopping
         self._counted = counted
+        self._verify = verify
 
     async def __call__(self, scope: AsgiScope, receive: Receive, send: Send) -> None:
         del scope
@@ -136,6 +142,11 @@ class _Stream(Response):
         sent_at = loop.time()
         async with aclosing(self._events) as events:
             async for event in events:
+                try:
+                    await self._verify()
+                except (Unauthorized, TenantSuspended):
+                    # Who comes back is told why.
+                    return
                 if isinstance(event, Delta):
                     await _send(send, delta_as_server_sent(event))
                 elif event is not None:

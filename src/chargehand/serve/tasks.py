@@ -10,7 +10,7 @@ from chargehand.domain.access import Scope
 from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.task import FINAL, Task, TaskOrder
 from chargehand.serve import queries
-from chargehand.serve.auth import principal_of, reader_of
+from chargehand.serve.auth import principal_of, reader_of, verify_again
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import page_answer, page_of
 from chargehand.serve.queries import Query, agent_id_of, task_id_of, wait_seconds
@@ -120,6 +120,7 @@ class TaskRoutes:
             return task
         watch, who = self.services.watch, reader_of(request)
         ended = await self.stopping.unless_stopped(watch.wait(who, task.id, seconds))
+        await verify_again(request.scope)
         return ended if ended is not None else await watch.get(who, task.id)
 
     async def list_tasks(self, request: Request) -> Response:
