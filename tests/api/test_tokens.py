@@ -192,6 +192,7 @@ def forged_claims(issuer: LocalIssuer, clock: TestClock) -> Forgeries:
         "expired long ago": {"exp": 0},
         "before its time": {"nbf": stamp + 31},
         "issued in the future": {"iat": stamp + 31},
+        "issued in the future, and good before": {"iat": stamp + 31, "nbf": stamp},
         "for too long": {"exp": stamp + 901},
         "ended before it began": {"exp": stamp - 10, "iat": stamp - 5},
         "end beyond all time": {"exp": 1e300},
@@ -312,11 +313,15 @@ async def test_no_forged_token_is_accepted(service: Service, issuer: LocalIssuer
         **broken(issuer, claims),
     }
 
-    statuses = {what: (await asked_with(service, token)).status_code for what, token in forgeries.items()}
+    answers = {what: await asked_with(service, token) for what, token in forgeries.items()}
+    statuses = {what: answer.status_code for what, answer in answers.items()}
     good = await asked_with(service, issuer.token(claims))
 
     assert {what: status for what, status in statuses.items() if status != 401} == {}
     assert len(statuses) > 90
+    assert all(
+        "the one algorithm" in answers[what].json()["detail"] for what in answers if "instead of" in what
+    )
     assert good.status_code == 200
     # What they named was not fetched, and the keys were fetched once in all that time.
     assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
