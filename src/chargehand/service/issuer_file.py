@@ -105,7 +105,10 @@ def read_issuer_file(path: Path | None) -> list[Issuer]:
         names = _Names.model_validate({"issuers": listed})
     except ValidationError as error:
         findings = [
-            Finding(where=".".join(str(part) for part in one["loc"]), message=one["msg"])
+            Finding(
+                where=".".join(str(part) for part in one["loc"]),
+                message=one["msg"].removeprefix("Value error, "),
+            )
             for one in error.errors(include_url=False, include_context=False, include_input=False)
         ]
         raise InvalidInput(f"{SETTING}: {path}: {findings[0]}", findings=findings) from None
