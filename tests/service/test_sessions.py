@@ -17,7 +17,9 @@ from tests.databases import outside
 from tests.given import TestClock, a_core
 
 ADMIN = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
-BY_TOKEN = Principal(id="corp:alice", tenant="shop", scopes=frozenset({Scope.TASKS_READ, Scope.AGENTS_READ}))
+BY_TOKEN = Principal(
+    id="corp:alice", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.TASKS_READ, Scope.AGENTS_READ})
+)
 
 
 @dataclass(frozen=True)
