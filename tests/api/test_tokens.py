@@ -229,14 +229,14 @@ def forged_headers(issuer: LocalIssuer, claims: dict[str, Any]) -> Forgeries:
     """Ones that bring their own key, name another, or want to be read otherwise."""
     own = ec_key(9) if issuer.algorithm == "ES256" else rsa_key(3072)
     brought = jwk_of(own, "one")
-    with_own = {
+    with_own: dict[str, dict[str, Any]] = {
         "its own jwk": {"jwk": brought},
         "its own jku": {"jku": f"{issuer.url}/own"},
         "its own x5u": {"x5u": f"{issuer.url}/own"},
         "its own x5c": {"x5c": ["MIIB"]},
         "no more than another key": {},
     }
-    made = {what: issuer.token(claims, key=own, **header) for what, header in with_own.items()}
+    made = {what: issuer.token(claims, key=own, **brings) for what, brings in with_own.items()}
     good: dict[str, dict[str, Any]] = {
         "jku beside a good signature": {"jku": f"{issuer.url}/own"},
         "jwk beside a good signature": {"jwk": brought},
@@ -263,10 +263,9 @@ def forged_headers(issuer: LocalIssuer, claims: dict[str, Any]) -> Forgeries:
         f"{issuer.url}/keys",
     ):
         made[f"kid {key_id!r}"] = issuer.token(claims, key=issuer.keys["one"], key_id=key_id)
-    for key_id in (7, ["one"], {"one": 1}, None):
-        header = {"alg": issuer.algorithm, "typ": "at+jwt", "kid": key_id}
-        if key_id is not None:
-            made[f"kid {key_id!r}"] = unsigned(header, claims, b"x" * 64)
+    header = {"alg": issuer.algorithm, "typ": "at+jwt"}
+    for no_text in (7, ["one"], {"one": 1}):
+        made[f"kid {no_text!r}"] = unsigned({**header, "kid": no_text}, claims, b"x" * 64)
     return made
 
 
