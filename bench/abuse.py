@@ -4,11 +4,12 @@
     python -m bench.abuse --rounds 2 --seconds 3
     python -m bench.abuse --unlimited           the same without limits for tenants, to see what they are for
 
-One tenant submits 1,000 tasks a second, opens 1,000 streams and sends 1,000 wrong keys a second, in a process of its own,
-to a real `chargehand serve` on SQLite. Another submits and reads at a steady pace, and its times are what is told. Windows
-take turns: `idle` (the other tenant alone), `neutral` (the same attack on a server that does nothing: what it costs the
-machine), `abuse` (the attack on the service). The goal compares abuse with neutral, by the p99 of all windows together;
-both are told beside idle too, since a machine with few cores pays for the attacker itself.
+One tenant submits 1,000 tasks a second, opens 1,000 streams and sends 1,000 wrong keys a second, in a process of its
+own, to a real `chargehand serve` on SQLite. Another submits and reads at a steady pace, and its times are what is told.
+Windows take turns: `idle` (the other tenant alone), `neutral` (the same attack on a server that does nothing: what it
+costs the machine), `abuse` (the attack on the service). An attack begins a little before its window, so that what it
+may take at once is used up. The goal compares abuse with neutral, by the p99 of all windows together; both are told beside
+idle too, since a machine with few cores pays for the attacker itself.
 """
 
 import argparse
@@ -18,8 +19,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Coroutine, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from bench.agents import NAMES, write_definitions
@@ -33,6 +34,7 @@ from chargehand.settings import Settings
 
 KINDS = ("idle", "neutral", "abuse")
 GOAL = 1.2
+LEAD_SECONDS = 2.0
 PACE_PER_SECOND = 50.0
 SUBMITS = 5
 """One in so many requests submits."""
@@ -123,8 +125,16 @@ async def usual(port: int, key: str, seconds: float, kind: str, found: Found) ->
 class Attacker:
     """The process that attacks, told by lines what to do."""
 
-    def __init__(self, process: asyncio.subprocess.Process, sink: int) -> None:
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        told: asyncio.StreamWriter,
+        answers: asyncio.StreamReader,
+        sink: int,
+    ) -> None:
         self._process = process
+        self._told = told
+        self._answers = answers
         self.sink = sink
 
     @classmethod
@@ -136,27 +146,28 @@ class Attacker:
             stdout=asyncio.subprocess.PIPE,
             env=variables,
         )
-        attacker = cls(process, 0)
-        attacker.sink = int(str((await attacker._answer())["sink"]))
-        return attacker
+        if process.stdin is None or process.stdout is None:
+            raise RuntimeError("the attacker has no pipes")
+        sink = json.loads(await process.stdout.readline())["sink"]
+        return cls(process, process.stdin, process.stdout, sink)
 
     async def attack(self, wanted: Attack) -> dict[str, object]:
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(asdict(wanted)).encode() + b"\n")
-        await self._process.stdin.drain()
-        return await self._answer()
-
-    async def _answer(self) -> dict[str, object]:
-        assert self._process.stdout is not None
-        line = await self._process.stdout.readline()
+        self._told.write(json.dumps(asdict(wanted)).encode() + b"\n")
+        await self._told.drain()
+        line = await self._answers.readline()
         if not line:
             raise RuntimeError("the attacker has ended")
         return json.loads(line)
 
     async def stop(self) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.close()
+        self._told.close()
         await self._process.wait()
+
+
+async def later(work: Coroutine[None, None, None], seconds: float) -> None:
+    """The work, when so many seconds are over."""
+    await asyncio.sleep(seconds)
+    await work
 
 
 async def measured(service: SharedService, attacker: Attacker, asked: argparse.Namespace) -> Found:
@@ -176,7 +187,7 @@ async def measured(service: SharedService, attacker: Attacker, asked: argparse.N
         key=service.keys["abusive"],
         path="/agents/noop/tasks",
         task_id=json.loads(answer)["id"],
-        seconds=asked.seconds,
+        seconds=LEAD_SECONDS + asked.seconds,
         submits_per_second=asked.load,
         wrong_keys_per_second=asked.load,
         streams=int(asked.load),
@@ -184,13 +195,13 @@ async def measured(service: SharedService, attacker: Attacker, asked: argparse.N
     await usual(service.port, service.keys["usual"], 1.0, "warm", found)
     for _ in range(asked.rounds):
         for kind in KINDS:
-            work = [usual(service.port, service.keys["usual"], asked.seconds, kind, found)]
+            work = usual(service.port, service.keys["usual"], asked.seconds, kind, found)
             if kind == "idle":
-                await asyncio.gather(*work)
+                await work
                 continue
             port = service.port if kind == "abuse" else attacker.sink
-            attack = attacker.attack(Attack(**{**asdict(wanted), "port": port}))
-            told, _ = await asyncio.gather(attack, *work)
+            attack = attacker.attack(replace(wanted, port=port))
+            told, _ = await asyncio.gather(attack, later(work, LEAD_SECONDS))
             if kind == "abuse":
                 found.told.append(told)
     return found

@@ -12,6 +12,7 @@ import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from bench.load import Connection, request
 
@@ -41,12 +42,12 @@ class Sink(asyncio.Protocol):
     """Refuses whatever comes."""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        self._transport = transport
+        self._transport = cast("asyncio.Transport", transport)
 
     def data_received(self, data: bytes) -> None:
         # The requests of one chunk: each has one blank line, and a body without any.
         for _ in range(data.count(b"\r\n\r\n")):
-            self._transport.write(REFUSAL)  # type: ignore[attr-defined]  # pyright: ignore[reportAttributeAccessIssue] - a stream's
+            self._transport.write(REFUSAL)
 
 
 async def attack(wanted: Attack) -> dict[str, object]:

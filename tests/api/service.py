@@ -288,7 +288,7 @@ async def _on(
     health = Health(db, clock, space.check, {name: lambda one=one: one for name, one in probes})
     rates = LocalRates(clock.monotonic)
     limits = LimitsOfTenants(db, clock, options.tenant_limits(settings))
-    quotas = Quotas(limits, rates, Admission(db, clock, limits, most=None), TenantStorage(db, clock, limits))
+    quotas = Quotas(limits, rates, Admission(db, clock, most=None), TenantStorage(db, clock, limits))
     request_rates = RequestRates(limits, rates, options.request_limits(settings))
     streams = OpenStreams(limits, most_of_key=settings.key_streams)
     orders = Tasks(db, clock, agents, hints, space.check, quotas=quotas)

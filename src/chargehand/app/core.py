@@ -241,7 +241,7 @@ async def _build(
     quotas = Quotas(
         limits,
         rates,
-        Admission(db, clock, limits, most=settings.backlog_limit),
+        Admission(db, clock, most=settings.backlog_limit),
         TenantStorage(db, clock, limits),
     )
     attempts = Attempts(db, agents, hints, lease, clock, options.concurrency(settings), limits)

@@ -30,8 +30,8 @@ class CountedRequests:
             await self._app(scope, receive, send)
             return
         fields = [
-            (b"ratelimit-policy", counted.policy().encode()),
-            (b"ratelimit", counted.standing().encode()),
+            (b"ratelimit-policy", counted.policy()),
+            (b"ratelimit", counted.standing()),
         ]
 
         async def send_with_fields(message: Message) -> None:
@@ -47,8 +47,7 @@ class CountedRequests:
 
 
 def _refusal(counted: Counted) -> TooManyRequests:
-    name = counted.exhausted
-    rate = counted.rates[counted.names.index(name)]
+    name, rate = counted.exhausted()
     return TooManyRequests(
         f"more than {rate.per_second:g} requests a second ({rate.burst} at once) came of this {name}"
         f" ({SETTING_OF[name]}); try again in {counted.wait_seconds} s",

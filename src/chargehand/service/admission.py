@@ -13,7 +13,6 @@ import structlog
 
 from chargehand.clock import Clock
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
-from chargehand.service.tenant_limits import LimitsOfTenants
 from chargehand.store import backlog
 from chargehand.store.database import Database
 
@@ -57,10 +56,9 @@ class _Count:
 class Admission:
     """Keeps the count, and refuses by it. A limit that is None is none."""
 
-    def __init__(self, db: Database, clock: Clock, limits: LimitsOfTenants, *, most: int | None) -> None:
+    def __init__(self, db: Database, clock: Clock, *, most: int | None) -> None:
         self._db = db
         self._clock = clock
-        self._limits = limits
         self._most = most
         self._counts_tenants = False
         """Whether a count tells each tenant's part, which costs more: once a tenant with a limit was asked about."""
@@ -69,9 +67,8 @@ class Admission:
         self._counting: asyncio.Task[None] | None = None
         self._meanwhile: list[str] = []
 
-    async def check(self, tenant: str) -> None:
+    async def check(self, tenant: str, most_of_tenant: int | None) -> None:
         """TooManyRequests when the tenant's backlog is full, Unavailable when that of all is."""
-        most_of_tenant = (await self._limits.of(tenant)).backlog
         if self._most is None and most_of_tenant is None:
             return
         if most_of_tenant is not None and not self._counts_tenants:

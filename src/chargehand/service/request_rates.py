@@ -13,6 +13,7 @@ from chargehand.service.quotas import submits
 from chargehand.service.tenant_limits import LimitsOfTenants
 from chargehand.store.rates import Rate, Rates, Taken
 
+MOST_PLANS = 10_000
 KEY, TENANT, ADDRESS = "key", "tenant", "address"
 SETTING_OF: Mapping[str, str] = {
     KEY: "CHARGEHAND_KEY_REQUESTS_PER_SECOND",
@@ -32,11 +33,19 @@ class RequestLimits:
 
 
 @dataclass(frozen=True, slots=True)
+class _Plan:
+    """What requests of one kind are counted in; made once and kept, since it is looked at for each of them."""
+
+    names: tuple[str, ...]
+    asked: tuple[tuple[str, Rate], ...]
+    policy: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
     """A request as it was counted: which allowances it fell under, and what is left of each."""
 
-    names: tuple[str, ...]
-    rates: tuple[Rate, ...]
+    plan: _Plan
     taken: Taken
 
     @property
@@ -44,38 +53,28 @@ class Counted:
         """0: it may go on; else after how many whole seconds it makes sense to come back."""
         return math.ceil(self.taken.wait - 1e-9) if self.taken.wait > 0 else 0
 
-    @property
-    def exhausted(self) -> str:
-        """Of a refused request: the name of the allowance that is free again last."""
+    def exhausted(self) -> tuple[str, Rate]:
+        """Of a refused request: the allowance that is free again last."""
         waits = [
             whole_in - (rate.burst - 1) / rate.per_second
-            for rate, whole_in in zip(self.rates, self.taken.whole_in, strict=True)
+            for (_, rate), whole_in in zip(self.plan.asked, self.taken.whole_in, strict=True)
         ]
-        return self.names[waits.index(max(waits))]
+        index = waits.index(max(waits))
+        return self.plan.names[index], self.plan.asked[index][1]
 
-    def policy(self) -> str:
+    def policy(self) -> bytes:
         """The field RateLimit-Policy: each allowance, with so many requests in so many seconds."""
-        return _policy(self.names, self.rates)
+        return self.plan.policy
 
-    def standing(self) -> str:
+    def standing(self) -> bytes:
         """The field RateLimit: how many requests are left of each, and in how many seconds all are back."""
-        return ", ".join(
-            f'"{name}";r={rate.left(whole_in)};t={math.ceil(whole_in)}'
-            for name, rate, whole_in in zip(self.names, self.rates, self.taken.whole_in, strict=True)
-        )
-
-
-@lru_cache(maxsize=1024)
-def _policy(names: tuple[str, ...], rates: tuple[Rate, ...]) -> str:
-    return ", ".join(
-        f'"{name}";q={rate.burst};w={max(1, round(rate.burst / rate.per_second))}'
-        for name, rate in zip(names, rates, strict=True)
-    )
-
-
-@lru_cache(maxsize=1024)
-def _rate(per_second: float, burst_seconds: float) -> Rate:
-    return Rate.of_seconds(per_second, burst_seconds)
+        told = [
+            f'"{name}";r={asked[1].left(whole_in)};t={math.ceil(whole_in)}'
+            for name, asked, whole_in in zip(
+                self.plan.names, self.plan.asked, self.taken.whole_in, strict=True
+            )
+        ]
+        return ", ".join(told).encode()
 
 
 class RequestRates:
@@ -85,33 +84,49 @@ class RequestRates:
         self._limits = limits
         self._rates = rates
         self._requests = requests
+        self._plan = lru_cache(maxsize=MOST_PLANS)(self._planned)
 
     async def take(self, who: Principal | None, address: str) -> Counted | None:
         """Count a request; None: no limit applies to it. `address`: what stands for where it came from."""
-        asked: list[tuple[str, Rate]] = []
-        names: list[str] = []
-        burst = self._requests.burst_seconds
-        if who is not None:
-            if (most := self._requests.key_per_second) is not None:
-                names.append(KEY)
-                asked.append((f"requests:key:{who.id}", _rate(most, burst)))
-            if (most := (await self._limits.of(who.tenant)).requests_per_second) is not None:
-                names.append(TENANT)
-                asked.append((f"requests:tenant:{who.tenant}", _rate(most, burst)))
-        if (most := self._requests.address_per_second) is not None:
-            names.append(ADDRESS)
-            asked.append((f"requests:address:{address}", _rate(most, burst)))
-        if not asked:
+        if who is None:
+            plan = self._plan(None, None, None, address)
+        else:
+            limits = self._limits.at_hand(who.tenant) or await self._limits.of(who.tenant)
+            plan = self._plan(who.id, who.tenant, limits.requests_per_second, address)
+        if not plan.names:
             return None
-        taken = await self._rates.take_all(asked)
-        return Counted(tuple(names), tuple(rate for _, rate in asked), taken)
+        return Counted(plan, await self._rates.take_all(plan.asked))
+
+    def _planned(
+        self, key_id: str | None, tenant: str | None, most_of_tenant: float | None, address: str
+    ) -> _Plan:
+        wanted = (
+            (KEY, key_id, self._requests.key_per_second),
+            (TENANT, tenant, most_of_tenant),
+            (ADDRESS, address, self._requests.address_per_second),
+        )
+        burst = self._requests.burst_seconds
+        found = [
+            (name, f"requests:{name}:{whose}", Rate.of_seconds(most, burst))
+            for name, whose, most in wanted
+            if whose is not None and most is not None
+        ]
+        told = [
+            f'"{name}";q={rate.burst};w={max(1, round(rate.burst / rate.per_second))}'
+            for name, _, rate in found
+        ]
+        return _Plan(
+            tuple(name for name, _, _ in found),
+            tuple((key, rate) for _, key, rate in found),
+            ", ".join(told).encode(),
+        )
 
     async def used(self, tenant: str) -> dict[str, tuple[int, float]]:
         """By the names of a tenant's rates: how many are used now, and in how many seconds all are back."""
         limits = await self._limits.of(tenant)
         asked: dict[str, tuple[str, Rate]] = {}
         if (most := limits.requests_per_second) is not None:
-            rate = _rate(most, self._requests.burst_seconds)
+            rate = Rate.of_seconds(most, self._requests.burst_seconds)
             asked["requests_per_second"] = (f"requests:tenant:{tenant}", rate)
         if limits.submits_per_second is not None:
             [asked["submits_per_second"]] = submits(tenant, limits.submits_per_second)

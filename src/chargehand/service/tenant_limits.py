@@ -58,6 +58,12 @@ class LimitsOfTenants:
         """Read them before anybody asks: who asks while they are read goes by what was known before."""
         await self._read()
 
+    def at_hand(self, tenant: str) -> TenantLimits | None:
+        """As `of` without any wait; None: they must be read anew."""
+        if self._clock.monotonic() >= self._fresh_until:
+            return None
+        return self._effective.get(tenant, self._defaults)
+
     async def of(self, tenant: str) -> TenantLimits:
         """What holds for a tenant."""
         if self._clock.monotonic() >= self._fresh_until:
