@@ -8,8 +8,8 @@ One tenant submits 1,000 tasks a second, opens 1,000 streams and sends 1,000 wro
 own, to a real `chargehand serve` on SQLite. Another submits and reads at a steady pace, and its times are what is told.
 Windows take turns: `idle` (the other tenant alone), `neutral` (the same attack on a server that does nothing: what it
 costs the machine), `abuse` (the attack on the service). An attack begins a little before its window, so that what it
-may take at once is used up. The goal compares abuse with neutral, by the p99 of all windows together; both are told beside
-idle too, since a machine with few cores pays for the attacker itself.
+may take at once is used up. The goal compares abuse with neutral, by the p99 of all windows together; both are told
+beside idle too, since a machine with few cores pays for the attacker itself.
 """
 
 import argparse

@@ -180,7 +180,12 @@ async def test_one_connection_too_many_is_told_to_come_back(service: Service) ->
 
 async def test_connections_leave_room_for_files(monkeypatch: pytest.MonkeyPatch) -> None:
     resource = pytest.importorskip("resource")
-    monkeypatch.setattr(resource, "getrlimit", lambda _: (1000, 4000))
+
+    def limits(of: int) -> tuple[int, int]:
+        del of
+        return (1000, 4000)
+
+    monkeypatch.setattr(resource, "getrlimit", limits)
 
     assert (connections_at_most(10_000), connections_at_most(50)) == (800, 50)
 

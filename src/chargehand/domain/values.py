@@ -44,7 +44,7 @@ def check_json(
 ) -> None:
     """Refuse what could hurt later: too deep, too many nodes, NaN, huge integers, lone surrogates, NUL.
 
-    `max_text`, `max_key`: how many characters a text, and an object's key, may have.
+    `max_text`: how many characters a text may have, and `max_key` an object's key; None: any number.
 
     Raises PayloadTooLarge for size, InvalidInput for content. Iterative: depth cannot exhaust the stack.
     """
@@ -57,15 +57,20 @@ def check_json(
             raise PayloadTooLarge(f"the JSON is nested deeper than {max_depth} levels; flatten it")
         if nodes > max_nodes:
             raise PayloadTooLarge(f"the JSON has more than {max_nodes} values; send less, or files instead")
-        if isinstance(node, str) and max_text is not None and len(node) > max_text:
-            raise PayloadTooLarge(
-                f"a text in the JSON has more than {max_text} characters; send less, or files instead"
-            )
-        if isinstance(node, dict) and max_key is not None:
-            keys = cast("dict[object, object]", node)
-            if any(isinstance(key, str) and len(key) > max_key for key in keys):
-                raise PayloadTooLarge(f"a key in the JSON has more than {max_key} characters; shorten it")
+        if max_text is not None:
+            _check_length(node, max_text, max_key or max_text)
         stack.extend(_children(node, depth))
+
+
+def _check_length(node: object, max_text: int, max_key: int) -> None:
+    if isinstance(node, str) and len(node) > max_text:
+        raise PayloadTooLarge(
+            f"a text in the JSON has more than {max_text} characters; send less, or files instead"
+        )
+    if isinstance(node, dict):
+        keys = cast("dict[object, object]", node)
+        if any(isinstance(key, str) and len(key) > max_key for key in keys):
+            raise PayloadTooLarge(f"a key in the JSON has more than {max_key} characters; shorten it")
 
 
 def _children(node: object, depth: int) -> list[tuple[object, int]]:
