@@ -1,15 +1,19 @@
 """Where master keys come from: the settings, or the data folder of an installation that is one folder."""
 
 import base64
+import os
 import sqlite3
+import subprocess
 import sys
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from chargehand.errors import ContentDamaged, InvalidInput, MasterKeyMissing
-from chargehand.service.master_keys import MasterKeySources, keys_of
+from chargehand.service.master_keys import MasterKey, MasterKeySources, keys_of
+from chargehand.store.secret_files import write_secret
 from tests.service.test_vault import KEY, OTHER_KEY, OWNER, VALUE, open_, opened, seal
 
 
@@ -115,3 +119,60 @@ def test_a_keyring_without_its_extra_or_with_a_bad_place_is_told(
         MasterKeySources(keyring="chargehand/master", own_file=tmp_path / "m").configured()
     with pytest.raises(InvalidInput, match="of the form service/name"):
         MasterKeySources(keyring="chargehand", own_file=tmp_path / "m").configured()
+
+
+def test_a_key_comes_from_the_keyring_and_what_is_wrong_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ring: dict[tuple[str, str], str] = {("chargehand", "master"): KEY}
+    keyring, errors = ModuleType("keyring"), ModuleType("keyring.errors")
+
+    class Locked(Exception):
+        pass
+
+    def get_password(service: str, name: str) -> str | None:
+        if service == "locked":
+            raise Locked
+        return ring.get((service, name))
+
+    vars(keyring)["get_password"] = get_password
+    vars(errors)["KeyringError"] = Locked
+    monkeypatch.setitem(sys.modules, "keyring", keyring)
+    monkeypatch.setitem(sys.modules, "keyring.errors", errors)
+
+    def keys(place: str) -> list[MasterKey]:
+        return MasterKeySources(keyring=place, own_file=tmp_path / "m").configured()
+
+    assert keys("chargehand/master") == keys_of(KEY, "")
+    with pytest.raises(InvalidInput, match="has nothing under 'chargehand/other'; put the key there"):
+        keys("chargehand/other")
+    with pytest.raises(InvalidInput, match="does not answer"):
+        keys("locked/master")
+
+
+def test_the_first_of_all_keys_that_are_named_comes_from_the_environment(tmp_path: Path) -> None:
+    file = tmp_path / "keys"
+    write_secret(file, f"{OTHER_KEY}\n".encode())
+
+    found = MasterKeySources(environment=KEY, file=file, own_file=tmp_path / "m").configured()
+
+    assert found == [*keys_of(KEY, ""), *keys_of(OTHER_KEY, "")]
+    assert KEY not in repr(found)
+
+
+def test_a_service_that_keeps_no_secret_loads_no_cryptography(tmp_path: Path) -> None:
+    code = (
+        "import asyncio, sys\nfrom chargehand.app.service import open_app\nfrom chargehand.settings import Settings\n"
+        "async def main():\n    async with open_app(Settings(), with_engine=False):\n"
+        "        print('cryptography' in sys.modules)\nasyncio.run(main())"
+    )
+
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "CHARGEHAND_DATA_DIR": str(tmp_path / "data")},
+        capture_output=True,
+        encoding="utf-8",
+        check=True,
+    )
+
+    assert done.stdout.splitlines()[-1] == "False"

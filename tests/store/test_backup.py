@@ -1,6 +1,7 @@
 """A backup holds all that a service needs, appears whole or not at all, and is refused when it is not as it was."""
 
 import asyncio
+import base64
 import json
 import os
 import signal
@@ -39,12 +40,16 @@ def place(folder: Path, database: str | None = None) -> Place:
     )
 
 
+OWN_KEY = base64.b64encode(bytes(range(32))) + b"\n"
+
+
 async def an_installation(folder: Path) -> Place:
     """Tasks in every standing, stored content, a workspace of an open task, keys."""
     await a_store(folder, TestClock())
     found = place(folder)
     (found.data_dir / "pepper").write_bytes(b"p" * 32)
     (found.data_dir / "admin.key").write_text("key", encoding="ascii")
+    (found.data_dir / "master.key").write_bytes(OWN_KEY)
     await found.blobs.put(b"named by no row")
     with closing(sqlite3.connect(found.data_dir / "chargehand.db")) as connection:
         [(running,)] = connection.execute(
@@ -81,6 +86,7 @@ async def test_what_is_restored_is_what_was_there_and_goes_on(tmp_path: Path) ->
     notes = [path.relative_to(two.data_dir / "workspaces") for path in two.data_dir.rglob("notes.txt")]
     assert [(one.data_dir / "workspaces" / path).exists() for path in notes] == [True]
     assert (two.data_dir / "pepper").read_bytes() == b"p" * 32
+    assert (two.data_dir / "master.key").read_bytes() == OWN_KEY
     if os.name != "nt":
         for secret in (two.data_dir / "pepper", two.data_dir / "admin.key", target / "keys" / "pepper"):
             assert stat.S_IMODE(secret.stat().st_mode) == 0o600

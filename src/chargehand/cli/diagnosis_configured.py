@@ -9,6 +9,7 @@ import importlib.util
 import os
 from collections.abc import Callable, Iterable
 
+from chargehand.app.options import master_keys
 from chargehand.app.policy import policy_of
 from chargehand.app.toolbox import open_toolbox
 from chargehand.cli.found import Found
@@ -33,6 +34,7 @@ def configured(settings: Settings) -> list[Found]:
         ("tools", _tools),
         ("issuers", _issuers),
         ("browsers", _browsers),
+        ("master key", _master_key),
     )
     return [_looked(name, look, settings) for name, look in looks]
 
@@ -116,6 +118,17 @@ def _missing_variable(server: McpServer) -> str:
     except ChargehandError as error:
         return error.message
     return ""
+
+
+def _master_key(settings: Settings) -> Found:
+    """Whether the keys can be read; whether the rows need others, a start says."""
+    sources = master_keys(settings)
+    named, own = sources.configured(), sources.own()
+    first = (named or own)[:1]
+    message = f"{first[0].id}, {len(named) + len(own)} in all" if first else "made at the first start"
+    if not named and settings.database_url is not None:
+        message = "none is named: the service runs, and stores no secrets (CHARGEHAND_MASTER_KEY_FILE)"
+    return Found(name="master key", state="ok", message=message)
 
 
 def _policy_file(settings: Settings) -> Found:
