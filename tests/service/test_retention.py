@@ -23,6 +23,7 @@ from chargehand.domain.values import bytes_hash
 from chargehand.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service import retention
+from chargehand.service.audit_records import Actor
 from chargehand.service.journal import Delegation
 from chargehand.store import messages, tasks
 from tests import given
@@ -201,10 +202,10 @@ async def test_what_is_followed_since_prune_looked_stays(
         delete = retention.Retention._delete  # pyright: ignore[reportPrivateUsage] - between its look and its hold
 
         async def after_a_message(
-            self: retention.Retention, root_ids: list[str], before: datetime
+            self: retention.Retention, root_ids: list[str], actor: Actor, before: datetime
         ) -> set[str]:
             await given.a_task(core, "idle", follows_id=talked_to.id)
-            return await delete(self, root_ids, before)
+            return await delete(self, root_ids, actor, before)
 
         monkeypatch.setattr(retention.Retention, "_delete", after_a_message)
         assert await prune_all(core) == 1

@@ -8,7 +8,7 @@ from chargehand.cli.agents import time_text
 from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.output import write, write_json, write_rows
-from chargehand.domain.secret import LONGEST_BYTES, check_name, check_value
+from chargehand.domain.secret import LONGEST, check_name, check_value
 from chargehand.errors import InvalidInput
 
 
@@ -64,7 +64,7 @@ def _value() -> str:
     if sys.stdin.isatty():
         return typer.prompt("Value", hide_input=True, confirmation_prompt=True, err=True)
     try:
-        content = sys.stdin.buffer.read(LONGEST_BYTES + 3).decode()
+        content = sys.stdin.buffer.read(4 * LONGEST + 3).decode()
     except UnicodeDecodeError:
         raise InvalidInput("the value on standard input is no UTF-8 text") from None
     return content.removesuffix("\n").removesuffix("\r")

@@ -10,7 +10,7 @@ from chargehand.errors import InvalidInput
 NAME_PATTERN = r"^[A-Za-z][A-Za-z0-9_.:-]{0,127}$"
 SHORTEST = 8
 """What is shorter stands in too many texts by chance to be kept out of them."""
-LONGEST_BYTES = 32 * 1024
+LONGEST = 16_000
 _NAME = re.compile(NAME_PATTERN)
 _REFERENCE = re.compile(r"\$\{secret:([^{}]*)\}")
 
@@ -50,8 +50,8 @@ def check_value(value: str) -> bytes:
         raise InvalidInput(
             f"a value has at least {SHORTEST} characters: a shorter one cannot be kept out of logs and events"
         )
-    if len(content) > LONGEST_BYTES:
-        raise InvalidInput(f"a value has at most {LONGEST_BYTES:,} bytes")
+    if len(value) > LONGEST:
+        raise InvalidInput(f"a value has at most {LONGEST:,} characters")
     return content
 
 

@@ -5,8 +5,9 @@ from typing import Annotated
 
 from pydantic import Field
 
-from chargehand.domain.secret import LONGEST_BYTES, NAME_PATTERN, SHORTEST
+from chargehand.domain.secret import LONGEST, NAME_PATTERN, SHORTEST
 from chargehand.wire.bases import Answer, Sent
+from chargehand.wire.rest import NO_NUL
 
 SECRET_NAME_PATTERN = NAME_PATTERN
 
@@ -14,7 +15,7 @@ SECRET_NAME_PATTERN = NAME_PATTERN
 class SecretValue(Sent):
     """A secret's value, which nothing tells again."""
 
-    value: Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST_BYTES)] = Field(
+    value: Annotated[str, Field(min_length=SHORTEST, max_length=LONGEST, pattern=NO_NUL)] = Field(
         repr=False,
         examples=["a long random text"],
         json_schema_extra={"format": "password", "writeOnly": True},
