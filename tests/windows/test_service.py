@@ -356,3 +356,34 @@ def test_a_legacy_console_gets_every_line_with_what_it_lacks_replaced(made: Path
     assert "data folder" in shown.stdout, shown.stderr
     assert "Traceback" not in shown.stderr
     assert "UnicodeEncodeError" not in shown.stderr
+
+
+@pytest.mark.usefixtures("own_log")
+def test_the_whole_service_lives_and_ends_as_windows_wants_it(
+    windows: Windows, made: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = made / "Träger Daten"
+    data.mkdir()
+    settings = "CHARGEHAND_PORT=0\nCHARGEHAND_SANDBOX=none\nCHARGEHAND_DISK_RESERVE_BYTES=0\n"
+    (data / "chargehand.env").write_text(settings, encoding="utf-8")
+    monkeypatch.setenv("CHARGEHAND_DATA_DIR", str(data))
+    for line in settings.splitlines():
+        monkeypatch.setenv(line.partition("=")[0], "")  # so that what the service sets is undone
+    answered: list[int] = []
+
+    def look_and_stop(report: tuple[int, ...]) -> None:
+        if report[1] == State.RUNNING and windows.handler is not None:
+            answered.append(report[2])
+            windows.handler(Control.STOP, 0, None)
+
+    windows.on_report = look_and_stop
+    windows.dispatch = lambda hosted: hosted(["Chargehand"]).SvcRun()
+
+    code = windows_service.run("Chargehand")
+
+    events = [json.loads(line) for line in (data / "logs" / "service.log").read_text("utf-8").splitlines()]
+    assert (code, answered) == (0, [0x101])
+    assert next(report[1] for report in windows.reports if report[1] != 2) == State.RUNNING
+    assert windows.reports[-1][1:5] == (1, 0, 0, 0)
+    assert "the service answers" in [event["event"] for event in events]
+    assert (data / "chargehand.db").is_file()

@@ -7,7 +7,6 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from chargehand.app.service import listen, open_app
 from chargehand.cli.connection import load_settings
 from chargehand.cli.exits import ExitCode, code_of, say
 from chargehand.cli.output import write, write_fields, write_json
@@ -124,6 +123,9 @@ def run(name: str) -> ExitCode:
         )
 
     async def serve(stopping: asyncio.Event, answers: Callable[[str], None]) -> None:
+        # Only here, because the other commands need no service of their own.
+        from chargehand.app.service import listen, open_app  # noqa: PLC0415 - as said above
+
         settings = service_settings(folder, manager.LogErrorMsg)
         async with open_app(settings) as app:
             await listen(app, stopping, on_listening=answers)
