@@ -2,17 +2,14 @@
 
 import json
 import re
-import shlex
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
 
-from chargehand.cli.main import app
 from chargehand.settings import Settings
 from tests.cli.service import Cli, cli_in, running_service
-from tests.operate.shipped import ROOT, SETTINGS, parsed_by_the_program
+from tests.operate.shipped import ROOT, SETTINGS, parsed_by_the_program, typed
 
 PAGES = sorted((ROOT / "docs" / "operate").glob("*.md"))
 
@@ -39,12 +36,6 @@ def test_every_setting_that_a_page_names_is_one(page: Path) -> None:
     named = set(re.findall(r"`?(CHARGEHAND_[A-Z_]+)\b", page.read_text(encoding="utf-8")))
 
     assert named <= SETTINGS, named - SETTINGS
-
-
-def typed(cli: Cli, line: str) -> Result:
-    """The command in this process, which spares a start of the interpreter each."""
-    environment = {name: value for name, value in cli.environment.items() if name.startswith("CHARGEHAND_")}
-    return CliRunner().invoke(app, shlex.split(line), env=environment)
 
 
 def submitted(cli: Cli, agent: str) -> str:
