@@ -174,7 +174,7 @@ async def _to_unhook(service: Service, client: Client) -> Sent:
 
 
 async def _to_rotate_hook(service: Service, client: Client) -> Sent:
-    return f"{await a_webhook(client)}/rotate-secret", None
+    return f"{await a_webhook(client)}/rotate-secret", {"overlap_seconds": 0}
 
 
 async def _to_test_hook(service: Service, client: Client) -> Sent:

@@ -284,6 +284,10 @@ async def test_where_nothing_arrives_for_days_it_is_given_up_and_goes_on_when_en
     await desk.send_due()
 
     assert given_up.disabled_reason == "failing"
+    actions = "SELECT actor_kind, action FROM audit_entries WHERE object_kind = 'webhook' ORDER BY number"
+    assert given.rows(desk.core, actions) == [
+        ("local", "webhook.created"), ("service", "webhook.changed"), ("local", "webhook.changed"),
+    ]  # fmt: skip
     assert silent == before
     assert (enabled.disabled_at, enabled.failing_since) == (None, None)
     assert {one.status for one in await desk.deliveries(webhook)} == {DeliveryStatus.DELIVERED}

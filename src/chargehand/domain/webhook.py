@@ -92,6 +92,11 @@ class Webhook(WebhookOrder):
     created_at: datetime
     updated_at: datetime
 
+    @property
+    def place(self) -> str:
+        """Its address as logs and the audit show it: without the query, in which some receivers want a token."""
+        return self.url.partition("?")[0]
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ToldTask:

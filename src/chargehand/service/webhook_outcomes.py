@@ -11,7 +11,9 @@ from datetime import timedelta
 import structlog
 
 from chargehand.clock import Clock
+from chargehand.domain.audit import Action
 from chargehand.domain.task import FOREVER
+from chargehand.domain.values import JsonObject
 from chargehand.domain.webhook import (
     DISABLED_KIND,
     Delivery,
@@ -21,6 +23,7 @@ from chargehand.domain.webhook import (
     Webhook,
     next_try,
 )
+from chargehand.service.audit_records import Actor, append
 from chargehand.store import webhook_deliveries, webhooks
 from chargehand.store.bus import WEBHOOKS, WEBHOOKS_DUE, Bus
 from chargehand.store.database import Tx
@@ -30,6 +33,8 @@ log = structlog.stdlib.get_logger("chargehand.webhooks")
 SUCCESS_NOTED_EVERY = timedelta(minutes=1)
 """An endpoint that works is not written to for each delivery."""
 GONE = 410
+_SENDER = Actor("webhooks", "service")
+"""Who disables an endpoint that nobody disabled by hand."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -118,6 +123,8 @@ class WebhookOutcomes:
         if reason is not DisabledReason.BY_HAND:
             await self._tell_others(tx, webhook, reason)
             tx.after_commit(_logged(webhook, reason))
+            told: JsonObject = {"url": webhook.place, "is_enabled": False, "disabled_reason": reason.value}
+            await append(tx, webhook.tenant, _SENDER, Action.WEBHOOK_CHANGED, webhook.id, details=told)
         tx.after_commit(lambda: self.bus.publish(WEBHOOKS, ""))
 
     async def _tell_others(self, tx: Tx, webhook: Webhook, reason: DisabledReason) -> None:
@@ -126,7 +133,7 @@ class WebhookOutcomes:
             for one in await webhooks.subscriptions(tx, tenant=webhook.tenant)
             if one.id != webhook.id and DISABLED_KIND in one.kinds
         ]
-        told = {"webhook_id": webhook.id, "url": webhook.url, "reason": reason.value}
+        told = {"webhook_id": webhook.id, "url": webhook.place, "reason": reason.value}
         deliveries = [
             webhook_deliveries.fresh(
                 self.clock.new_id(), other.id, other.tenant, DISABLED_KIND, now=tx.now, data={**told}

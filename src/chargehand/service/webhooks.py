@@ -14,6 +14,7 @@ from chargehand.clock import Clock
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.audit import Action
 from chargehand.domain.task import FOREVER
+from chargehand.domain.values import JsonObject
 from chargehand.domain.webhook import (
     KINDS,
     TEST_KIND,
@@ -35,7 +36,7 @@ from chargehand.errors import (
     WebhookUrlRefused,
 )
 from chargehand.network.guarded_http import GuardedHttp
-from chargehand.service.audit_records import record as record_done
+from chargehand.service.audit_records import record
 from chargehand.service.vault import Vault
 from chargehand.service.webhook_messages import SEALED_KIND
 from chargehand.service.webhook_sending import WebhookSending
@@ -137,9 +138,7 @@ class Webhooks:
             sealed = await self._vault.seal(tx, who.tenant, SEALED_KIND, webhook_id, secret)
             await webhooks.add(tx, webhook, sealed)
             tx.after_commit(self._tell_changed)
-            await record_done(
-                tx, who, Action.WEBHOOK_CREATED, webhook_id, {"url": webhook.url.partition("?")[0]}
-            )
+            await record(tx, who, Action.WEBHOOK_CREATED, webhook_id, _told(webhook))
         return Made(webhook, secret_text(secret))
 
     async def get(self, who: Principal, webhook_id: str) -> Webhook:
@@ -179,8 +178,10 @@ class Webhooks:
             elif is_enabled is False and held.disabled_at is None:
                 await self.sending.outcomes.disable(tx, held, DisabledReason.BY_HAND)
             tx.after_commit(self._tell_changed)
-            await record_done(tx, who, Action.WEBHOOK_CHANGED, webhook_id, {"changed": [*sorted(changes)]})
-            return _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
+            changed = _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
+            told: JsonObject = {**_told(changed), "fields": [*sorted(changes)]}
+            await record(tx, who, Action.WEBHOOK_CHANGED, webhook_id, told)
+            return changed
 
     async def _enable(self, tx: Tx, webhook_id: str) -> None:
         values = {"disabled_at": None, "disabled_reason": None, "failing_since": None}
@@ -193,10 +194,10 @@ class Webhooks:
         """End a webhook; its deliveries go soon after."""
         who.require(Scope.WEBHOOKS_WRITE)
         async with self._db.write(who.tenant) as tx:
-            _mine(await webhooks.hold(tx, webhook_id), who, webhook_id)
+            removed = _mine(await webhooks.hold(tx, webhook_id), who, webhook_id)
             await webhooks.remove(tx, webhook_id)
             tx.after_commit(self._tell_changed)
-            await record_done(tx, who, Action.WEBHOOK_REMOVED, webhook_id)
+            await record(tx, who, Action.WEBHOOK_REMOVED, webhook_id, _told(removed))
 
     @retried
     async def rotate_secret(self, who: Principal, webhook_id: str, overlap: timedelta = OVERLAP) -> Made:
@@ -216,8 +217,9 @@ class Webhooks:
                 "updated_at": tx.now,
             }
             await webhooks.change(tx, webhook_id, values)
-            await record_done(tx, who, Action.WEBHOOK_ROTATED, webhook_id)
             webhook = _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
+            told = {"overlap_seconds": int(overlap.total_seconds())}
+            await record(tx, who, Action.WEBHOOK_ROTATED, webhook_id, {**told})
         return Made(webhook, secret_text(secret))
 
     async def test(self, who: Principal, webhook_id: str) -> Delivery:
@@ -238,7 +240,7 @@ class Webhooks:
             # It is never seen as one that waits: this transaction ends it too.
             await webhook_deliveries.add(tx, [replace(delivery, next_at=FOREVER)])
             written = await self.sending.outcomes.write(tx, delivery, tried, is_last=True)
-            await record_done(tx, who, Action.WEBHOOK_TESTED, webhook_id)
+            await record(tx, who, Action.WEBHOOK_TESTED, webhook_id, {"delivery_id": delivery.id})
         return _known(written, delivery.id)
 
     async def deliveries(
@@ -290,8 +292,9 @@ class Webhooks:
             values = {"status": status, "tries": 0, "next_at": tx.now, "ended_at": None}
             await webhook_deliveries.change(tx, delivery_id, values)
             tx.after_commit(self._tell_due)
-            await record_done(tx, who, Action.WEBHOOK_REDELIVERED, webhook_id, {"delivery": delivery_id})
-            return _known(await webhook_deliveries.get(tx, delivery_id), delivery_id)
+            again = _known(await webhook_deliveries.get(tx, delivery_id), delivery_id)
+            await record(tx, who, Action.WEBHOOK_REDELIVERED, webhook_id, {"delivery_id": delivery_id})
+            return again
 
     async def _found(self, who: Principal, webhook_id: str) -> Webhook:
         async with self._db.read(who.tenant) as tx:
@@ -325,6 +328,11 @@ class Webhooks:
 def _may_send(who: Principal) -> None:
     who.require(Scope.WEBHOOKS_WRITE)
     who.require(Scope.TASKS_READ)
+
+
+def _told(webhook: Webhook) -> JsonObject:
+    """What the audit keeps of one."""
+    return {"url": webhook.place, "kinds": list(webhook.kinds), "is_enabled": webhook.disabled_at is None}
 
 
 def _check_limit(limit: int) -> None:
