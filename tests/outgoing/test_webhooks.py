@@ -13,6 +13,7 @@ from standardwebhooks.webhooks import WebhookVerificationError
 
 from chargehand.app.core import Core
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.retention import PruneOrder
 from chargehand.domain.values import JsonValue
 from chargehand.domain.webhook import (
     DEFAULT_KINDS,
@@ -449,6 +450,19 @@ async def test_old_deliveries_go_and_those_of_what_is_no_more(tmp_path: Path) ->
         left = given.rows(desk.core, "SELECT endpoint_id FROM webhook_deliveries")
         tries = given.rows(desk.core, "SELECT count(*) FROM webhook_attempts")
         assert (left, tries) == ([(webhook.id,)], [(1,)])
+
+
+async def test_what_tells_of_a_task_goes_with_it(desk: Desk) -> None:
+    webhook, _ = await desk.made()
+    await desk.core.webhooks.webhooks.test(ME, webhook.id)
+    await desk.done()
+    await desk.send_due()
+    desk.clock.advance(86_400)
+
+    await desk.core.retention.prune(ME, PruneOrder(older_than=timedelta(hours=1)))
+
+    assert [one.kind for one in await desk.deliveries(webhook)] == ["webhook.test"]
+    assert given.rows(desk.core, "SELECT count(*) FROM webhook_attempts") == [(1,)]
 
 
 async def test_a_secret_is_nowhere_to_be_read(desk: Desk) -> None:
