@@ -452,6 +452,26 @@ async def test_old_deliveries_go_and_those_of_what_is_no_more(tmp_path: Path) ->
         assert (left, tries) == ([(webhook.id,)], [(1,)])
 
 
+async def test_of_two_senders_of_one_try_the_second_writes_nothing(desk: Desk) -> None:
+    webhook, _ = await desk.made()
+    await desk.done()
+    [seen] = await desk.deliveries(webhook)
+    sending = desk.core.webhooks.webhooks.sending
+    # A stalled process and the one that took its duty over; the receiver took it the second time only.
+    desk.receiver.answer = status(500)
+    stalled = await sending.tried(webhook, seen)
+    desk.receiver.answer = status(204)
+    await desk.send_due()
+
+    async with desk.core.db.write() as tx:
+        written = await sending.outcomes.write(tx, seen, stalled)
+
+    delivery, tries = await desk.core.webhooks.webhooks.delivery(ME, webhook.id, seen.id)
+    assert written is None
+    assert (delivery.status, delivery.attempts, len(tries)) == (DeliveryStatus.DELIVERED, 1, 1)
+    assert (await desk.now(webhook)).failing_since is None
+
+
 async def test_what_tells_of_a_task_goes_with_it(desk: Desk) -> None:
     webhook, _ = await desk.made()
     await desk.core.webhooks.webhooks.test(ME, webhook.id)
