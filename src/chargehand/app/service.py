@@ -1,7 +1,6 @@
 """The whole service: the core, the keys, the crew, and the HTTP way in."""
 
 import asyncio
-import gc
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ import structlog
 from chargehand.app import options
 from chargehand.app.core import Core, Registered, open_core
 from chargehand.app.issuers import check_issuers, tokens_of
-from chargehand.app.loop import stop_signals
+from chargehand.app.loop import keep_what_the_start_made, stop_signals
 from chargehand.app.readings import gauges_of, health_of
 from chargehand.app.supervisor import notify, notify_reloading, reload_signal
 from chargehand.clock import Clock
@@ -96,9 +95,7 @@ async def serve(settings: Settings, *, on_listening: Callable[[App, str], None])
         async with open_app(settings) as app, _reloading(app, asked):
 
             def heard(url: str) -> None:
-                # What the start has made stays until the end. Looked through for garbage again and again, it would hold
-                # every request up for a tenth of a second now and then.
-                gc.freeze()
+                keep_what_the_start_made()
                 on_listening(app, url)
                 notify("READY=1", f"STATUS=answers at {url}")
 

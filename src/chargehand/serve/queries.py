@@ -18,11 +18,12 @@ from chargehand.errors import (
     Finding,
     InvalidInput,
     KeyNotFound,
+    NotFound,
     ScheduleNotFound,
     TaskNotFound,
     TenantNotFound,
 )
-from chargehand.serve.routes import Parameter
+from chargehand.serve.routes import MCP_SERVER_PATTERN, MCP_TOOL_PATTERN, Parameter
 from chargehand.wire.access import KEY_ID_PATTERN
 from chargehand.wire.rest import (
     AGENT_ID_PATTERN,
@@ -157,6 +158,14 @@ def tenant_id_of(request: Request) -> str:
     if not TENANT_ID.fullmatch(tenant_id):
         raise TenantNotFound("there is no such tenant; an id is 1 to 63 of a-z 0-9 -")
     return tenant_id
+
+
+def mcp_tool_of(request: Request) -> tuple[str, str]:
+    """The path's MCP server and tool; NotFound when they can be none: PostgreSQL fails on a NUL in what it is asked."""
+    server, tool = request.path_params["server"], request.path_params["tool"]
+    if not re.fullmatch(MCP_SERVER_PATTERN, server) or not re.fullmatch(MCP_TOOL_PATTERN, tool):
+        raise NotFound("there is no such tool; GET /mcp/tools lists those that were seen")
+    return server, tool
 
 
 class Query:

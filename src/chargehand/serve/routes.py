@@ -118,6 +118,8 @@ _PROBLEM_MEANINGS = {
     507: "The disk reserve, or what the tenant may store, is used up; nothing new is accepted.",
 }
 
+MCP_SERVER_PATTERN = "^[A-Za-z0-9_-]{1,40}$"
+MCP_TOOL_PATTERN = "^[A-Za-z0-9_.-]{1,128}$"
 _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     "agent_id": ("The agent.", {"type": "string", "pattern": AGENT_ID_PATTERN}),
     "approval_id": ("The approval.", {"type": "string", "pattern": TASK_ID_PATTERN}),
@@ -130,8 +132,8 @@ _PATH_SCHEMAS: dict[str, tuple[str, Schema]] = {
     ),
     "tenant_id": ("The tenant.", {"type": "string", "pattern": TENANT_ID_PATTERN}),
     "secret": ("The secret's name.", {"type": "string", "pattern": SECRET_NAME_PATTERN}),
-    "server": ("The MCP server.", {"type": "string", "pattern": "^[A-Za-z0-9_-]{1,40}$"}),
-    "tool": ("The tool's name there.", {"type": "string", "pattern": "^[A-Za-z0-9_.-]{1,128}$"}),
+    "server": ("The MCP server.", {"type": "string", "pattern": MCP_SERVER_PATTERN}),
+    "tool": ("The tool's name there.", {"type": "string", "pattern": MCP_TOOL_PATTERN}),
     "task_id": ("The task.", {"type": "string", "pattern": TASK_ID_PATTERN}),
     "version": ("A version of the agent.", {"type": "string", "pattern": "^[0-9a-f]{64}$"}),
     "name": ("The deliverable.", {"type": "string", "minLength": 1}),

@@ -1,0 +1,137 @@
+"""The guards that no release may weaken, and the tests that have to notice.
+
+To add one: a `Part` under its guard's name. Tenant filters and scope checks are found by themselves, in every module of
+store/ and service/; `TESTS` says which tests hold a module where they are not named after it.
+"""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from review.mutants.discovery import Mutant, Part, mutants_of, scope_checks, tenant_filters
+from review.mutants.operators import Kind
+
+ROOT = Path(__file__).resolve().parents[2]
+PACKAGE = ROOT / "src" / "chargehand"
+
+_ACCESS = ("tests/service/test_access.py",)
+_LIVES = ("tests/service/test_fencing.py", "tests/service/test_attempts.py", "tests/service/test_journal.py")
+_PATHS = ("tests/tools/test_paths.py",)
+_DIAL = ("tests/network/test_guarded_addresses.py", "tests/tools/test_fetching.py")
+_BUDGETS = ("tests/service/test_reservations.py",)
+_TENANTS = ("tests/service/test_tenants_apart.py",)
+
+TENANT_TESTS: dict[str, tuple[str, ...]] = {
+    "store/charges.py": ("tests/service/test_reservations.py", *_TENANTS),
+    "store/claims.py": ("tests/service/test_claims.py", *_TENANTS),
+    "store/lanes.py": ("tests/service/test_claims.py", *_TENANTS),
+    "store/pages.py": _TENANTS,
+    "store/retention.py": ("tests/service/test_retention.py", *_TENANTS),
+    "store/usage.py": ("tests/api/test_usage.py", *_TENANTS),
+    "service/mcp_pins.py": ("tests/api/test_mcp.py", *_TENANTS),
+    "service/messages.py": ("tests/api/test_messages.py", *_TENANTS),
+    "service/tasks.py": (*_TENANTS, "tests/service/test_tasks.py"),
+    "service/watch.py": (*_TENANTS, "tests/service/test_watch.py"),
+    "store/agents.py": (*_TENANTS, "tests/service/test_agents.py"),
+    "store/tasks.py": (*_TENANTS, "tests/service/test_tasks.py"),
+    "store/schedules.py": (*_TENANTS, "tests/service/test_schedules.py"),
+    "store/access.py": (*_TENANTS, "tests/service/test_access.py"),
+}
+_EVERY_USE_CASE = ("tests/service/test_scopes.py",)
+
+PARTS: dict[str, tuple[Part, ...]] = {
+    "fencing": (
+        Part(module="service/attempts.py", scopes=("is_held", "held_or_lost", "_as_it_stands"), tests=_LIVES),
+        Part(module="store/tasks.py", scopes=("renew", "move", "_update_of"), tests=_LIVES),
+        Part(module="store/history.py", scopes=("_FINISH_STEP", "finish_steps", "begin_steps"), tests=_LIVES),
+        Part(
+            module="store/claims.py",
+            scopes=("_CLAIM_HELD", "take"),
+            tests=("tests/service/test_fencing.py", "tests/service/test_claims.py"),
+        ),
+        Part(module="store/row_updates.py", scopes=("RowUpdate.of",), tests=_LIVES),
+    ),
+    "scope check": (
+        Part(module="domain/access.py", scopes=("Principal",), tests=("tests/domain/test_access.py",)),
+        Part(
+            module="serve/auth.py",
+            scopes=("Authentication", "principal_of", "_bearer_token"),
+            tests=("tests/api/test_auth.py",),
+        ),
+        Part(
+            module="serve/routes.py", scopes=("Route.is_public", "_guarded"), tests=("tests/api/test_auth.py",)
+        ),
+    ),
+    "path confinement": (
+        Part(
+            module="tools/paths.py",
+            scopes=(
+                *("_FORBIDDEN_CHARACTERS", "_RESERVED_STEMS", "_PROTECTED", "parse_path", "parse_pattern"),
+                *("check_writable", "policy_key", "_check_text", "_below_a_root", "_check_relative"),
+                *("_check_part", "_problem_of"),
+            ),
+            tests=_PATHS,
+            kind=Kind.LOGIC | Kind.ELEMENTS,
+        ),
+        Part(
+            module="tools/beneath.py",
+            scopes=("open_by_kernel", "open_by_walk", "_PASS_THROUGH"),
+            tests=("tests/tools/test_beneath.py",),
+            kind=Kind.LOGIC | Kind.ELEMENTS,
+        ),
+        Part(
+            module="tools/root_posix.py",
+            scopes=("PosixRoot", "_READ", "_CREATE"),
+            tests=("tests/tools/test_beneath.py",),
+            kind=Kind.LOGIC | Kind.ELEMENTS,
+        ),
+    ),
+    "dial check": (
+        Part(module="network/addresses.py", scopes=("*",), tests=_DIAL, kind=Kind.LOGIC | Kind.ELEMENTS),
+        Part(module="network/guarded_connections.py", scopes=("GuardedNetwork",), tests=_DIAL),
+        Part(module="network/guarded_http.py", scopes=("GuardedHttp.checked", "GuardedHttp._followed"), tests=_DIAL),
+    ),
+    "signature check": (
+        Part(
+            module="service/access.py",
+            scopes=(
+                *("Access.verify", "Access._is_fresh", "Access._find", "Access._is_issued"),
+                *("Access._load_pepper", "Access.revoke", "Access.issue"),
+            ),
+            tests=_ACCESS,
+        ),
+    ),
+    "budget reservation": (
+        Part(
+            module="service/spending.py",
+            scopes=(
+                *("_Pool.most_output", "_shortest", "spend", "reserve", "_pools", "reserve_of_day"),
+                *("_require_price", "settle", "_note", "give_back"),
+            ),
+            tests=_BUDGETS,
+            kind=Kind.LOGIC | Kind.ARITHMETIC,
+        ),
+        Part(
+            module="domain/budget.py",
+            scopes=("Budget.tightened", "Budget.refuse_spent", "_read", "_limit"),
+            tests=("tests/domain/test_budget.py", *_BUDGETS),
+            kind=Kind.LOGIC | Kind.ARITHMETIC,
+        ),
+        Part(
+            module="store/charges.py",
+            scopes=("*",),
+            tests=_BUDGETS,
+            kind=Kind.LOGIC | Kind.ARITHMETIC,
+        ),
+        Part(module="store/tasks.py", scopes=("_spend", "spend"), tests=_BUDGETS, kind=Kind.LOGIC | Kind.ARITHMETIC),
+    ),
+}
+GUARDS = ("tenant filter", *PARTS)
+
+
+def all_mutants(package: Path = PACKAGE) -> Iterator[Mutant]:
+    """Of every guard, in the order of GUARDS."""
+    yield from tenant_filters(package, "tenant filter", TENANT_TESTS, ROOT)
+    for guard, parts in PARTS.items():
+        if guard == "scope check":
+            yield from scope_checks(package, guard, _EVERY_USE_CASE)
+        yield from mutants_of(package, guard, parts)
