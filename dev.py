@@ -11,6 +11,10 @@
     python3 dev.py chaos --help         what it can be told; shorter, another seed, one process instead of a fleet
     python3 dev.py check                ruff, basedpyright (strict), import-linter: all are run, all must pass
     python3 dev.py bench                the service beside its peers, measured: docs/performance.md; --help says more
+    python3 dev.py fuzz                 120,000 hostile requests, and schemathesis over the whole API; --help says more
+    python3 dev.py mutants              weaken each guard in a copy, and see that the tests notice; --help says more
+    python3 dev.py audit                known vulnerabilities of the locked packages; fails where it cannot ask
+    python3 dev.py sbom PATH            write the bill of materials of what is shipped (CycloneDX)
     python3 dev.py setup                only make the environment, for an editor
     python3 dev.py lock                 write the lock files anew after a change of dependencies
     python3 dev.py lock --upgrade       the same, with the newest versions
@@ -40,7 +44,7 @@ sys.path.insert(
     0, str(Path(__file__).resolve().parent)
 )  # which Python leaves out where PYTHONSAFEPATH is set
 
-from scripts import environment, lock
+from scripts import audit, environment, lock
 from scripts.environment import SetupFailed, say
 
 CHECKS = {
@@ -103,6 +107,26 @@ def bench(arguments: list[str]) -> int:
     return hand_over(["-m", "bench", *arguments])
 
 
+def fuzz(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    os.chdir(environment.ROOT)
+    return hand_over(["-m", "review.fuzz", *arguments])
+
+
+def mutants(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    os.chdir(environment.ROOT)
+    return hand_over(["-m", "review.mutants", *arguments])
+
+
+def sbom(arguments: list[str]) -> int:
+    environment.ensure("dev")
+    if len(arguments) == 1:
+        arguments = [str(Path(arguments[0]).absolute())]  # meant from where the command was given
+    os.chdir(environment.ROOT)
+    return hand_over(["-m", "scripts.sbom", *arguments])
+
+
 def setup(arguments: list[str]) -> int:
     refuse_arguments("setup", arguments)
     environment.ensure("dev")
@@ -138,6 +162,10 @@ COMMANDS = {
     "chaos": chaos,
     "check": check,
     "bench": bench,
+    "fuzz": fuzz,
+    "mutants": mutants,
+    "audit": audit.audit,
+    "sbom": sbom,
     "setup": setup,
     "lock": lock.write,
 }

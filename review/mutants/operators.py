@@ -61,13 +61,15 @@ def changes(scope: ast.AST, kind: Kind) -> Iterator[Change]:
 
 
 def _walk(scope: ast.AST) -> Iterator[ast.AST]:
-    """The nodes below, without the words of messages: those are told, not decided."""
+    """The nodes below, without types and the words of messages: those are told, not decided."""
     pending = [scope]
     while pending:
         node = pending.pop()
         yield node
-        if not isinstance(node, ast.Raise | ast.JoinedStr | ast.arguments):
-            pending.extend(reversed(list(ast.iter_child_nodes(node))))
+        if isinstance(node, ast.Raise | ast.JoinedStr | ast.arguments):
+            continue
+        types = (getattr(node, "returns", None), getattr(node, "annotation", None))
+        pending.extend(one for one in reversed(list(ast.iter_child_nodes(node))) if one not in types)
 
 
 def _of_logic(node: ast.AST) -> Iterator[Change]:

@@ -23,7 +23,7 @@ from review.mutants.discovery import Mutant
 
 LIMIT_SECONDS = 240.0
 """How long a mutant's tests may take; one that hangs is noticed as surely as one that fails."""
-_PRELOADED = (
+PRELOADED = (
     *("pytest", "pytest_asyncio.plugin", "hypothesis.stateful", "sqlalchemy.ext.asyncio", "aiosqlite", "alembic"),
     *("fastapi", "httpx2", "pydantic_settings", "structlog", "jinja2", "yaml", "orjson", "cryptography.fernet"),
 )
@@ -225,7 +225,7 @@ class _Watch:
 @contextmanager
 def laboratory(root: Path, package: Path, jobs: int) -> Iterator[Laboratory]:
     """A laboratory whose copies are removed at the end."""
-    for name in _PRELOADED:
+    for name in PRELOADED:
         importlib.import_module(name)
     _load_plugins()
     with tempfile.TemporaryDirectory(prefix="mutants-") as folder:

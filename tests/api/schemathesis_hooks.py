@@ -25,7 +25,7 @@ def before_call(context: schemathesis.HookContext, case: Any, kwargs: Any) -> No
         case.headers["Idempotency-Key"] = uuid.uuid4().hex
     body: Any = case.body
     if isinstance(body, dict) and _is_a_time(cast("dict[str, Any]", body).get("run_after")):
-        case.body["run_after"] = (datetime.now(UTC) + timedelta(days=1)).isoformat()
+        case.body["run_after"] = (datetime.now(UTC) + timedelta(seconds=1)).isoformat()
     if isinstance(body, dict) and case.path.startswith("/schedules"):
         known = {"agent_id": "echo", "cron": "@daily", "time_zone": "UTC", "name": uuid.uuid4().hex}
         for name, value in known.items():

@@ -1,7 +1,9 @@
 """Both ways of opening below a descriptor, against every kind of way out: one set of answers for both."""
 
+import ctypes
 import errno
 import os
+import platform
 import stat
 import sys
 from collections.abc import Iterator
@@ -12,13 +14,15 @@ import pytest
 if sys.platform == "win32":
     pytest.skip("Windows holds handles instead: test_root_windows.py", allow_module_level=True)
 
+from chargehand.tools import beneath, root_posix
 from chargehand.tools.beneath import Opener, best_opener, open_by_kernel, open_by_walk
 from chargehand.tools.paths import LogicalPath
 from chargehand.tools.root_posix import PosixRoot
 
 READ = os.O_RDONLY | os.O_NONBLOCK
 FOLDER = os.O_RDONLY | os.O_DIRECTORY
-OPENERS = [open_by_walk, *([open_by_kernel] if best_opener() is open_by_kernel else [])]
+HAS_OPENAT2 = sys.platform == "linux" and tuple(map(int, platform.release().split(".")[:2])) >= (5, 6)
+OPENERS = [open_by_walk, *([open_by_kernel] if HAS_OPENAT2 else [])]
 
 
 @pytest.fixture(params=OPENERS, ids=lambda opener: opener.__name__)
@@ -43,6 +47,7 @@ def place(tmp_path: Path) -> Path:
         "round-about": "real/deep/../f.txt",
         "past-the-top": "real/../../secret.txt",
         "loop": "loop",
+        "doubled": "real//.//f.txt",
     }
     for name, target in links.items():
         (folder / name).symlink_to(target)
@@ -72,7 +77,7 @@ def refusal(opener: Opener, root: int, path: str, *, follow: bool = True) -> int
 
 
 @pytest.mark.parametrize(
-    "path", ["real/f.txt", "inside", "inside-folder/f.txt", "round-about", "real/deep/up-inside", "./real/./f.txt"]
+    "path", ["real/f.txt", "inside", "inside-folder/f.txt", "round-about", "real/deep/up-inside", "./real/./f.txt", "doubled"]
 )
 def test_what_stays_inside_is_opened(opener: Opener, root: int, path: str) -> None:
     assert content(opener, root, path) == b"inside"
@@ -222,3 +227,54 @@ def test_closing_twice_closes_once(place: Path) -> None:
 
     with pytest.raises(OSError, match=r"\[Errno"):
         root.scan(LogicalPath())
+
+
+@pytest.mark.skipif(not HAS_OPENAT2, reason="the kernel has no openat2")
+def test_the_kernels_way_is_taken_where_there_is_one() -> None:
+    assert best_opener() is open_by_kernel
+
+
+class Interrupted:
+    """A C library whose call is interrupted so many times, and then answers."""
+
+    def __init__(self, times: int, code: int = errno.EAGAIN) -> None:
+        self.left = times
+        self.code = code
+
+    def syscall(self, *_: object) -> int:
+        self.left -= 1
+        if self.left < 0:
+            return 0
+        ctypes.set_errno(self.code)
+        return -1
+
+
+@pytest.mark.skipif(not HAS_OPENAT2, reason="the kernel has no openat2")
+def test_an_open_that_a_rename_disturbed_is_tried_again_and_any_other_failure_is_told_at_once(
+    root: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for code in (errno.EAGAIN, errno.EINTR):
+        again = Interrupted(100, code)
+        monkeypatch.setattr(beneath, "_libc", lambda again=again: again)
+        assert open_by_kernel(root, ["x"], READ, follow=True) == 0
+    broken = Interrupted(100, errno.EACCES)
+    monkeypatch.setattr(beneath, "_libc", lambda: broken)
+    with pytest.raises(PermissionError):
+        open_by_kernel(root, ["x"], READ, follow=True)
+    assert broken.left == 99
+
+
+def test_the_top_of_the_workspace_can_be_looked_at(held: PosixRoot, place: Path) -> None:
+    assert held.lstat(LogicalPath()).st_ino == place.stat().st_ino
+
+
+def test_a_temporary_name_that_is_taken_is_not_written_through(
+    held: PosixRoot, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(root_posix.secrets, "token_hex", lambda _: "0")
+    (place / f"{root_posix.TEMPORARY_PREFIX}0").symlink_to(tmp_path / "secret.txt")
+
+    with pytest.raises(FileExistsError):
+        held.replace(LogicalPath(("new.txt",)), b"x", mode=None)
+
+    assert (tmp_path / "secret.txt").read_text() == "secret"

@@ -9,7 +9,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chargehand.errors import PathRefused
-from chargehand.tools.paths import MAX_PARTS, LogicalPath, check_writable, parse_path, policy_key, shown
+from chargehand.tools.paths import (
+    MAX_PARTS,
+    MAX_PATH_BYTES,
+    LogicalPath,
+    check_writable,
+    parse_path,
+    parse_pattern,
+    policy_key,
+    shown,
+)
 
 REAL = "/srv/data/ws-1"
 ROOTS = ("/workspace", REAL)
@@ -203,3 +212,39 @@ def test_a_path_that_was_taken_is_taken_again_as_the_same(text: str) -> None:
     except PathRefused:
         return
     assert parse_path(str(path)) == path
+
+
+@pytest.mark.parametrize(
+    ("text", "parts"),
+    [
+        ("**/*.py", ("**", "*.py")),
+        ("./src//[ab]?.txt", ("src", "[ab]?.txt")),
+        ("src\\*", ("src", "*")),
+        ("/workspace/src/*", ("src", "*")),
+        (f"{REAL}/*", ("*",)),
+        ("...x/*", ("...x", "*")),
+    ],
+)
+def test_a_pattern_is_made_relative_like_a_path(text: str, parts: tuple[str, ...]) -> None:
+    assert parse_pattern(text, roots=ROOTS) == parts
+
+
+@pytest.mark.parametrize(
+    "text", ["", "a\x00*", "*\ud800", "x/" * 2049, "/etc/*", "//host/*", "C:*", "~/x", "../*", "a/../*", "/workspace/../*"]
+)
+def test_a_pattern_that_looks_outside_is_refused(text: str) -> None:
+    with pytest.raises(PathRefused):
+        parse_pattern(text, roots=ROOTS)
+
+
+def test_a_path_as_long_and_as_deep_as_may_be_is_taken() -> None:
+    assert len(parse_path("/".join(["d"] * MAX_PARTS)).parts) == MAX_PARTS
+    long = "/".join(["x" * 255] * 16)
+    assert len(long) == MAX_PATH_BYTES - 1
+    assert parse_path(f"{long}/").parts == tuple(["x" * 255] * 16)
+
+
+@pytest.mark.parametrize("name", ["conin$", "CONOUT$", "conout$.txt"])
+def test_the_consoles_of_windows_are_no_files(name: str) -> None:
+    with pytest.raises(PathRefused, match="device"):
+        parse_path(name)

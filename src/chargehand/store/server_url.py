@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from importlib import import_module
 from typing import Any
 
 from sqlalchemy import exc, make_url
@@ -64,7 +65,7 @@ def shown_url(url: URL) -> str:
 
 def _require(driver: str, extra: str) -> None:
     try:
-        __import__(driver)
+        import_module(driver)
     except ImportError as error:
         raise Unavailable(
             f"{SETTING} needs the driver {driver}; install it with: pip install 'chargehand[{extra}]'"
