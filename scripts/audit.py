@@ -68,7 +68,7 @@ def asked(pins: Mapping[str, str], arguments: Sequence[str]) -> Answer:
 def read(output: str, errors: str, code: int, *, asked_for: int) -> Answer:
     """The answer in pip-audit's output; a reason where it holds none, or not one for every package."""
     try:
-        told: list[dict[str, Any]] = json.loads(output)["dependencies"]
+        told: list[dict[str, Any]] = json.loads(output)["dependencies"] or []
     except (ValueError, KeyError, TypeError):
         lines = [line for line in errors.splitlines() if not line.startswith("WARNING")]
         return Answer(vulnerable={}, reason=f"pip-audit ended with {code}:\n" + "\n".join(lines[-8:]))

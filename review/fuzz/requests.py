@@ -137,7 +137,7 @@ class Requests:
         for name, schema in operation.headers:
             if rng.random() < 0.3:
                 text = str(self._fitting.value(rng, schema)) if rng.random() < 0.5 else hostile.text(rng)
-                text = f"wait={rng.choice((0, 0, 1))}" if name == "Prefer" and rng.random() < 0.7 else text
+                text = "wait=0" if name == "Prefer" and rng.random() < 0.7 else text
                 found.append((name.lower().encode(), _as_header(text)))
         if rng.random() < 0.1:
             name = rng.choice(("x-request-id", "traceparent", "origin", "accept", "x-forwarded-for", "range", "cookie", "te"))

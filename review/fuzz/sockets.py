@@ -16,7 +16,7 @@ from review.fuzz.schemas import Fitting
 
 ANSWER_SECONDS = 20.0
 HEALTH_SECONDS = 2.0
-PATIENCE_SECONDS = 1.0
+PATIENCE_SECONDS = 0.3
 _AT_ONCE = 16
 _MOST_BYTES = 65_536
 

@@ -35,6 +35,8 @@ def test_the_wheel_holds_nothing_else_but_its_metadata(wheel: Path) -> None:
 
     assert {name.split("/")[0].split("-")[0] for name in names} == {"chargehand"}
     assert [name for name in names if name.endswith((".pyc", ".db", ".key"))] == []
+    # A .pth file runs code at every start of Python: how packages have been turned against those who installed them.
+    assert [name for name in names if name.endswith((".pth", ".egg-link")) or "sitecustomize" in name] == []
 
 
 def test_the_typing_marker_is_there() -> None:

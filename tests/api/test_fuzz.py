@@ -1,0 +1,57 @@
+"""A small part of `python3 dev.py fuzz`: nothing that is sent leads to an answer that is not declared."""
+
+from pathlib import Path
+
+import httpx2
+
+from review.fuzz.answers import Answer, faults
+from review.fuzz.inside import fuzz_inside
+from review.fuzz.operations import operations_of
+from review.fuzz.sockets import fuzz_sockets
+from tests.api.service import Service
+
+CASES = 1_500
+CONNECTIONS = 96
+
+
+async def test_fuzzed_paths_queries_headers_and_bodies_get_declared_answers(service: Service) -> None:
+    found = await fuzz_inside(service.http, service.key, cases=CASES, seed=1)
+
+    # How long the loop is kept is for the whole run to say, on a machine that does nothing else.
+    assert {what: example for what, example in found.failures.items() if "kept the loop" not in what} == {}
+    assert found.cases == CASES
+    assert {200, 202, 401, 404, 422} <= found.statuses.keys()
+    assert len(found.reached) > 20
+
+
+async def test_bytes_that_are_no_http_are_answered_or_cut_off(
+    service: Service, stranger: httpx2.AsyncClient
+) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+
+    async with service.listening() as (url, _):
+        heard = await fuzz_sockets(url, int(url.rpartition(":")[2]), service.key, document, cases=CONNECTIONS, seed=1)
+
+    assert heard.failures == {}
+    assert heard.cases == CONNECTIONS
+    assert "400" in heard.statuses
+
+
+async def test_the_fuzzer_sees_what_is_wrong_with_an_answer(stranger: httpx2.AsyncClient) -> None:
+    operations = operations_of((await stranger.get("/openapi.json")).json())
+    [one] = [each for each in operations if str(each) == "GET /tasks/{task_id}"]
+    headers = dict.fromkeys(
+        (b"x-content-type-options", b"content-security-policy", b"cache-control", b"x-request-id"), b"x"
+    )
+    as_json = {**headers, b"content-type": b"application/json"}
+    as_problem = {**headers, b"content-type": b"application/problem+json"}
+    problem = b'{"status": 404, "code": "x", "detail": "y", "request_id": "z"}'
+
+    assert faults("GET", one, Answer(200, as_json, b"{}")) == []
+    assert faults("GET", one, Answer(404, as_problem, problem)) == []
+    assert faults("GET", one, Answer(500, as_problem, problem)) != []
+    assert faults("GET", one, Answer(418, as_problem, problem)) == ["418 is not declared"]
+    assert faults("GET", one, Answer(200, headers, b"")) == ["200 as '' is not declared"]
+    assert faults("GET", one, Answer(200, {b"content-type": b"application/json"}, b"{}")) != []
+    assert faults("GET", one, Answer(404, as_problem, b"<html>")) == ["404 holds no JSON"]
+    assert faults("GET", None, Answer(404, as_json, b"{}")) == ["404 is told as 'application/json'"]
