@@ -20,8 +20,9 @@ CLEAN, VULNERABLE, UNREACHABLE = 0, 1, 2
 CONTROL = {"jinja2": "2.4.1"}
 """Has had advisories since 2014; an answer without them comes from no advisories at all."""
 WAY_OUT = """\
-The advisories could not be had, so nothing is known about the locked packages. pip-audit asks the package index
-(PIP_INDEX_URL does not change that) or, with `python3 dev.py audit -s osv`, api.osv.dev; behind a proxy set HTTPS_PROXY."""
+The advisories could not be had, so nothing is known about the locked packages. pip-audit asks the public package
+index (PIP_INDEX_URL does not change that) or, with `python3 dev.py audit -s osv`, api.osv.dev; behind a proxy set
+HTTPS_PROXY."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -74,7 +75,9 @@ def read(output: str, errors: str, code: int, *, asked_for: int) -> Answer:
         return Answer(vulnerable={}, reason=f"pip-audit ended with {code}:\n" + "\n".join(lines[-8:]))
     skipped = [str(one["name"]) for one in told if "skip_reason" in one]
     if skipped or len(told) < asked_for:
-        return Answer(vulnerable={}, reason=f"{len(told)} of {asked_for} packages were answered for; not {skipped[:10]}")
+        return Answer(
+            vulnerable={}, reason=f"{len(told)} of {asked_for} packages were answered for; not {skipped[:10]}"
+        )
     return Answer(
         vulnerable={
             f"{one['name']} {one['version']}": [str(advisory["id"]) for advisory in one["vulns"]]

@@ -33,7 +33,11 @@ def locked(lock: Path) -> dict[str, Locked]:
                 name=pin["name"],
                 version=pin["version"],
                 marker=pin["marker"] or "",
-                needed_by=tuple(match["name"] for line in rest if (match := _NEEDED_BY.match(line)) and match["name"] != "via"),
+                needed_by=tuple(
+                    match["name"]
+                    for line in rest
+                    if (match := _NEEDED_BY.match(line)) and match["name"] != "via"
+                ),
                 hashes=tuple(_HASH.findall(block)),
             )
     return found

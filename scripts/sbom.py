@@ -59,9 +59,13 @@ def bill_of(lock: Path) -> Bom:
         licenses=[licenses.make_from_string(project["license"])],
     )
     components = {name: _component(one, licenses) for name, one in pins.items()}
-    bom = Bom(components=components.values(), serial_number=uuid.uuid5(uuid.NAMESPACE_URL, lock.read_text("utf-8")))
+    bom = Bom(
+        components=components.values(), serial_number=uuid.uuid5(uuid.NAMESPACE_URL, lock.read_text("utf-8"))
+    )
     bom.metadata.component = ours
-    bom.metadata.timestamp = datetime.fromtimestamp(int(os.environ.get("SOURCE_DATE_EPOCH", datetime.now(UTC).timestamp())), UTC)
+    bom.metadata.timestamp = datetime.fromtimestamp(
+        int(os.environ.get("SOURCE_DATE_EPOCH", datetime.now(UTC).timestamp())), UTC
+    )
     for name, needs in _needs(pins, ours.name).items():
         bom.register_dependency(components.get(name, ours), [components[one] for one in needs])
     return bom

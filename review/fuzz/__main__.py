@@ -35,7 +35,9 @@ def main(arguments: Sequence[str]) -> int:
     """One run; its exit code."""
     parser = argparse.ArgumentParser(prog="dev.py fuzz", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--cases", type=int, default=20_000, help="of schemathesis (20000)")
-    parser.add_argument("--bodies", type=int, default=100_000, help="fuzzed requests in this process (100000)")
+    parser.add_argument(
+        "--bodies", type=int, default=100_000, help="fuzzed requests in this process (100000)"
+    )
     parser.add_argument("--connections", type=int, default=5_000, help="over sockets (5000)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--minutes", type=float, default=20, help="of schemathesis at most (20)")
@@ -66,13 +68,21 @@ async def _inside(folder: Path, chosen: argparse.Namespace) -> int:
     place.mkdir()
     async with opened(place) as (app, key):
         found = await fuzz_inside(app, key, cases=chosen.bodies, seed=chosen.seed, progress=_tell)
-    _table("fuzzed paths, queries, headers and bodies", found.cases, found.seconds, found.statuses, found.failures)
+    _table(
+        "fuzzed paths, queries, headers and bodies",
+        found.cases,
+        found.seconds,
+        found.statuses,
+        found.failures,
+    )
     print(
         f"longest turn of the loop: {found.longest_turn_seconds * 1000:.1f} ms of its processor"
         f" (at most {STALL_SECONDS * 1000:.0f}): {found.slowest[:160]}"
     )
     silent = sorted(found.operations - found.reached.keys())
-    print(f"operations: {len(found.operations)}, of which these never gave a good answer: {', '.join(silent)}")
+    print(
+        f"operations: {len(found.operations)}, of which these never gave a good answer: {', '.join(silent)}"
+    )
     return FOUND if found.failures else NOTHING_FOUND
 
 
@@ -96,7 +106,9 @@ async def _served(folder: Path, chosen: argparse.Namespace, parts: Sequence[str]
                 service, place, cases=chosen.cases, seed=chosen.seed, most_seconds=seconds, progress=_tell
             )
             failures = {f"round {number}": output[-6000:] for number, output in enumerate(found.failed, 1)}
-            _table(f"schemathesis, {found.rounds} rounds", found.cases, found.seconds, found.statuses, failures)
+            _table(
+                f"schemathesis, {found.rounds} rounds", found.cases, found.seconds, found.statuses, failures
+            )
             if found.cases < chosen.cases:
                 print(f"only {found.cases} of {chosen.cases} cases were made", file=sys.stderr)
             codes.append(FOUND if failures else NOT_RUN if found.cases < chosen.cases else NOTHING_FOUND)
@@ -108,13 +120,22 @@ async def _served(folder: Path, chosen: argparse.Namespace, parts: Sequence[str]
 
 def _tell(so_far: Findings | Heard | Contract) -> None:
     failures = so_far.failed if isinstance(so_far, Contract) else so_far.failures
-    print(f"{type(so_far).__name__}: {so_far.cases} cases, {so_far.seconds:.0f} s, {len(failures)} faults", flush=True)
+    print(
+        f"{type(so_far).__name__}: {so_far.cases} cases, {so_far.seconds:.0f} s, {len(failures)} faults",
+        flush=True,
+    )
 
 
 def _table(
-    title: str, cases: int, seconds: float, statuses: Mapping[int, int] | Mapping[str, int], failures: Mapping[str, str]
+    title: str,
+    cases: int,
+    seconds: float,
+    statuses: Mapping[int, int] | Mapping[str, int],
+    failures: Mapping[str, str],
 ) -> None:
-    print(f"\n{title}: {cases} cases in {seconds:.0f} s, {len(failures)} faults\n\n| status | answers |\n|---|---|")
+    print(
+        f"\n{title}: {cases} cases in {seconds:.0f} s, {len(failures)} faults\n\n| status | answers |\n|---|---|"
+    )
     for status in sorted(statuses, key=str):
         print(f"| {status} | {statuses[status]} |")  # pyright: ignore[reportArgumentType] - a key of this mapping
     for what, example in failures.items():

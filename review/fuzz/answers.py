@@ -49,7 +49,11 @@ def _problem_faults(answer: Answer) -> list[str]:
         told = json.loads(answer.body)
     except ValueError:
         return [f"{answer.status} holds no JSON"]
-    found = [f"a problem without {name}" for name in ("status", "code", "detail", "request_id") if name not in told]
+    found = [
+        f"a problem without {name}" for name in ("status", "code", "detail", "request_id") if name not in told
+    ]
     # Names that a caller gave (of a question, a field, an agent) are told back; values that do not fit are not.
-    repeated = told.get("code") == "invalid_input" and CANARY in f"{told.get('detail')} {told.get('findings')}"
+    repeated = (
+        told.get("code") == "invalid_input" and CANARY in f"{told.get('detail')} {told.get('findings')}"
+    )
     return [*found, "what was sent is repeated"] if repeated else found

@@ -19,14 +19,16 @@ from review.fuzz.ground import ROOT, Served
 
 ROUND_SECONDS = 60
 _CONFIG = ROOT / "tests" / "api" / "schemathesis.toml"
-_COUNTED = re.compile(r'^chargehand_http_requests_total\{(?P<labels>.*)\} (?P<count>[0-9.e+]+)$', re.MULTILINE)
-_OF_REAL_AGENTS = '''
+_COUNTED = re.compile(
+    r"^chargehand_http_requests_total\{(?P<labels>.*)\} (?P<count>[0-9.e+]+)$", re.MULTILINE
+)
+_OF_REAL_AGENTS = """
 [[operations]]
 include-operation-id = "submit_task"
 [operations.checks]
 # An agent that no model runs has no answer to shape by an output_schema.
 positive_data_acceptance.expected-statuses = [200, 202, 404, 409, 422, 429]
-'''
+"""
 
 
 @dataclass(slots=True)
@@ -42,7 +44,13 @@ class Contract:
 
 
 async def fuzz_contract(
-    service: Served, folder: Path, *, cases: int, seed: int, most_seconds: float, progress: Callable[[Contract], object]
+    service: Served,
+    folder: Path,
+    *,
+    cases: int,
+    seed: int,
+    most_seconds: float,
+    progress: Callable[[Contract], object],
 ) -> Contract:
     """Rounds with one seed after the other until there were so many cases, or the time is up."""
     found, started = Contract(), time.monotonic()

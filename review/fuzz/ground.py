@@ -103,4 +103,8 @@ async def _answers(url: str, process: asyncio.subprocess.Process, log: Path) -> 
             except httpx2.TransportError:
                 pass
             await asyncio.sleep(0.1)
-    raise ConnectionError(f"the service did not start: {log.read_text(encoding='utf-8', errors='replace')[-2000:]}")
+    raise ConnectionError(f"the service did not start; its log: {_text_of(log)[-2000:]}")
+
+
+def _text_of(log: Path) -> str:
+    return log.read_text(encoding="utf-8", errors="replace")

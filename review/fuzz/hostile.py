@@ -19,13 +19,57 @@ for _code in [*range(0x3000), *range(0x3000, sys.maxunicode, 97)]:
 _CATEGORIES = sorted(_BY_CATEGORY)
 
 SQL = (
-    *("' OR '1'='1", "'; DROP TABLE agent_tasks; --", "1) UNION SELECT key_hash FROM api_keys --", "\\' OR 1=1 #"),
-    *("$.a') OR json_extract(task_data,'$", "a\"; SELECT pg_sleep(9) --", "%' ESCAPE '!", "id ASC, (SELECT 1)"),
-    *("0x27204f5220", "NULL", "*", "`id`", "${jndi:ldap://127.0.0.1/x}", "{{7*7}}", "<script>alert(1)</script>"),
+    *(
+        "' OR '1'='1",
+        "'; DROP TABLE agent_tasks; --",
+        "1) UNION SELECT key_hash FROM api_keys --",
+        "\\' OR 1=1 #",
+    ),
+    *(
+        "$.a') OR json_extract(task_data,'$",
+        'a"; SELECT pg_sleep(9) --',
+        "%' ESCAPE '!",
+        "id ASC, (SELECT 1)",
+    ),
+    *(
+        "0x27204f5220",
+        "NULL",
+        "*",
+        "`id`",
+        "${jndi:ldap://127.0.0.1/x}",
+        "{{7*7}}",
+        "<script>alert(1)</script>",
+    ),
 )
 KEYS = (
-    *("__proto__", "constructor", "__class__", "__reduce__", "lc", "$ref", "$where", "@type", "py/object", "!!python"),
-    *("", " ", ".", "a.b", "a[0]", "$", "-", "\u0000", "\ufeff", "tenant", "tenant_id", "scopes", "id", "created_by"),
+    *(
+        "__proto__",
+        "constructor",
+        "__class__",
+        "__reduce__",
+        "lc",
+        "$ref",
+        "$where",
+        "@type",
+        "py/object",
+        "!!python",
+    ),
+    *(
+        "",
+        " ",
+        ".",
+        "a.b",
+        "a[0]",
+        "$",
+        "-",
+        "\u0000",
+        "\ufeff",
+        "tenant",
+        "tenant_id",
+        "scopes",
+        "id",
+        "created_by",
+    ),
 )
 _OBJECTS: tuple[Any, ...] = (
     {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "true"}},
@@ -36,15 +80,67 @@ _OBJECTS: tuple[Any, ...] = (
     {"@type": "java.lang.Runtime"},
 )
 _PATHS = (
-    *("../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/", "....//", "..;/admin", "a;b=c", "%00", "a%00.txt"),
-    *("%c0%ae%c0%ae/", "%252e%252e%252f", "//", "/", "\\..\\", "C:\\x", "file:///etc/passwd", "CON", ".", "..", "%"),
+    *(
+        "../../etc/passwd",
+        "..%2f..%2fetc%2fpasswd",
+        "%2e%2e/%2e%2e/",
+        "....//",
+        "..;/admin",
+        "a;b=c",
+        "%00",
+        "a%00.txt",
+    ),
+    *(
+        "%c0%ae%c0%ae/",
+        "%252e%252e%252f",
+        "//",
+        "/",
+        "\\..\\",
+        "C:\\x",
+        "file:///etc/passwd",
+        "CON",
+        ".",
+        "..",
+        "%",
+    ),
     *("%zz", "%ff%fe", "~", "-", "a" * 300, "%f0%9f%92%a9", "?", "#", "%0d%0aset-cookie:a=b", "%2f", "[::1]"),
 )
 _TEXTS = (
     *("", " ", "\t", "null", "undefined", "true", "NaN", "-0", "1e999", "0" * 400, "9" * 400, "Infinity"),
-    *("\u202eabc", "\u200d", "a\u200db", "\ufeffa", "\u0301", "e\u0301", "\u00e9", "\u1e9b\u0323", "\U0001f469\u200d\U0001f680"),
-    *("\u0000", "a\u0000b", "\x1b[31m", "\r\nX: y", "\u2028", "\uffff", "\U0010ffff", "\u06f1\u06f2", "\u212a", "\u0130"),
-    *("A" * 5000, "\U0001d54f" * 300, "{}" * 200, "%s%n%x", "../" * 40, CANARY, "2026-02-30T25:61:61Z", "P1Y", "@daily"),
+    *(
+        "\u202eabc",
+        "\u200d",
+        "a\u200db",
+        "\ufeffa",
+        "\u0301",
+        "e\u0301",
+        "\u00e9",
+        "\u1e9b\u0323",
+        "\U0001f469\u200d\U0001f680",
+    ),
+    *(
+        "\u0000",
+        "a\u0000b",
+        "\x1b[31m",
+        "\r\nX: y",
+        "\u2028",
+        "\uffff",
+        "\U0010ffff",
+        "\u06f1\u06f2",
+        "\u212a",
+        "\u0130",
+    ),
+    *(
+        "A" * 5000,
+        "\U0001d54f" * 300,
+        "{}" * 200,
+        "%s%n%x",
+        "../" * 40,
+        CANARY,
+        "2026-02-30T25:61:61Z",
+        "P1Y",
+        "@daily",
+    ),
 )
 _NUMBERS: tuple[float | int, ...] = (
     *(0, -0.0, -1, 1, 2**31, 2**32, 2**53 - 1, 2**53, 2**53 + 1, -(2**53), 2**63, 2**64, 10**30, -(10**300)),
@@ -125,7 +221,21 @@ def _flip(rng: Random, body: bytes) -> bytes:
 
 def _insert(rng: Random, body: bytes) -> bytes:
     at = rng.randrange(len(body) + 1)
-    what = rng.choice((b"\x00", b"\xff\xfe", b"\xc0\xae", b"\xed\xa0\x80", b'"', b"{", b"]", b",,", b"\\u12", b"NaN", b"//x\n"))
+    what = rng.choice(
+        (
+            b"\x00",
+            b"\xff\xfe",
+            b"\xc0\xae",
+            b"\xed\xa0\x80",
+            b'"',
+            b"{",
+            b"]",
+            b",,",
+            b"\\u12",
+            b"NaN",
+            b"//x\n",
+        )
+    )
     return body[:at] + what + body[at:]
 
 
@@ -148,7 +258,13 @@ def _deep(rng: Random, body: bytes) -> bytes:
 
 def _wide(rng: Random, body: bytes) -> bytes:
     count = rng.choice((9_999, 10_001, 60_000))
-    return rng.choice((b"[%s]" % b",".join([b"0"] * count), b"{%s}" % b",".join(b'"%d":0' % one for one in range(count)), body))
+    return rng.choice(
+        (
+            b"[%s]" % b",".join([b"0"] * count),
+            b"{%s}" % b",".join(b'"%d":0' % one for one in range(count)),
+            body,
+        )
+    )
 
 
 def _large(rng: Random, body: bytes) -> bytes:
@@ -156,7 +272,11 @@ def _large(rng: Random, body: bytes) -> bytes:
 
 
 def _digits(rng: Random, body: bytes) -> bytes:
-    return b'{"task_data": {"n": %s%s}}' % (rng.choice((b"", b"-", b"0.")), b"9" * rng.choice((17, 400, 5_000, 100_000))) or body
+    return (
+        b'{"task_data": {"n": %s%s}}'
+        % (rng.choice((b"", b"-", b"0.")), b"9" * rng.choice((17, 400, 5_000, 100_000)))
+        or body
+    )
 
 
 def _noise(rng: Random, body: bytes) -> bytes:

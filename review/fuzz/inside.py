@@ -127,7 +127,7 @@ async def _answered(app: FastAPI, request: Request, findings: Findings) -> Answe
             return await _call(app, request)
     except TimeoutError:
         findings.fail(f"{request.method} hung for {HUNG_SECONDS:g} s", _told(request))
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever the application lets out is what is looked for
         findings.fail(f"raised {type(error).__name__}: {error}", _told(request))
     return None
 
@@ -205,6 +205,8 @@ def _learn(requests: Requests, operation: Operation, answer: Answer) -> None:
 
 
 def _told(request: Request) -> str:
-    body = request.body if len(request.body) <= 400 else request.body[:400] + b" and %d more" % len(request.body)
+    body = (
+        request.body if len(request.body) <= 400 else request.body[:400] + b" and %d more" % len(request.body)
+    )
     headers = [(name, value) for name, value in request.headers if name not in (b"host", b"authorization")]
     return f"{request.method} {request.target!r} {headers!r} {body!r}"

@@ -1,4 +1,4 @@
-"""Requests made of an operation and of what has broken others: path, query, headers and body, each well-formed or not."""
+"""Requests made of an operation and of what has broken others: each part of them well-formed, or not."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -10,10 +10,35 @@ from review.fuzz.operations import Operation
 from review.fuzz.schemas import Fitting, Schema
 
 Headers = list[tuple[bytes, bytes]]
-_METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS", "TRACE", "CONNECT", "get", "FOO", "PROPFIND")
+_METHODS = (
+    "GET",
+    "POST",
+    "PUT",
+    "PATCH",
+    "DELETE",
+    "HEAD",
+    "OPTIONS",
+    "TRACE",
+    "CONNECT",
+    "get",
+    "FOO",
+    "PROPFIND",
+)
 _TYPES = (
-    *("application/json", "text/markdown", "application/json; charset=utf-16", "application/xml", "text/json", ""),
-    *("multipart/form-data; boundary=x", "application/x-www-form-urlencoded", "application/json, text/plain", "\xff"),
+    *(
+        "application/json",
+        "text/markdown",
+        "application/json; charset=utf-16",
+        "application/xml",
+        "text/json",
+        "",
+    ),
+    *(
+        "multipart/form-data; boundary=x",
+        "application/x-www-form-urlencoded",
+        "application/json, text/plain",
+        "\xff",
+    ),
 )
 _MOST_KNOWN = 200
 
@@ -52,7 +77,9 @@ class Known:
 class Requests:
     """Makes requests; `key` is an administrator's."""
 
-    def __init__(self, operations: Sequence[Operation], fitting: Fitting, key: str, host: str, seed: int) -> None:
+    def __init__(
+        self, operations: Sequence[Operation], fitting: Fitting, key: str, host: str, seed: int
+    ) -> None:
         self._operations = operations
         self._fitting = fitting
         self._key = key.encode()
@@ -96,7 +123,17 @@ class Requests:
         for name, schema in operation.path:
             path = path.replace(f"{{{name}}}", self._path_value(name, schema))
         if rng.random() < 0.03:
-            path = rng.choice((path + "/", "/" + path, path + "/..", path.upper(), path + "%00", path + ";a=b", "/./" + path))
+            path = rng.choice(
+                (
+                    path + "/",
+                    "/" + path,
+                    path + "/..",
+                    path.upper(),
+                    path + "%00",
+                    path + ";a=b",
+                    "/./" + path,
+                )
+            )
         if rng.random() < 0.02:
             path = "/" + hostile.path_text(rng)
         if rng.random() < 0.05:
@@ -117,7 +154,9 @@ class Requests:
 
     def _query(self, operation: Operation) -> bytes:
         rng = self._rng
-        pairs = [(name, self._query_value(schema)) for name, schema in operation.queries if rng.random() < 0.35]
+        pairs = [
+            (name, self._query_value(schema)) for name, schema in operation.queries if rng.random() < 0.35
+        ]
         chance = rng.random()
         if chance < 0.04:
             pairs.append((hostile.key(rng), hostile.text(rng)))
@@ -128,7 +167,9 @@ class Requests:
         return b"?" + urlencode(pairs, errors="replace").encode() if pairs else b""
 
     def _query_value(self, schema: Schema) -> str:
-        value = self._fitting.value(self._rng, schema) if self._rng.random() < 0.5 else hostile.text(self._rng)
+        value = (
+            self._fitting.value(self._rng, schema) if self._rng.random() < 0.5 else hostile.text(self._rng)
+        )
         return str(value)
 
     def _headers(self, operation: Operation) -> Headers:
@@ -140,21 +181,38 @@ class Requests:
                 text = "wait=0" if name == "Prefer" and rng.random() < 0.7 else text
                 found.append((name.lower().encode(), _as_header(text)))
         if rng.random() < 0.1:
-            name = rng.choice(("x-request-id", "traceparent", "origin", "accept", "x-forwarded-for", "range", "cookie", "te"))
+            name = rng.choice(
+                (
+                    "x-request-id",
+                    "traceparent",
+                    "origin",
+                    "accept",
+                    "x-forwarded-for",
+                    "range",
+                    "cookie",
+                    "te",
+                )
+            )
             found.append((name.encode(), _as_header(hostile.text(rng))))
         return found
 
     def _body(self, operation: Operation) -> tuple[bytes, str | None]:
         rng = self._rng
         if not operation.bodies:
-            return (hostile.written(rng, hostile.value(rng)), "application/json") if rng.random() < 0.03 else (b"", None)
+            return (
+                (hostile.written(rng, hostile.value(rng)), "application/json")
+                if rng.random() < 0.03
+                else (b"", None)
+            )
         media_type, schema = rng.choice(operation.bodies)
         told = media_type if rng.random() < 0.96 else rng.choice(_TYPES)
         if rng.random() < 0.02:
             return b"", told
         if media_type != "application/json":
             cut = rng.randrange(len(agents.ECHO))
-            text = rng.choice((agents.ECHO, hostile.text(rng), agents.ECHO[:cut] + hostile.text(rng) + agents.ECHO[cut:]))
+            text = rng.choice(
+                (agents.ECHO, hostile.text(rng), agents.ECHO[:cut] + hostile.text(rng) + agents.ECHO[cut:])
+            )
             return text.encode("utf-8", "surrogatepass"), told
         sent = self._fitting.value(rng, schema) if rng.random() < 0.85 else hostile.value(rng)
         return hostile.written(rng, self._spoilt(sent)), told

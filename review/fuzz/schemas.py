@@ -70,7 +70,9 @@ class Fitting:
     def _object(self, rng: Random, schema: Schema, depth: int) -> dict[str, Any]:
         required = set(schema.get("required", ()))
         found: dict[str, Any] = {
-            name: rng.choice(_BY_NAME[name]) if name in _BY_NAME and rng.random() < 0.8 else self.value(rng, one, depth + 1)
+            name: rng.choice(_BY_NAME[name])
+            if name in _BY_NAME and rng.random() < 0.8
+            else self.value(rng, one, depth + 1)
             for name, one in cast("dict[str, Schema]", schema.get("properties", {})).items()
             if name in required or rng.random() < 0.3
         }

@@ -39,7 +39,9 @@ def main(arguments: Sequence[str]) -> int:
         return CANNOT_BEGIN
     stale = EQUIVALENT.keys() - {one.key for one in found}
     wanted = [
-        one for one in found if chosen.guard in (None, one.guard) and chosen.match in str(one) and one.key not in EQUIVALENT
+        one
+        for one in found
+        if chosen.guard in (None, one.guard) and chosen.match in str(one) and one.key not in EQUIVALENT
     ]
     for key in sorted(stale):
         print(f"mutants: review/mutants/equivalent.py names what is no mutant: {key}", file=sys.stderr)
@@ -59,7 +61,9 @@ def run(wanted: Sequence[Mutant], package: Path, root: Path, *, jobs: int) -> in
     with laboratory(root, package, jobs) as place:
         print(f"{len(wanted)} mutants; first their tests on the package as it is", flush=True)
         wrong = [
-            one for one in place.test(untouched(wanted, package), lambda _: None) if one.verdict is not Verdict.SURVIVED
+            one
+            for one in place.test(untouched(wanted, package), lambda _: None)
+            if one.verdict is not Verdict.SURVIVED
         ]
         for one in wrong:
             print(f"these fail already: {' '.join(one.mutant.tests)}\n{one.output[-3000:]}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""Mutants of the guards: which lines of which modules, found anew each time, so that code that is added is looked at."""
+"""Mutants of the guards: which lines of which modules, found anew each time, new code included."""
 
 import ast
 from collections.abc import Iterator, Sequence
@@ -55,7 +55,9 @@ def mutants_of(package: Path, guard: str, parts: Sequence[Part]) -> Iterator[Mut
             yield from _made(source, guard, part.module, ((scope, one) for one in found), part.tests)
 
 
-def tenant_filters(package: Path, guard: str, tests_of: dict[str, tuple[str, ...]], root: Path) -> Iterator[Mutant]:
+def tenant_filters(
+    package: Path, guard: str, tests_of: dict[str, tuple[str, ...]], root: Path
+) -> Iterator[Mutant]:
     """Every condition on a tenant in the statements of store/ and the use cases of service/, taken for met."""
     for path in (*sorted((package / "store").glob("*.py")), *sorted((package / "service").glob("*.py"))):
         module = path.relative_to(package).as_posix()

@@ -13,7 +13,9 @@ EQUIVALENT: dict[str, str] = {
     "tools/root_posix.py PosixRoot: `self._descriptor >= 0` becomes `self._descriptor > 0`": (
         "descriptor 0 is the standard input, which a service never closes"
     ),
-    "tools/root_posix.py PosixRoot: `durable` becomes `not durable`": "only a power cut shows whether a write was synced",
+    "tools/root_posix.py PosixRoot: `durable` becomes `not durable`": (
+        "only a power cut shows whether a write was synced"
+    ),
     "tools/root_posix.py _CREATE: `os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW` becomes"
     " `os.O_WRONLY | os.O_CREAT | os.O_EXCL`": "O_EXCL follows no link either; the flag says what is meant",
 }

@@ -58,7 +58,9 @@ PARTS: dict[str, tuple[Part, ...]] = {
             tests=("tests/api/test_auth.py",),
         ),
         Part(
-            module="serve/routes.py", scopes=("Route.is_public", "_guarded"), tests=("tests/api/test_auth.py",)
+            module="serve/routes.py",
+            scopes=("Route.is_public", "_guarded"),
+            tests=("tests/api/test_auth.py",),
         ),
     ),
     "path confinement": (
@@ -88,7 +90,11 @@ PARTS: dict[str, tuple[Part, ...]] = {
     "dial check": (
         Part(module="network/addresses.py", scopes=("*",), tests=_DIAL, kind=Kind.LOGIC | Kind.ELEMENTS),
         Part(module="network/guarded_connections.py", scopes=("GuardedNetwork",), tests=_DIAL),
-        Part(module="network/guarded_http.py", scopes=("GuardedHttp.checked", "GuardedHttp._followed"), tests=_DIAL),
+        Part(
+            module="network/guarded_http.py",
+            scopes=("GuardedHttp.checked", "GuardedHttp._followed"),
+            tests=_DIAL,
+        ),
     ),
     "signature check": (
         Part(
@@ -122,7 +128,12 @@ PARTS: dict[str, tuple[Part, ...]] = {
             tests=_BUDGETS,
             kind=Kind.LOGIC | Kind.ARITHMETIC,
         ),
-        Part(module="store/tasks.py", scopes=("_spend", "spend"), tests=_BUDGETS, kind=Kind.LOGIC | Kind.ARITHMETIC),
+        Part(
+            module="store/tasks.py",
+            scopes=("_spend", "spend"),
+            tests=_BUDGETS,
+            kind=Kind.LOGIC | Kind.ARITHMETIC,
+        ),
     ),
 }
 GUARDS = ("tenant filter", *PARTS)

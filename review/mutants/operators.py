@@ -1,6 +1,6 @@
 """The ways in which a guard is weakened: a condition dropped or turned, a refusal left out, a boundary moved by one.
 
-Rule: only what is named as a guard is changed, and one thing at a time, so that a survivor says which line no test holds.
+Rule: only what is named as a guard is changed, and one thing at a time: a survivor says which line no test holds.
 """
 
 import ast
@@ -197,10 +197,14 @@ def _short(node: ast.AST) -> str:
 def conditions_on(tree: ast.AST, attribute: str) -> Iterable[ast.Compare]:
     """Comparisons of something's attribute of this name, wherever they stand."""
     for node in ast.walk(tree):
-        if isinstance(node, ast.Compare) and not isinstance(node.ops[0], ast.Is | ast.IsNot) and any(
-            isinstance(part, ast.Attribute) and part.attr == attribute
-            for side in (node.left, *node.comparators)
-            for part in ast.walk(side)
+        if (
+            isinstance(node, ast.Compare)
+            and not isinstance(node.ops[0], ast.Is | ast.IsNot)
+            and any(
+                isinstance(part, ast.Attribute) and part.attr == attribute
+                for side in (node.left, *node.comparators)
+                for part in ast.walk(side)
+            )
         ):
             yield node
 

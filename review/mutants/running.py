@@ -5,6 +5,7 @@ package and its tests: a mutant costs what its tests cost, not what the librarie
 """
 
 import importlib
+import io
 import os
 import shutil
 import signal
@@ -24,8 +25,24 @@ from review.mutants.discovery import Mutant
 LIMIT_SECONDS = 240.0
 """How long a mutant's tests may take; one that hangs is noticed as surely as one that fails."""
 PRELOADED = (
-    *("pytest", "pytest_asyncio.plugin", "hypothesis.stateful", "sqlalchemy.ext.asyncio", "aiosqlite", "alembic"),
-    *("fastapi", "httpx2", "pydantic_settings", "structlog", "jinja2", "yaml", "orjson", "cryptography.fernet"),
+    *(
+        "pytest",
+        "pytest_asyncio.plugin",
+        "hypothesis.stateful",
+        "sqlalchemy.ext.asyncio",
+        "aiosqlite",
+        "alembic",
+    ),
+    *(
+        "fastapi",
+        "httpx2",
+        "pydantic_settings",
+        "structlog",
+        "jinja2",
+        "yaml",
+        "orjson",
+        "cryptography.fernet",
+    ),
 )
 _PASSED, _FAILED, _INTERRUPTED = 0, 1, 2
 
@@ -236,9 +253,9 @@ def _load_plugins() -> None:
     """Have pytest import its plugins, by collecting nothing."""
     import pytest  # noqa: PLC0415 - nobody who only lists mutants needs it
 
-    with tempfile.TemporaryDirectory() as folder, open(os.devnull, "w", encoding="utf-8") as silent:  # noqa: PTH123 - no path of a file
-        with redirect_stdout(silent), redirect_stderr(silent):
-            pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", folder])
+    silent = io.StringIO()
+    with tempfile.TemporaryDirectory() as folder, redirect_stdout(silent), redirect_stderr(silent):
+        pytest.main(["--collect-only", "-q", "-p", "no:cacheprovider", f"--rootdir={folder}", folder])
 
 
 def untouched(mutants: Sequence[Mutant], package: Path) -> list[Mutant]:

@@ -1,7 +1,5 @@
 """A small part of `python3 dev.py fuzz`: nothing that is sent leads to an answer that is not declared."""
 
-from pathlib import Path
-
 import httpx2
 
 from review.fuzz.answers import Answer, faults
@@ -30,7 +28,9 @@ async def test_bytes_that_are_no_http_are_answered_or_cut_off(
     document = (await stranger.get("/openapi.json")).json()
 
     async with service.listening() as (url, _):
-        heard = await fuzz_sockets(url, int(url.rpartition(":")[2]), service.key, document, cases=CONNECTIONS, seed=1)
+        heard = await fuzz_sockets(
+            url, int(url.rpartition(":")[2]), service.key, document, cases=CONNECTIONS, seed=1
+        )
 
     assert heard.failures == {}
     assert heard.cases == CONNECTIONS

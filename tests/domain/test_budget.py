@@ -78,7 +78,9 @@ def test_a_raised_limit_must_leave_something() -> None:
     budget.refuse_spent({}, spent, {})
     budget.refuse_spent({"tokens": None}, spent, {})
     budget.refuse_spent({"children": 3}, spent, {})
-    with pytest.raises(InvalidInput, match=r"budget\.steps .* 10 are spent already; 10 leaves nothing: write more than 10,"):
+    with pytest.raises(
+        InvalidInput, match=r"budget\.steps .* 10 are spent already; 10 leaves nothing: write more than 10,"
+    ):
         budget.refuse_spent({"steps": 10}, spent, {})
     with pytest.raises(InvalidInput, match=r"write at least 14,"):
         budget.refuse_spent({"steps": 10}, spent, {"steps": 4})

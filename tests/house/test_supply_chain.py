@@ -66,7 +66,13 @@ def told(*dependencies: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize(
     ("output", "count"),
-    [("", 1), ("no known vulnerabilities", 1), (told(), 1), (told(DEPENDENCY), 2), ('{"dependencies": null}', 1)],
+    [
+        ("", 1),
+        ("no known vulnerabilities", 1),
+        (told(), 1),
+        (told(DEPENDENCY), 2),
+        ('{"dependencies": null}', 1),
+    ],
 )
 def test_an_answer_that_is_none_or_not_for_all_is_a_reason_and_not_clean(output: str, count: int) -> None:
     found = audit.read(output, "WARNING: x\nERROR: no network", 1, asked_for=count)
@@ -84,7 +90,9 @@ def test_a_package_that_was_skipped_is_a_reason() -> None:
 def test_advisories_are_read_by_package() -> None:
     clean = {"name": "x", "version": "1", "vulns": []}
 
-    assert audit.read(told(DEPENDENCY, clean), "", 1, asked_for=2) == Answer(vulnerable={"jinja2 2.4.1": ["PYSEC-1"]})
+    assert audit.read(told(DEPENDENCY, clean), "", 1, asked_for=2) == Answer(
+        vulnerable={"jinja2 2.4.1": ["PYSEC-1"]}
+    )
 
 
 @pytest.mark.parametrize(
@@ -93,7 +101,12 @@ def test_advisories_are_read_by_package() -> None:
         (Answer(vulnerable={}, reason="no network"), None, UNREACHABLE, "could not be had"),
         # An index without advisories: pip-audit by itself would call everything clean.
         (Answer(vulnerable={}), None, UNREACHABLE, "knows no advisory"),
-        (Answer(vulnerable={"jinja2 2.4.1": ["A"]}), Answer(vulnerable={}, reason="cut off"), UNREACHABLE, "cut off"),
+        (
+            Answer(vulnerable={"jinja2 2.4.1": ["A"]}),
+            Answer(vulnerable={}, reason="cut off"),
+            UNREACHABLE,
+            "cut off",
+        ),
         (Answer(vulnerable={"jinja2 2.4.1": ["A"]}), Answer(vulnerable={}), CLEAN, "0 with known"),
         (Answer(vulnerable={"jinja2 2.4.1": ["A"]}), Answer(vulnerable={"x 1": ["B"]}), VULNERABLE, "x 1: B"),
     ],
@@ -131,7 +144,10 @@ def test_no_installed_package_runs_code_at_every_start_but_those_that_are_known(
         path.name
         for place in places
         for path in place.glob("*.pth")
-        if any(line.startswith(("import ", "import\t")) for line in path.read_text("utf-8", "replace").splitlines())
+        if any(
+            line.startswith(("import ", "import\t"))
+            for line in path.read_text("utf-8", "replace").splitlines()
+        )
     }
 
     assert starters <= {"distutils-precedence.pth", "a1_coverage.pth", "pywin32.pth", "_virtualenv.pth"}

@@ -8,34 +8,84 @@ from chargehand.network.addresses import HostRules, is_public
 
 NEVER = (
     *("0.0.0.0", "0.255.255.255", "169.254.0.0", "169.254.169.254", "169.254.255.255"),  # noqa: S104 - refused here
-    *("224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "168.63.129.16", "192.0.0.0", "192.0.0.192"),
+    *(
+        "224.0.0.1",
+        "239.255.255.255",
+        "240.0.0.1",
+        "255.255.255.255",
+        "168.63.129.16",
+        "192.0.0.0",
+        "192.0.0.192",
+    ),
     *("192.0.0.255", "100.100.100.200", "::", "fe80::1", "febf::1", "ff02::1", "ff0e::1", "fd00:ec2::254"),
-    *("2002::1", "2002:7f00:1::", "2001::1", "2001:0:ffff::1", "64:ff9b:1::1", "::ffff:0:0:0", "::ffff:0:127.0.0.1"),
+    *(
+        "2002::1",
+        "2002:7f00:1::",
+        "2001::1",
+        "2001:0:ffff::1",
+        "64:ff9b:1::1",
+        "::ffff:0:0:0",
+        "::ffff:0:127.0.0.1",
+    ),
 )
 """Even where private addresses are allowed."""
 PRIVATE = (
-    *("127.0.0.1", "127.255.255.254", "10.0.0.1", "172.16.0.1", "172.31.255.255", "192.168.1.1", "::1", "fd12::1", "fc00::1"),
+    *(
+        "127.0.0.1",
+        "127.255.255.254",
+        "10.0.0.1",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "::1",
+        "fd12::1",
+        "fc00::1",
+    ),
     *("100.64.0.0", "100.127.255.255", "192.88.99.1", "198.18.0.1", "198.19.255.255", "fec0::1", "feff::1"),
     *("192.0.2.1", "203.0.113.1", "2001:db8::1"),
 )
 """Refused, but for a host and port that the operator names."""
 PUBLIC = (
-    *("1.1.1.1", "8.8.8.8", "100.63.255.255", "100.128.0.0", "168.63.129.15", "168.63.129.17", "172.32.0.1", "192.0.1.1"),
-    *("198.17.255.255", "198.20.0.0", "192.88.98.1", "169.253.1.1", "223.255.255.255", "2606:4700::1111", "2a00:1450::1"),
+    *(
+        "1.1.1.1",
+        "8.8.8.8",
+        "100.63.255.255",
+        "100.128.0.0",
+        "168.63.129.15",
+        "168.63.129.17",
+        "172.32.0.1",
+        "192.0.1.1",
+    ),
+    *(
+        "198.17.255.255",
+        "198.20.0.0",
+        "192.88.98.1",
+        "169.253.1.1",
+        "223.255.255.255",
+        "2606:4700::1111",
+        "2a00:1450::1",
+    ),
 )
 RULES = HostRules(hosts=("site.test:8080",), private=(" Site.test:8080 ",))
 STRICT = HostRules(hosts=("site.test:8080",))
 
 
 def carried(address: str) -> list[str]:
-    """As IPv6 carries it: mapped, translated, and the deprecated way, which cannot be told from `::1` for 0.0.0.0/32."""
+    """As IPv6 carries it: mapped, translated, and the deprecated way (but for what would be `::` and `::1`)."""
     number = int(ipaddress.IPv4Address(address))
-    forms = [f"::ffff:{address}", str(ipaddress.IPv6Address(int(ipaddress.IPv6Address("64:ff9b::")) + number))]
+    forms = [
+        f"::ffff:{address}",
+        str(ipaddress.IPv6Address(int(ipaddress.IPv6Address("64:ff9b::")) + number)),
+    ]
     return [*forms, str(ipaddress.IPv6Address(number))] if number > 1 else forms
 
 
 def every_form(addresses: tuple[str, ...]) -> list[str]:
-    return [one for address in addresses for one in (address, *(carried(address) if "." in address and ":" not in address else ()))]
+    return [
+        one
+        for address in addresses
+        for one in (address, *(carried(address) if "." in address and ":" not in address else ()))
+    ]
 
 
 @pytest.mark.parametrize("address", every_form(NEVER))
@@ -64,7 +114,9 @@ def test_one_address_that_may_not_be_dialled_spoils_them_all() -> None:
     assert STRICT.refusal("site.test", 8080, ["1.1.1.1", "8.8.8.8"]) is None
 
 
-@pytest.mark.parametrize("address", ["", "nonsense", "1.1.1", "0x7f000001", "::1%eth0", "fe80::1%1", "1.1.1.1.1"])
+@pytest.mark.parametrize(
+    "address", ["", "nonsense", "1.1.1", "0x7f000001", "::1%eth0", "fe80::1%1", "1.1.1.1.1"]
+)
 def test_what_is_no_plain_address_is_refused(address: str) -> None:
     assert STRICT.refusal("site.test", 8080, [address]) is not None
 

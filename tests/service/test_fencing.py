@@ -110,8 +110,12 @@ async def moved(core: Core, *seen: Task, what: Move = Move.RELEASE) -> list[Task
         return await tasks.move(tx, what, [(one, {"reason": None, "run_after": tx.now}) for one in seen])
 
 
-@pytest.mark.parametrize("other", [{"attempt": 2}, {"attempt": 0}, {"id": "0190f7a2-91b4-7c3d-8a55-0242ac120002"}])
-async def test_a_move_of_a_row_that_is_not_as_it_was_seen_is_given_up(core: Core, other: dict[str, Any]) -> None:
+@pytest.mark.parametrize(
+    "other", [{"attempt": 2}, {"attempt": 0}, {"id": "0190f7a2-91b4-7c3d-8a55-0242ac120002"}]
+)
+async def test_a_move_of_a_row_that_is_not_as_it_was_seen_is_given_up(
+    core: Core, other: dict[str, Any]
+) -> None:
     one, two = await given.a_running_task(core, "one"), await given.a_running_task(core, "one")
 
     with pytest.raises(IllegalMove):
@@ -168,7 +172,9 @@ async def test_a_lease_is_renewed_for_its_holder_alone(core: Core, clock: TestCl
 async def test_a_step_ends_once_and_only_when_it_has_begun(core: Core) -> None:
     task, other = await given.a_running_task(core, "one"), await given.a_running_task(core, "one")
     for holder, path in ((task, "0/0"), (task, "0/1"), (other, "0/0")):
-        await core.journal.begin(holder, core.journal.new_step(holder, path, StepKind.TOOL, "x", {}, StepStatus.RUNNING))
+        await core.journal.begin(
+            holder, core.journal.new_step(holder, path, StepKind.TOOL, "x", {}, StepStatus.RUNNING)
+        )
 
     async def finish(*ends: tuple[str, str, str]) -> None:
         async with core.db.write() as tx:
@@ -225,7 +231,9 @@ async def test_what_another_worker_has_claimed_is_not_claimed_again(
     # As on a database whose rows are not held between the look and the change.
     seen = replace(task, status=Status.PENDING)
     monkeypatch.setattr(claims, "as_task", lambda _: seen)
-    monkeypatch.setattr(claims, "_FIRST", claims.select(*claims.TASK_COLUMNS).where(claims.AgentTask.id == task.id))
+    monkeypatch.setattr(
+        claims, "_FIRST", claims.select(*claims.TASK_COLUMNS).where(claims.AgentTask.id == task.id)
+    )
     with pytest.raises(IllegalMove, match="only 0 of 1 tasks stand as seen"):
         await take("w2")
     assert (await core.watch.get(ME, task.id)).worker_id == "w1"

@@ -54,7 +54,9 @@ class Calls:
 
     async def child(self, parent: Task) -> Task:
         step = self.core.journal.new_step(parent, "0/9", StepKind.DELEGATION, "delegate", {}, StepStatus.OPEN)
-        await self.core.journal.delegate(parent, step, [Delegation(agent_id="thrifty", task_data={}, labels={})])
+        await self.core.journal.delegate(
+            parent, step, [Delegation(agent_id="thrifty", task_data={}, labels={})]
+        )
         [child] = (await given.claimed(self.core)).values()
         return child
 
@@ -106,9 +108,7 @@ async def calls(tmp_path: Path) -> AsyncGenerator[Calls]:
     functions = {"one": asyncio.sleep, "thrifty": asyncio.sleep}
     async with given.a_core(tmp_path, functions=functions, with_engine=False) as core:
         await given.an_agent(core, "one", function="one", delegates=["thrifty"])
-        await given.an_agent(
-            core, "thrifty", function="thrifty", budget={"tokens": 700, "usd": usd(700)}
-        )
+        await given.an_agent(core, "thrifty", function="thrifty", budget={"tokens": 700, "usd": usd(700)})
         yield Calls(core)
 
 
@@ -117,7 +117,9 @@ LEFT = ((1_101, 1_000), (1_100, 1_000), (1_099, 999), (357, 257), (356, 256), (3
 
 
 @pytest.mark.parametrize("limited", ["usd", "tokens"])
-async def test_a_call_is_allowed_what_is_left_of_the_tree_down_to_a_short_answer(calls: Calls, limited: str) -> None:
+async def test_a_call_is_allowed_what_is_left_of_the_tree_down_to_a_short_answer(
+    calls: Calls, limited: str
+) -> None:
     for left, allowed in LEFT:
         task = await calls.task(**{limited: usd(left) if limited == "usd" else left})
 
@@ -128,7 +130,9 @@ async def test_a_call_is_allowed_what_is_left_of_the_tree_down_to_a_short_answer
 
 
 @pytest.mark.parametrize("limited", ["usd", "tokens"])
-async def test_a_call_is_allowed_what_is_left_of_the_day_down_to_a_short_answer(calls: Calls, limited: str) -> None:
+async def test_a_call_is_allowed_what_is_left_of_the_day_down_to_a_short_answer(
+    calls: Calls, limited: str
+) -> None:
     for left, allowed in LEFT:
         task = await calls.task()
         limits = DayLimits(usd_nanos=left) if limited == "usd" else DayLimits(tokens=left)
@@ -157,7 +161,9 @@ async def allowed_or_refused(
 async def test_an_answer_that_is_short_anyway_needs_no_more_than_that(calls: Calls) -> None:
     short = replace(ESTIMATE, max_output_tokens=10)
 
-    assert await calls.reserve(await calls.task(tokens=110), short) == Grant(max_output_tokens=10, is_cut=False)
+    assert await calls.reserve(await calls.task(tokens=110), short) == Grant(
+        max_output_tokens=10, is_cut=False
+    )
     with pytest.raises(BudgetExhausted):
         await calls.reserve(await calls.task(tokens=109), short)
 
@@ -181,7 +187,9 @@ async def test_of_several_limits_the_tightest_is_told(calls: Calls) -> None:
     assert (await calls.reserve(other)).max_output_tokens == 500
 
 
-async def test_who_finds_the_trees_budget_reserved_waits_and_who_finds_it_spent_does_not(calls: Calls) -> None:
+async def test_who_finds_the_trees_budget_reserved_waits_and_who_finds_it_spent_does_not(
+    calls: Calls,
+) -> None:
     task = await calls.task(tokens=2_000)
     await calls.reserve(task)
 

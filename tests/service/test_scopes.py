@@ -40,7 +40,9 @@ def use_cases(services: Services) -> dict[str, Callable[..., Any]]:
 async def called(method: Callable[..., Any]) -> None:
     parameters = list(inspect.signature(method).parameters.values())[1:]
     given = [None for one in parameters if one.default is one.empty and one.kind is not one.KEYWORD_ONLY]
-    named = {one.name: None for one in parameters if one.default is one.empty and one.kind is one.KEYWORD_ONLY}
+    named = {
+        one.name: None for one in parameters if one.default is one.empty and one.kind is one.KEYWORD_ONLY
+    }
     answer = method(NOBODY, *given, **named)
     if inspect.isasyncgen(answer):
         await anext(cast("AsyncIterator[Any]", answer))

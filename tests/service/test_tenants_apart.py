@@ -1,4 +1,4 @@
-"""Two tenants that call everything the same: agents, keys of requests, schedules, labels, days. Neither meets the other.
+"""Two tenants that call everything the same: agents, keys of requests, schedules, labels. Neither meets the other.
 
 Each statement that forgets to ask for the tenant mixes the two up somewhere here.
 """
@@ -97,8 +97,14 @@ async def test_a_version_is_known_only_where_it_was_published(core: Core) -> Non
 
 
 async def test_a_request_key_is_each_tenants_own(core: Core) -> None:
-    first = [await core.tasks.submit(who, TaskOrder(agent_id="one", task_data={}, idempotency_key="k")) for who in BOTH]
-    again = [await core.tasks.submit(who, TaskOrder(agent_id="one", task_data={}, idempotency_key="k")) for who in BOTH]
+    first = [
+        await core.tasks.submit(who, TaskOrder(agent_id="one", task_data={}, idempotency_key="k"))
+        for who in BOTH
+    ]
+    again = [
+        await core.tasks.submit(who, TaskOrder(agent_id="one", task_data={}, idempotency_key="k"))
+        for who in BOTH
+    ]
 
     assert [one.replayed for one in (*first, *again)] == [False, False, True, True]
     assert [one.task.id for one in again] == [one.task.id for one in first]
@@ -268,4 +274,3 @@ async def test_the_operators_tools_are_the_operators(core: Core) -> None:
     for attempt in (core.mcp_pins.all(THEIRS), core.mcp_pins.approve(THEIRS, "s", "t", "0" * 64)):
         with pytest.raises(Forbidden):
             await attempt
-

@@ -77,18 +77,31 @@ def refusal(opener: Opener, root: int, path: str, *, follow: bool = True) -> int
 
 
 @pytest.mark.parametrize(
-    "path", ["real/f.txt", "inside", "inside-folder/f.txt", "round-about", "real/deep/up-inside", "./real/./f.txt", "doubled"]
+    "path",
+    [
+        "real/f.txt",
+        "inside",
+        "inside-folder/f.txt",
+        "round-about",
+        "real/deep/up-inside",
+        "./real/./f.txt",
+        "doubled",
+    ],
 )
 def test_what_stays_inside_is_opened(opener: Opener, root: int, path: str) -> None:
     assert content(opener, root, path) == b"inside"
 
 
-@pytest.mark.parametrize("path", ["up", "root", "root/etc/passwd", "absolute", "past-the-top", "real/../../secret.txt"])
+@pytest.mark.parametrize(
+    "path", ["up", "root", "root/etc/passwd", "absolute", "past-the-top", "real/../../secret.txt"]
+)
 def test_what_leads_outside_is_refused(opener: Opener, root: int, path: str) -> None:
     assert refusal(opener, root, path) == errno.EXDEV
 
 
-@pytest.mark.parametrize("path", ["inside", "inside-folder/f.txt", "up", "absolute", "real/deep/up-inside", "loop"])
+@pytest.mark.parametrize(
+    "path", ["inside", "inside-folder/f.txt", "up", "absolute", "real/deep/up-inside", "loop"]
+)
 def test_no_link_is_followed_where_none_may_be(opener: Opener, root: int, path: str) -> None:
     assert refusal(opener, root, path, follow=False) == errno.ELOOP
 
@@ -134,7 +147,7 @@ def test_a_nul_opens_nothing(opener: Opener, root: int) -> None:
 
 
 def test_no_descriptor_is_left_open_or_inherited(opener: Opener, root: int) -> None:
-    before = set(os.listdir("/dev/fd"))
+    before = {path.name for path in Path("/dev/fd").iterdir()}
 
     for path in ("real/deep/g.txt", "up", "loop", "absent", "round-about"):
         try:
@@ -144,7 +157,7 @@ def test_no_descriptor_is_left_open_or_inherited(opener: Opener, root: int) -> N
         assert not os.get_inheritable(descriptor)
         os.close(descriptor)
 
-    assert set(os.listdir("/dev/fd")) == before
+    assert {path.name for path in Path("/dev/fd").iterdir()} == before
 
 
 @pytest.fixture(params=OPENERS, ids=lambda opener: opener.__name__)
@@ -208,7 +221,11 @@ def test_folders_are_made_and_things_removed_through_no_link(held: PosixRoot, pl
     assert held.make_folders(LogicalPath(("a", "b", "d"))) == 1
     for act in (held.make_folders, held.remove, held.remove_folder):
         with pytest.raises(OSError, match=r"\[Errno"):
-            act(LogicalPath(("inside-folder", "deep", "g.txt")) if act is held.remove else LogicalPath(("inside-folder", "deep")))
+            act(
+                LogicalPath(("inside-folder", "deep", "g.txt"))
+                if act is held.remove
+                else LogicalPath(("inside-folder", "deep"))
+            )
     with pytest.raises(OSError, match=r"\[Errno"):
         held.make_folders(LogicalPath(("real", "f.txt")))
     held.remove(LogicalPath(("inside",)))

@@ -108,7 +108,9 @@ def invalid_body(error: ValidationError) -> InvalidInput:
             hint=_HINTS.get(one["type"], ""),
         )
         # A body of ten thousand unknown fields has as many faults; to word them all would keep the loop.
-        for one in islice(error.errors(include_url=False, include_input=False, include_context=False), _MOST_FINDINGS)
+        for one in islice(
+            error.errors(include_url=False, include_input=False, include_context=False), _MOST_FINDINGS
+        )
     ]
     return InvalidInput(f"the body cannot be accepted: {findings[0]}", findings=findings)
 
