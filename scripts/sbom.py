@@ -15,7 +15,7 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from cyclonedx.contrib.license.factories import LicenseFactory
 from cyclonedx.model import Property
@@ -28,6 +28,8 @@ from packageurl import PackageURL
 from scripts.environment import LOCKS, ROOT
 from scripts.packages import Locked, locked
 
+# Their classes are made by decorators that no type checker sees through.
+_BOM, _COMPONENT, _PROPERTY = (cast("Any", one) for one in (Bom, Component, Property))
 LONGEST_LICENSE = 100
 """Some packages have the whole text where a name is meant."""
 
@@ -44,12 +46,12 @@ def main(arguments: Sequence[str]) -> int:
     return 0
 
 
-def bill_of(lock: Path) -> Bom:
+def bill_of(lock: Path) -> Any:
     """The document of a lock file of this project."""
     project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]
     pins = locked(lock)
     licenses = LicenseFactory()
-    ours = Component(
+    ours = _COMPONENT(
         name=project["name"],
         version=project["version"],
         type=ComponentType.APPLICATION,
@@ -59,7 +61,7 @@ def bill_of(lock: Path) -> Bom:
         licenses=[licenses.make_from_string(project["license"])],
     )
     components = {name: _component(one, licenses) for name, one in pins.items()}
-    bom = Bom(
+    bom = _BOM(
         components=components.values(), serial_number=uuid.uuid5(uuid.NAMESPACE_URL, lock.read_text("utf-8"))
     )
     bom.metadata.component = ours
@@ -71,12 +73,12 @@ def bill_of(lock: Path) -> Bom:
     return bom
 
 
-def _component(one: Locked, licenses: LicenseFactory) -> Component:
+def _component(one: Locked, licenses: LicenseFactory) -> Any:
     license_text = _license_of(one)
-    properties = [Property(name="chargehand:sha256", value=each) for each in one.hashes]
+    properties = [_PROPERTY(name="chargehand:sha256", value=each) for each in one.hashes]
     if one.marker:
-        properties.append(Property(name="chargehand:marker", value=one.marker))
-    return Component(
+        properties.append(_PROPERTY(name="chargehand:marker", value=one.marker))
+    return _COMPONENT(
         name=one.name,
         version=one.version,
         type=ComponentType.LIBRARY,
@@ -107,7 +109,7 @@ def _needs(pins: Mapping[str, Locked], ours: str) -> dict[str, list[str]]:
     return {name: found for name, found in needs.items() if name == ours or name in pins}
 
 
-def as_json(bom: Bom) -> str:
+def as_json(bom: Any) -> str:
     """The document's text."""
     return make_outputter(bom, OutputFormat.JSON, SchemaVersion.V1_6).output_as_string(indent=2)
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from review.fuzz.hostile import CANARY
 from review.fuzz.operations import Operation
 
-_NEEDED = (b"x-content-type-options", b"content-security-policy", b"cache-control", b"x-request-id")
+NEEDED = (b"x-content-type-options", b"content-security-policy", b"cache-control", b"x-request-id")
 _WITHOUT_ROUTE = frozenset({"400", "401", "403", "404", "405", "408", "413", "414", "429", "431"})
 _PROBLEM = "application/problem+json"
 
@@ -36,7 +36,7 @@ def faults(method: str, operation: Operation | None, answer: Answer) -> list[str
         found.append(f"{status} is not declared")
     elif operation is not None and answer.media_type not in (operation.answers[status] or {""}):
         found.append(f"{status} as {answer.media_type!r} is not declared")
-    found += [f"no header {name.decode()}" for name in _NEEDED if name not in answer.headers]
+    found += [f"no header {name.decode()}" for name in NEEDED if name not in answer.headers]
     if answer.status >= 400 and method != "HEAD":
         found += _problem_faults(answer)
     return found

@@ -33,11 +33,12 @@ class Operation:
 
 def operations_of(document: Schema) -> list[Operation]:
     """Every operation of an OpenAPI document."""
+    paths: dict[str, dict[str, Schema]] = document["paths"]
     return [
         _operation(method.upper(), path, one)
-        for path, item in document["paths"].items()
+        for path, item in paths.items()
         for method, one in item.items()
-        if isinstance(one, dict) and "responses" in one
+        if "responses" in one
     ]
 
 

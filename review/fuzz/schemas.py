@@ -37,7 +37,11 @@ class Fitting:
         for name in ("const", "enum", "default", "examples"):
             if name in schema and (name in ("const", "enum") or rng.random() < 0.3):
                 known = schema[name]
-                return rng.choice(known) if isinstance(known, list) and known else known
+                return (
+                    rng.choice(cast("list[Any]", known))
+                    if isinstance(known, list) and known
+                    else cast("Any", known)
+                )
         for name in ("anyOf", "oneOf", "allOf"):
             if name in schema:
                 return self.value(rng, rng.choice(schema[name]), depth + 1)

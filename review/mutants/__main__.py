@@ -26,7 +26,7 @@ ALL_KILLED, SURVIVED, CANNOT_BEGIN = 0, 1, 2
 
 def main(arguments: Sequence[str]) -> int:
     """One run; its exit code."""
-    parser = argparse.ArgumentParser(prog="dev.py mutants", description=__doc__.partition("\n")[0])
+    parser = argparse.ArgumentParser(prog="dev.py mutants", description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--guard", choices=GUARDS, help="only this guard")
     parser.add_argument("--match", default="", help="only mutants whose name holds this text")
     parser.add_argument("--jobs", type=int, default=2, help="how many at once (2)")

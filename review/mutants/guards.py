@@ -16,7 +16,11 @@ PACKAGE = ROOT / "src" / "chargehand"
 _ACCESS = ("tests/service/test_access.py",)
 _LIVES = ("tests/service/test_fencing.py", "tests/service/test_attempts.py", "tests/service/test_journal.py")
 _PATHS = ("tests/tools/test_paths.py",)
-_DIAL = ("tests/network/test_guarded_addresses.py", "tests/tools/test_fetching.py")
+_DIAL = (
+    "tests/network/test_guarded_addresses.py",
+    "tests/network/test_guarded_dialing.py",
+    "tests/tools/test_fetching.py",
+)
 _BUDGETS = ("tests/service/test_reservations.py",)
 _TENANTS = ("tests/service/test_tenants_apart.py",)
 

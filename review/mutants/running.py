@@ -13,7 +13,7 @@ import sys
 import tempfile
 import time
 import traceback
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -240,7 +240,7 @@ class _Watch:
 
 
 @contextmanager
-def laboratory(root: Path, package: Path, jobs: int) -> Iterator[Laboratory]:
+def laboratory(root: Path, package: Path, jobs: int) -> Generator[Laboratory]:
     """A laboratory whose copies are removed at the end."""
     for name in PRELOADED:
         importlib.import_module(name)

@@ -37,7 +37,8 @@ def test_an_order_lowers_limits_or_adds_them_and_raises_none(wanted: Any, become
 def test_a_count_is_a_whole_number_within_its_bounds(name: str) -> None:
     for good in (1, MAX_COUNT):
         assert Budget.from_data({name: good}).as_data()[name] == good
-    for bad in (0, -1, MAX_COUNT + 1, 1.5, 1.0, "1", True, False, [], {}):
+    wrong: list[Any] = [0, -1, MAX_COUNT + 1, 1.5, 1.0, "1", True, False, [], {}]
+    for bad in wrong:
         with pytest.raises(InvalidInput, match=rf"budget\.{name} is"):
             Budget.from_data({name: bad})
 

@@ -88,7 +88,7 @@ def test_a_package_that_was_skipped_is_a_reason() -> None:
 
 
 def test_advisories_are_read_by_package() -> None:
-    clean = {"name": "x", "version": "1", "vulns": []}
+    clean: dict[str, Any] = {"name": "x", "version": "1", "vulns": []}
 
     assert audit.read(told(DEPENDENCY, clean), "", 1, asked_for=2) == Answer(
         vulnerable={"jinja2 2.4.1": ["PYSEC-1"]}
@@ -129,7 +129,7 @@ def test_clean_vulnerable_and_unreachable_are_three_endings(
         return found
 
     monkeypatch.setattr(audit, "asked", answer)
-    monkeypatch.setattr(audit.environment, "ensure", lambda _: None)
+    monkeypatch.setattr(audit.environment, "ensure", str)
 
     assert audit.audit([]) == code
     assert said in capsys.readouterr().err

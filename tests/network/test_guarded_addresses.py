@@ -146,6 +146,7 @@ def test_a_name_without_an_address_is_refused() -> None:
         ("*", "anything", 443, True),
         ("*", "anything", 22, False),
         ("a:b", "a:b", 443, True),
+        ("8080", "8080", 443, True),
     ],
 )
 def test_a_pattern_allows_its_hosts_at_its_ports(pattern: str, host: str, port: int, allowed: bool) -> None:

@@ -230,7 +230,12 @@ async def test_what_another_worker_has_claimed_is_not_claimed_again(
     assert claimed == await core.watch.get(ME, task.id)
     # As on a database whose rows are not held between the look and the change.
     seen = replace(task, status=Status.PENDING)
-    monkeypatch.setattr(claims, "as_task", lambda _: seen)
+
+    def as_seen(row: object) -> Task:
+        del row
+        return seen
+
+    monkeypatch.setattr(claims, "as_task", as_seen)
     monkeypatch.setattr(
         claims, "_FIRST", claims.select(*claims.TASK_COLUMNS).where(claims.AgentTask.id == task.id)
     )

@@ -7,7 +7,7 @@ import asyncio
 from collections.abc import AsyncGenerator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -369,7 +369,7 @@ async def test_a_count_is_taken_up_to_its_limit_and_not_beyond(calls: Calls, nam
 
     async def spend(count: int) -> int:
         async with calls.core.db.write() as tx:
-            return await spending.spend(tx, task, **{name: count})
+            return await spending.spend(tx, task, **cast("Any", {name: count}))
 
     assert await spend(2) == task.limits.depth
     with pytest.raises(BudgetExhausted) as told:

@@ -1,7 +1,7 @@
 """Every use case asks for its scope before it does anything: found by their signatures, so a new one is tested too."""
 
 import inspect
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from dataclasses import fields
 from pathlib import Path
 from typing import Any, cast
@@ -50,7 +50,7 @@ async def called(method: Callable[..., Any]) -> None:
         async with answer:
             pass
     elif inspect.isawaitable(answer):
-        await cast("Awaitable[Any]", answer)
+        await answer
 
 
 async def test_no_use_case_does_anything_for_who_may_do_nothing(services: Services) -> None:

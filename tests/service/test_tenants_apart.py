@@ -8,6 +8,7 @@ from collections.abc import AsyncGenerator
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import insert
@@ -37,7 +38,7 @@ BOTH = (MINE, THEIRS)
 SCHEDULE = ScheduleOrder(name="nightly", cron="@daily", time_zone="UTC", agent_id="one", task_data={})
 
 
-def definition(who: Principal, **block: object) -> str:
+def definition(who: Principal, **block: Any) -> str:
     text = given.a_definition("one", function="one", **block)
     return text.replace("Does one.", f"Does one for {who.tenant}.")
 

@@ -288,8 +288,8 @@ def test_the_top_of_the_workspace_can_be_looked_at(held: PosixRoot, place: Path)
 def test_a_temporary_name_that_is_taken_is_not_written_through(
     held: PosixRoot, place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(root_posix.secrets, "token_hex", lambda _: "0")
-    (place / f"{root_posix.TEMPORARY_PREFIX}0").symlink_to(tmp_path / "secret.txt")
+    monkeypatch.setattr(root_posix.secrets, "token_hex", str)
+    (place / f"{root_posix.TEMPORARY_PREFIX}8").symlink_to(tmp_path / "secret.txt")
 
     with pytest.raises(FileExistsError):
         held.replace(LogicalPath(("new.txt",)), b"x", mode=None)
