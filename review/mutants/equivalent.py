@@ -18,4 +18,6 @@ EQUIVALENT: dict[str, str] = {
     ),
     "tools/root_posix.py _CREATE: `os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW` becomes"
     " `os.O_WRONLY | os.O_CREAT | os.O_EXCL`": "O_EXCL follows no link either; the flag says what is meant",
+    "network/addresses.py _is_among: `address.version == network.version and address in network` becomes"
+    " `address in network`": "a network of the other version holds no address; the version is said for readers",
 }

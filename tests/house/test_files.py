@@ -100,7 +100,8 @@ def test_no_command_goes_through_a_shell_of_the_service_itself() -> None:
     found = [
         shown(path)
         for path in our_python()
-        if path != Path(__file__) and through_a_shell.search(text_of(path))
+        if path.name not in {Path(__file__).name, "test_dangerous_calls.py"}
+        and through_a_shell.search(text_of(path))
     ]
 
     assert found == []

@@ -80,9 +80,11 @@ async def test_agents_of_one_name_have_texts_and_versions_of_their_own(core: Cor
         current = [await agents.current_versions(tx, who.tenant) for who in BOTH]
         assert await agents.sources(tx, NEXT.tenant) == []
         assert await agents.source(tx, NEXT.tenant, "one") is None
+        texts = [await agents.source(tx, who.tenant, "one") or "" for who in BOTH]
         assert await agents.source(tx, MINE.tenant, "one", current[1]["one"]) is None
     assert [[text.count("one for") for _, text in each] for each in sources] == [[1], [1]]
     assert current[0] != current[1]
+    assert ["for default" in texts[0], "for theirs" in texts[1]] == [True, True]
     limits = given.rows(core, "SELECT tenant, most_running FROM agents WHERE id = 'one' ORDER BY tenant")
     assert limits == [("default", None), ("theirs", 1)]
     with pytest.raises(AgentNotFound):
