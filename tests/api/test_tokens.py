@@ -61,9 +61,36 @@ async def test_a_token_of_a_known_issuer_opens_what_its_scopes_stand_for(
     async with service.client(token) as client:
         submitted = await client.post("/agents/echo/tasks", json={"task_data": {}})
 
-    told = {"id": "corp:alice", "tenant": "default", "scopes": ["tasks:read"]}
-    assert who.json() == {**told, "agents": None, "roles": [], "expires_at": None}
+    assert who.json() == {
+        **{"id": "corp:alice", "tenant": "default", "scopes": ["tasks:read"]},
+        **{"roles": [], "agents": None, "expires_at": "2026-07-01T12:10:00Z"},
+    }
     assert (listed.status_code, submitted.status_code) == (200, 403)
+
+
+async def test_no_key_that_is_made_with_a_token_outlives_it(
+    tmp_path: Path, issuer: LocalIssuer, clock: TestClock
+) -> None:
+    path = issuer.file(tmp_path, scopes={"claim": "scope", "of": {"read": ["keys:write", "tasks:read"]}})
+    settings = Settings(data_dir=tmp_path, issuers_file=path)
+
+    async with open_service(tmp_path, settings=settings, clock=clock) as service:
+        async with service.client(issuer.token(issuer.claims(clock.now()))) as client:
+            by_token = await client.post("/keys", json={"name": "one", "scopes": ["tasks:read"]})
+            begun = await client.post("/session", headers={"Origin": "http://127.0.0.1:8700"})
+        of_session = {
+            "Cookie": begun.headers["set-cookie"].partition(";")[0],
+            "Origin": "http://127.0.0.1:8700",
+            "X-CSRF-Token": begun.json()["csrf_token"],
+        }
+        async with service.client(None) as client:
+            by_session = await client.post(
+                "/keys", json={"name": "two", "scopes": ["tasks:read"]}, headers=of_session
+            )
+
+    assert [answer.json()["key"]["expires_at"] for answer in (by_token, by_session)] == [
+        "2026-07-01T12:10:00Z"
+    ] * 2
 
 
 async def test_keys_of_the_service_are_taken_beside_tokens(service: Service) -> None:
@@ -373,6 +400,9 @@ async def test_a_token_reaches_the_tasks_of_its_own_tenant_only(
     async with open_service(tmp_path, settings=settings, clock=clock) as service:
         async with service.client(service.key) as owner:
             task = (await owner.post("/agents/echo/tasks", json={"task_data": {}})).json()["id"]
+            no_tenant = issuer.token(issuer.claims(clock.now(), realm={"orgs": ["shop"]}))
+            before = await asked_with(service, no_tenant, f"/tasks/{task}")
+            await owner.post("/tenants", json={"id": "shop"})
         statuses = {
             org: (
                 await asked_with(
@@ -383,5 +413,9 @@ async def test_a_token_reaches_the_tasks_of_its_own_tenant_only(
             ).status_code
             for org in ("shop", "house")
         }
+        async with service.client(service.key) as owner:
+            await owner.patch("/tenants/shop", json={"is_suspended": True})
+        suspended = await asked_with(service, no_tenant, f"/tasks/{task}")
 
+    assert (before.status_code, suspended.status_code) == (401, 403)
     assert statuses == {"shop": 404, "house": 200}

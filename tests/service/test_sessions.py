@@ -1,17 +1,18 @@
 """Sessions: how long they are good, what they are worth, and that an ended one is gone."""
 
 from collections.abc import AsyncGenerator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 
 import pytest
 
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
-from chargehand.errors import Unauthorized
+from chargehand.errors import TenantSuspended, Unauthorized
 from chargehand.service.access import Access
 from chargehand.service.keys import Keys
 from chargehand.service.sessions import IDLE, LONGEST, MOST_OF_PRINCIPAL, Sessions
+from chargehand.store import tenants
 from chargehand.store.bus import Bus
 from tests.databases import outside
 from tests.given import TestClock, a_core
@@ -69,7 +70,7 @@ async def test_a_session_is_its_holders_in_every_process(opened: Opened) -> None
 
     found = await opened.elsewhere.verify(secret)
 
-    assert found.principal == BY_TOKEN
+    assert found.principal == replace(BY_TOKEN, expires_at=found.expires_at)
     assert found.csrf_token == (await opened.sessions.verify(secret)).csrf_token
     assert secret not in found.csrf_token
     assert secret not in repr(found)
@@ -216,3 +217,21 @@ async def test_what_is_no_secret_of_a_session_is_refused(opened: Opened) -> None
     ]
 
     assert [await opened.is_good(secret) for secret in wrong] == [False] * len(wrong)
+
+
+async def test_a_session_ends_with_its_tenants_suspension_however_it_was_begun(opened: Opened) -> None:
+    _, record = await Keys(opened.access).issue(ADMIN, "short", frozenset({Scope.TASKS_READ}))
+    by_key = Principal(id=record.id, tenant=record.tenant, scopes=record.scopes)
+    secrets = [
+        (await opened.sessions.begin(by_key, key_id=record.id, until=None)).secret,
+        await begun(opened),
+    ]
+    assert [await opened.is_good(secret) for secret in secrets] == [True, True]
+
+    async with opened.access.db.write() as tx:
+        await tenants.change(tx, DEFAULT_TENANT, {"suspended_at": tx.now})
+    opened.clock.advance(5)
+
+    for secret in secrets:
+        with pytest.raises(TenantSuspended):
+            await opened.sessions.verify(secret)

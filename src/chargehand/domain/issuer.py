@@ -8,7 +8,7 @@ import hashlib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any, cast
 
 from chargehand.domain.access import Principal, Scope
@@ -84,7 +84,7 @@ class Issuer:
     private_hosts: tuple[str, ...]
     """Of this issuer, as exact `host:port`: those in a private network, which may be asked over plain http too."""
 
-    def principal(self, claims: Claims) -> Principal:
+    def principal(self, claims: Claims, expires_at: datetime) -> Principal:
         """Who a verified token is about, and what they may do here."""
         for claim, allowed in self.required.items():
             if not allowed.intersection(texts_at(claims, (claim,))):
@@ -93,6 +93,7 @@ class Issuer:
             id=principal_id(self.name, claims["sub"]),
             tenant=self.tenant.tenant(claims),
             scopes=self.scopes.scopes(claims),
+            expires_at=expires_at,
         )
 
 

@@ -80,10 +80,10 @@ class Authentication:
         token, source = _bearer_token(values), limited_as(address_of(scope))
         try:
             if self._tokens is not None and token.count(".") == 2:
-                verified = await self._tries.verified(source, token, self._tokens.verify)
-                scope["verify_again"] = partial(self._tokens.verify, token)
-                scope["principal"] = verified.principal
-                scope["shown"] = Shown(expires_at=verified.expires_at)
+                verify = partial(self._holder_of_token, self._tokens)
+                scope["principal"] = principal = await self._tries.verified(source, token, verify)
+                scope["shown"] = Shown(expires_at=principal.expires_at)
+                scope["verify_again"] = partial(verify, token)
             else:
                 principal = await self._tries.verified(source, token, self._access.verify)
                 scope["principal"] = principal
@@ -102,6 +102,11 @@ class Authentication:
         scope["principal"] = session.principal
         scope["verify_again"] = partial(self._sessions.verify, secret)
         scope["shown"] = Shown(session=session)
+
+    async def _holder_of_token(self, tokens: TokenVerifier, token: str) -> Principal:
+        verified = await tokens.verify(token)
+        await self._access.require_active(verified.principal.tenant)
+        return verified.principal
 
 
 def principal_of(request: Request) -> Principal:

@@ -52,11 +52,16 @@ class Access:
         self._pepper: bytes | None = None
         self._cache: dict[bytes, _Known] = {}
         self._usage = KeyUsage(db, clock)
-        self.bus.hear(KEYS, lambda _: self._cache.clear())
+        self._active: dict[str, float] = {}
+        self.bus.hear(KEYS, lambda _: self._forget_known())
 
     async def close(self) -> None:
         """Let what goes on beside the requests end."""
         await self._usage.close()
+
+    def _forget_known(self) -> None:
+        self._cache.clear()
+        self._active.clear()
 
     @retried
     async def bootstrap(self, key_file: Path) -> bool:
@@ -120,9 +125,23 @@ class Access:
             found = await access.find_standing(tx, key_id)
         if found is None:
             raise Unauthorized("the key that this was begun with is gone; use another")
-        record, suspended_at = found
-        self._require_live(record, suspended_at)
-        return _holder_of(record)
+        self._require_live(*found)
+        return _holder_of(found[0])
+
+    async def require_active(self, tenant: str) -> None:
+        """For the holders of issuers' tokens. Unauthorized without such a tenant; TenantSuspended; known for 5 s."""
+        if self.clock.monotonic() < self._active.get(tenant, 0.0):
+            return
+        fresh_until = self.clock.monotonic() + CACHE_SECONDS
+        async with self.db.read() as tx:
+            found = await tenants.get(tx, tenant)
+        if found is None:
+            raise Unauthorized(
+                f"there is no tenant {tenant!r} here; the operator makes it, or corrects the issuers' file"
+            )
+        if found.suspended_at is not None:
+            raise suspended(tenant, found.suspended_at)
+        self._active[tenant] = fresh_until
 
     def _is_fresh(self, known: _Known) -> bool:
         ends_at = known.principal.expires_at

@@ -152,7 +152,10 @@ class Sessions:
         """Of a key, as the key stands now: revoked, expired or narrowed, the session is too."""
         if record.key_id is not None:
             return await self._access.holder(record.key_id)
-        return Principal(id=record.principal_id, tenant=record.tenant, scopes=record.scopes)
+        await self._access.require_active(record.tenant)
+        return Principal(
+            id=record.principal_id, tenant=record.tenant, scopes=record.scopes, expires_at=record.expires_at
+        )
 
     async def _note_seen(self, record: SessionRecord, now: datetime) -> None:
         # A full disk must not log people out who only want to look.

@@ -81,7 +81,7 @@ class Tokens:
         if not isinstance(subject, str) or not 1 <= len(subject) <= MOST_SUBJECT_CHARACTERS:
             raise Unauthorized(f"the token's sub is not 1 to {MOST_SUBJECT_CHARACTERS} characters")
         expires_at = self._end_of(claims, issuer)
-        return VerifiedToken(principal=issuer.principal(claims), expires_at=expires_at)
+        return VerifiedToken(principal=issuer.principal(claims, expires_at), expires_at=expires_at)
 
     def _issuer_of(self, claimed: Mapping[str, Any]) -> tuple[Issuer, IssuerKeys]:
         url = claimed.get("iss")
