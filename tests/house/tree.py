@@ -5,7 +5,19 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 BLUEPRINTS = ROOT / "src" / "chargehand" / "crew" / "blueprints"
-_FOLDERS = ("src", "tests", "scripts", "bench", "chaos", "review", "docs", "examples", "packaging", ".ci", ".vscode")
+_FOLDERS = (
+    "src",
+    "tests",
+    "scripts",
+    "bench",
+    "chaos",
+    "review",
+    "docs",
+    "examples",
+    "packaging",
+    ".ci",
+    ".vscode",
+)
 _MADE_BY_PROGRAMS = {"__pycache__", "results", ".hypothesis", ".venv.lock", ".coverage"}
 
 

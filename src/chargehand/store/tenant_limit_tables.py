@@ -2,7 +2,7 @@
 
 from datetime import datetime
 
-from sqlalchemy import BigInteger, Float, Integer, String
+from sqlalchemy import BigInteger, Double, Integer, String
 from sqlalchemy.orm import Mapped, mapped_column
 
 from chargehand.store.tables import Base
@@ -14,8 +14,8 @@ class TenantLimit(Base):
     __tablename__ = "tenant_limits"
 
     tenant: Mapped[str] = mapped_column(String(64), primary_key=True)
-    requests_per_second: Mapped[float | None] = mapped_column(Float(53))
-    submits_per_second: Mapped[float | None] = mapped_column(Float(53))
+    requests_per_second: Mapped[float | None] = mapped_column(Double())
+    submits_per_second: Mapped[float | None] = mapped_column(Double())
     concurrency: Mapped[int | None] = mapped_column(Integer)
     backlog: Mapped[int | None] = mapped_column(BigInteger)
     streams: Mapped[int | None] = mapped_column(Integer)

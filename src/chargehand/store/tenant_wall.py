@@ -10,7 +10,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 VARIABLE = "chargehand.tenant"
-"""What the policies of migration 0010 compare with; empty: no tenant, all rows."""
+"""What the policies (migrations/walls.py) compare with; empty: no tenant, all rows."""
 _FOR_SESSION = text(f"SELECT set_config('{VARIABLE}', :tenant, false)")
 _FOR_TRANSACTION = text(f"SELECT set_config('{VARIABLE}', :tenant, true)")
 

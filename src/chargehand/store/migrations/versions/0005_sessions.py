@@ -3,6 +3,8 @@
 import sqlalchemy as sa
 from alembic import op
 
+from chargehand.store.migrations.walls import wall_off
+
 revision = "0005"
 down_revision = "0004"
 branch_labels = None
@@ -27,12 +29,7 @@ def upgrade() -> None:
     op.create_index(
         "ix_sessions_principal", "sessions", ["tenant", "principal_id", "created_at"], unique=False
     )
-    if op.get_bind().dialect.name == "postgresql":
-        # The wall of store/tenant_wall.py, as migration 0010 builds it around the other tables.
-        own = "(SELECT coalesce(current_setting('chargehand.tenant', true), '')) IN ('', tenant)"
-        op.execute("ALTER TABLE sessions ENABLE ROW LEVEL SECURITY")
-        op.execute("ALTER TABLE sessions FORCE ROW LEVEL SECURITY")
-        op.execute(f"CREATE POLICY tenant_wall ON sessions USING ({own})")
+    wall_off("sessions")
 
 
 def downgrade() -> None:

@@ -3,13 +3,12 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0008"
-down_revision = "0007"
+from chargehand.store.migrations.walls import wall_off
+
+revision = "0009"
+down_revision = "0008"
 branch_labels = None
 depends_on = None
-
-# As migration 0010 says it.
-_OWN = "(SELECT coalesce(current_setting('chargehand.tenant', true), '')) IN ('', tenant)"
 
 
 def upgrade() -> None:
@@ -37,9 +36,4 @@ def upgrade() -> None:
         sa.Column("updated_by", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("tenant", "name"),
     )
-    if op.get_bind().dialect.name != "postgresql":
-        return
-    for table in ("data_keys", "secrets"):
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(f"CREATE POLICY tenant_wall ON {table} USING ({_OWN})")
+    wall_off("data_keys", "secrets")

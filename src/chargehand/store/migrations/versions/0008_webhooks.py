@@ -4,14 +4,14 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0007"
-down_revision = "0010"
+from chargehand.store.migrations.walls import wall_off
+
+revision = "0008"
+down_revision = "0007"
 branch_labels = None
 depends_on = None
 
 LONG_TEXT = sa.Text().with_variant(mysql.LONGTEXT(), "mysql", "mariadb")
-_TENANT = "(SELECT coalesce(current_setting('chargehand.tenant', true), ''))"
-_TABLES = ("webhook_endpoints", "webhook_deliveries", "webhook_attempts")
 
 
 def upgrade() -> None:
@@ -83,9 +83,4 @@ def upgrade() -> None:
         sa.Column("answer", LONG_TEXT, nullable=False),
         sa.PrimaryKeyConstraint("delivery_id", "number"),
     )
-    if op.get_bind().dialect.name == "postgresql":
-        # As the other tables with rows of tenants (0010).
-        for table in _TABLES:
-            op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-            op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-            op.execute(f"CREATE POLICY tenant_wall ON {table} USING ({_TENANT} IN ('', tenant))")
+    wall_off("webhook_endpoints", "webhook_deliveries", "webhook_attempts")

@@ -4,13 +4,12 @@ import sqlalchemy as sa
 from alembic import op
 from sqlalchemy.dialects import mysql
 
-revision = "0009"
-down_revision = "0008"
+from chargehand.store.migrations.walls import wall_off
+
+revision = "0010"
+down_revision = "0009"
 branch_labels = None
 depends_on = None
-
-# As migration 0010 says it.
-_OWN = "(SELECT coalesce(current_setting('chargehand.tenant', true), '')) IN ('', tenant)"
 
 
 def upgrade() -> None:
@@ -45,9 +44,4 @@ def upgrade() -> None:
         sa.Column("hash", sa.String(length=64), nullable=False),
         sa.PrimaryKeyConstraint("tenant"),
     )
-    if op.get_bind().dialect.name != "postgresql":
-        return
-    for table in ("audit_entries", "audit_heads"):
-        op.execute(f"ALTER TABLE {table} ENABLE ROW LEVEL SECURITY")
-        op.execute(f"ALTER TABLE {table} FORCE ROW LEVEL SECURITY")
-        op.execute(f"CREATE POLICY tenant_wall ON {table} USING ({_OWN})")
+    wall_off("audit_entries", "audit_heads")
