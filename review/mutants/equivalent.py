@@ -20,4 +20,7 @@ EQUIVALENT: dict[str, str] = {
     " `os.O_WRONLY | os.O_CREAT | os.O_EXCL`": "O_EXCL follows no link either; the flag says what is meant",
     "network/addresses.py _is_among: `address.version == network.version and address in network` becomes"
     " `address in network`": "a network of the other version holds no address; the version is said for readers",
+    "serve/auth.py Authentication: `if scope['type'] != 'http'` is passed over": (
+        "the server is started without lifespan and without WebSockets: no other scope comes"
+    ),
 }

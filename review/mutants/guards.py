@@ -58,7 +58,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(
             module="serve/auth.py",
             scopes=("Authentication", "principal_of", "_bearer_token"),
-            tests=("tests/api/test_auth.py",),
+            tests=("tests/api/test_bearer.py", "tests/api/test_auth.py"),
         ),
         Part(
             module="serve/routes.py",
