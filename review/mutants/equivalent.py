@@ -23,4 +23,10 @@ EQUIVALENT: dict[str, str] = {
     "serve/auth.py Authentication: `if scope['type'] != 'http'` is passed over": (
         "the server is started without lifespan and without WebSockets: no other scope comes"
     ),
+    "service/tasks.py Tasks._store_group: `one.task.tenant == tenant` is always true": (
+        "keys of others are then looked up too, and found only where they are this tenant's own"
+    ),
+    "serve/auth.py _bearer_token: `len(token) > MAX_TOKEN_BYTES` becomes `len(token) >= MAX_TOKEN_BYTES`": (
+        "a token of just so many bytes is no key either"
+    ),
 }

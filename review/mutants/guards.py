@@ -63,7 +63,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
         Part(
             module="serve/routes.py",
             scopes=("Route.is_public", "_guarded"),
-            tests=("tests/api/test_auth.py",),
+            tests=("tests/api/test_bearer.py", "tests/api/test_auth.py"),
         ),
     ),
     "path confinement": (

@@ -199,7 +199,7 @@ def conditions_on(tree: ast.AST, attribute: str) -> Iterable[ast.Compare]:
     for node in ast.walk(tree):
         if (
             isinstance(node, ast.Compare)
-            and not isinstance(node.ops[0], ast.Is | ast.IsNot)
+            and isinstance(node.ops[0], ast.Eq | ast.NotEq | ast.In | ast.NotIn)
             and any(
                 isinstance(part, ast.Attribute) and part.attr == attribute
                 for side in (node.left, *node.comparators)

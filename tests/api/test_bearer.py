@@ -3,9 +3,11 @@
 import httpx2
 import pytest
 from starlette.requests import Request
+from starlette.responses import Response
 
 from chargehand.errors import Unauthorized
 from chargehand.serve.auth import principal_of
+from chargehand.serve.routes import Route
 from tests.api.service import Service
 
 
@@ -29,3 +31,28 @@ async def test_a_key_with_more_behind_it_is_none(service: Service, stranger: htt
 def test_a_route_that_was_reached_without_a_principal_is_closed() -> None:
     with pytest.raises(Unauthorized):
         principal_of(Request({"type": "http", "headers": []}))
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "is_open", "is_public"),
+    [
+        ("GET", "/health", False, True),
+        ("POST", "/health", False, False),
+        ("GET", "/metrics", True, True),
+        ("POST", "/metrics", True, False),
+        ("GET", "/metrics", False, False),
+        ("GET", "/tasks", False, False),
+    ],
+)
+def test_a_route_is_public_only_to_read_and_only_where_somebody_said_so(
+    method: str, path: str, is_open: bool, is_public: bool
+) -> None:
+    async def endpoint(request: Request) -> Response:
+        del request
+        return Response()
+
+    route = Route(
+        method=method, path=path, endpoint=endpoint, needs=None, tag="x", answers={}, is_open=is_open
+    )
+
+    assert route.is_public is is_public

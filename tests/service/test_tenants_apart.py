@@ -171,6 +171,15 @@ async def test_nothing_can_be_done_to_a_foreign_task(core: Core) -> None:
     assert question.status is StepStatus.OPEN
 
 
+async def test_of_a_foreign_task_not_even_its_agent_is_told(core: Core) -> None:
+    await core.agents.publish(MINE, given.a_definition("only-mine", function="one"))
+    task = await submitted(core, MINE, agent_id="only-mine")
+    await core.tasks.cancel(MINE, task.id)
+
+    with pytest.raises(TaskNotFound):
+        await core.tasks.retry(THEIRS, task.id, {"steps": 5})
+
+
 async def test_a_task_goes_on_from_no_foreign_one(core: Core) -> None:
     theirs = await submitted(core, THEIRS)
     task = await given.a_running_task(core, "one")
