@@ -14,8 +14,8 @@ def upgrade() -> None:
     op.create_table(
         "tenant_limits",
         sa.Column("tenant", sa.String(length=64), nullable=False),
-        sa.Column("requests_per_second", sa.Double(), nullable=True),
-        sa.Column("submits_per_second", sa.Double(), nullable=True),
+        sa.Column("requests_per_second", sa.Double[float](), nullable=True),
+        sa.Column("submits_per_second", sa.Double[float](), nullable=True),
         sa.Column("concurrency", sa.Integer(), nullable=True),
         sa.Column("backlog", sa.BigInteger(), nullable=True),
         sa.Column("streams", sa.Integer(), nullable=True),
