@@ -26,7 +26,7 @@ from chargehand.domain.task import (
 )
 from chargehand.errors import IllegalMove, LeaseLost
 from chargehand.service import attempts
-from chargehand.store import claims, history, tasks
+from chargehand.store import claims, history, messages, tasks
 from tests import given
 from tests.given import ME, TestClock
 
@@ -93,14 +93,18 @@ async def test_what_came_meanwhile_changes_how_an_attempt_ends(core: Core) -> No
         ("wake", Suspended(reason=Reason.CHILDREN), Status.PENDING),
         ("wake", Failed(error=TaskError(reason=Reason.AGENT_ERROR, message="x")), Status.FAILED),
         ("wake", Canceled(), Status.CANCELED),
+        # The work was done, and somebody said something more: the next attempt hears it, and then of the cancel.
+        ("cancel, message", Completed(result=1), Status.PENDING),
         ("nothing", Suspended(reason=Reason.CHILDREN), Status.WAITING),
     ]
     for came, outcome, status in finished:
         task = await given.a_running_task(core, "one")
         async with core.db.write() as tx:
-            if came == "cancel":
+            if came.startswith("cancel"):
                 await tasks.request_cancel(tx, [task.id], reason="canceled_by_caller")
-            elif came == "wake":
+            if came.endswith("message"):
+                await messages.add(tx, task.id, "one more thing", by="me")
+            if came in ("wake", "cancel, message"):
                 await tasks.note_wake(tx, task.id)
         assert (await core.attempts.finish(task, outcome)).status is status, f"{came}, {outcome}"
 
