@@ -30,5 +30,7 @@ EQUIVALENT: dict[str, str] = {
         "a token of just so many bytes is no key either"
     ),
     "store/tasks.py renew: `task.status is Status.RUNNING and task.worker_id == worker a … tempt == attempts[task.id])`"
-    " becomes `task.worker_id == worker and task.attempt == attempts[task.id]`": "what does not run has no worker: leaving that status empties the column",
+    " becomes `task.worker_id == worker and task.attempt == attempts[task.id]`": (
+        "what does not run has no worker: leaving that status empties the column"
+    ),
 }
