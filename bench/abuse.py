@@ -67,7 +67,7 @@ class SharedService(OnSqlite):
         async with open_app(settings, with_engine=False) as app:
             for tenant in ("usual", "abusive"):
                 who = Principal(id=tenant, tenant=tenant, scopes=frozenset({Scope.ADMIN}))
-                self.keys[tenant], _ = await app.services.access.issue(who, "bench", who.scopes)
+                self.keys[tenant], _ = await app.services.keys.issue(who, "bench", who.scopes)
                 texts = {name: (agents / f"{name}.md").read_text(encoding="utf-8") for name in NAMES}
                 await app.core.agents.publish_all(who, texts)
 

@@ -41,8 +41,8 @@ async def test_the_fuzzer_sees_what_is_wrong_with_an_answer(stranger: httpx2.Asy
     operations = operations_of((await stranger.get("/openapi.json")).json())
     [one] = [each for each in operations if str(each) == "GET /tasks/{task_id}"]
     names: tuple[bytes, ...] = NEEDED
-    headers = dict.fromkeys(names, b"x")
-    as_json = {**headers, b"content-type": b"application/json"}
+    headers: dict[bytes, bytes] = dict.fromkeys(names, b"x")
+    as_json: dict[bytes, bytes] = {**headers, b"content-type": b"application/json"}
     as_problem = {**headers, b"content-type": b"application/problem+json"}
     problem = b'{"status": 404, "code": "x", "detail": "y", "request_id": "z"}'
 

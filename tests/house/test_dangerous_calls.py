@@ -32,7 +32,7 @@ STARTS_PROCESSES = {
 WRITES_SQL = {
     "chargehand/store/inline.py": "a PRAGMA with a number of this module",
     "chargehand/store/migrations/versions/0003_fleet.py": "columns that the migration names itself",
-    "chargehand/store/migrations/versions/0010_tenant_walls.py": "tables and the rule that the migration names itself",
+    "chargehand/store/migrations/walls.py": "tables and rules that migrations name themselves",
     "chargehand/store/tenant_wall.py": "the session's variable that the module names; the tenant is bound",
     "chargehand/store/server_look.py": "variables and tables that the module names; tables are quoted",
     "chargehand/store/server_migrate.py": "tables of the schema, quoted",

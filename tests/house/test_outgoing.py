@@ -19,6 +19,8 @@ MAY = {
     "tools/mcp_transport.py": "through the guarded network, to what the operator's file names",
     "models/requests.py": "providers, and the operator's CHARGEHAND_MODEL_URLS",
     "models/wire.py": "providers, and the operator's CHARGEHAND_MODEL_URLS",
+    "app/supervisor.py": "the socket that systemd names in the environment",
+    "client/access.py": "the SDK: the service that its user names",
     "client/answers.py": "the SDK: the service that its user names",
     "client/client.py": "the SDK: the service that its user names",
     "client/webhooks.py": "the SDK: the service that its user names",

@@ -93,8 +93,8 @@ async def test_agents_of_one_name_have_texts_and_versions_of_their_own(core: Cor
 
 async def test_a_version_is_known_only_where_it_was_published(core: Core) -> None:
     text = definition(MINE, attempts=3)
-    await core.agents.publish_all(MINE, {"one.md": text}, only_new=True)
-    await core.agents.publish_all(THEIRS, {"one.md": text}, only_new=True)
+    await core.agents.publish_all(MINE, {"one.md": text})
+    await core.agents.publish_all(THEIRS, {"one.md": text})
 
     assert [len(await core.agents.versions(who, "one")) for who in BOTH] == [3, 2]
 

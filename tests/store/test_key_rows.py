@@ -33,7 +33,7 @@ async def test_another_tenants_key_of_the_same_name_is_neither_ended_nor_forgott
             await access.insert_key(tx, key("mine0000", "default"))
             await access.insert_key(tx, key("theirs00", "theirs"))
             await access.revoke(tx, "default", "theirs00")
-            await access.forget(tx, "default", "admin")
+            await access.forget(tx, "default", "admin", retired="admin~")
         async with db.read() as tx:
             theirs, mine = await access.find(tx, "theirs00"), await access.find(tx, "mine0000")
     finally:
