@@ -9,10 +9,11 @@ from tests.api.service import OWNER, STRANGER, Service
 from tests.databases import outside
 
 VALUE = "canary-of-the-secrets-9c1e"
-pytestmark = pytest.mark.usefixtures("database")
+on_each_database = pytest.mark.usefixtures("database")
 Client = httpx2.AsyncClient
 
 
+@on_each_database
 async def test_a_secret_is_stored_replaced_listed_and_deleted(service: Service, client: Client) -> None:
     made = await client.put("/secrets/model:anthropic", json={"value": VALUE})
     changed = await client.put("/secrets/model:anthropic", json={"value": VALUE + "2"})
@@ -31,6 +32,7 @@ async def test_a_secret_is_stored_replaced_listed_and_deleted(service: Service, 
         assert VALUE not in answer.text
 
 
+@on_each_database
 async def test_the_rows_do_not_hold_the_value(service: Service, client: Client) -> None:
     await client.put("/secrets/token", json={"value": VALUE})
 
@@ -41,6 +43,7 @@ async def test_the_rows_do_not_hold_the_value(service: Service, client: Client) 
     assert VALUE.encode() not in bytes(sealed)
 
 
+@on_each_database
 async def test_secrets_of_a_tenant_are_its_own(service: Service, client: Client) -> None:
     await client.put("/secrets/token", json={"value": VALUE})
     key = await service.key_with(Scope.SECRETS_READ, Scope.SECRETS_WRITE, who=STRANGER)
