@@ -68,7 +68,7 @@ async def test_who_differs_in_any_part_of_the_name_holds_nothing(core: Core, oth
         assert await attempts.held_or_lost(tx, task) == task
 
 
-@pytest.mark.parametrize("status", set(Status) - {Status.RUNNING})
+@pytest.mark.parametrize("status", [one for one in Status if one is not Status.RUNNING])
 async def test_a_task_that_does_not_run_is_held_by_nobody(core: Core, status: Status) -> None:
     task = await given.a_running_task(core, "one")
 
