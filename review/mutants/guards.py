@@ -28,6 +28,14 @@ TENANT_TESTS: dict[str, tuple[str, ...]] = {
     "store/access.py": ("tests/store/test_key_rows.py", *_ACCESS),
     "service/access.py": _ACCESS,
     "service/approvals.py": ("tests/api/test_approvals.py",),
+    "service/visibility.py": ("tests/service/test_narrowing.py", *_TENANTS),
+    "store/backlog.py": ("tests/service/test_admission.py",),
+    "store/data_keys.py": ("tests/service/test_vault.py",),
+    "store/tenant_storage.py": ("tests/service/test_tenant_limits.py", "tests/api/test_tenant_limits.py"),
+    **dict.fromkeys(
+        ("store/webhooks.py", "store/webhook_deliveries.py", "service/webhooks.py"),
+        ("tests/outgoing/test_webhooks.py", "tests/api/test_webhooks.py"),
+    ),
     **dict.fromkeys(
         (
             *("store/agents.py", "store/charges.py", "store/claims.py", "store/lanes.py", "store/pages.py"),
@@ -104,9 +112,19 @@ PARTS: dict[str, tuple[Part, ...]] = {
             module="service/access.py",
             scopes=(
                 *("Access.verify", "Access._is_fresh", "Access._find", "Access._is_issued"),
-                *("Access._load_pepper", "Access.revoke", "Access.issue"),
+                *("Access._load_pepper", "Access._require_live", "Access.require_active"),
             ),
-            tests=_ACCESS,
+            tests=(*_ACCESS, "tests/service/test_sessions.py"),
+        ),
+        Part(
+            module="service/tokens.py",
+            scopes=("Tokens._issuer_of", "Tokens._end_of", "_check_header", "_verified", "_time"),
+            tests=("tests/api/test_tokens.py",),
+        ),
+        Part(
+            module="domain/webhook_signature.py",
+            scopes=("*",),
+            tests=("tests/outgoing/test_webhooks.py",),
         ),
     ),
     "budget reservation": (
