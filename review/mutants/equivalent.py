@@ -26,9 +26,6 @@ EQUIVALENT: dict[str, str] = {
     "service/tasks.py Tasks._store_group: `one.task.tenant == tenant` is always true": (
         "keys of others are then looked up too, and found only where they are this tenant's own"
     ),
-    "serve/auth.py _bearer_token: `len(token) > MAX_TOKEN_BYTES` becomes `len(token) >= MAX_TOKEN_BYTES`": (
-        "a token of just so many bytes is no key either"
-    ),
     "store/tasks.py renew: `task.status is Status.RUNNING and task.worker_id == worker a … tempt == attempts[task.id])`"
     " becomes `task.worker_id == worker and task.attempt == attempts[task.id]`": (
         "what does not run has no worker: leaving that status empties the column"

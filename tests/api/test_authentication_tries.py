@@ -1,6 +1,7 @@
 """Wrong keys: after a few from one address, the others are refused unread, and nobody else suffers from it."""
 
 import asyncio
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 import httpx2
@@ -17,6 +18,11 @@ from tests.given import TestClock
 
 BURST = 20
 WRONG = "chg_live_" + "A" * 46
+
+
+def with_usual_limits(folder: Path, clock: TestClock) -> AbstractAsyncContextManager[Service]:
+    settings = Settings(data_dir=folder / "data")
+    return open_service(settings.data_dir, settings=settings, clock=clock)
 
 
 async def tried(client: httpx2.AsyncClient, count: int, path: str = "/whoami") -> list[int]:
@@ -76,7 +82,9 @@ async def test_a_key_that_was_good_before_is_not_refused_for_what_others_do(tmp_
 
 
 async def test_a_revoked_key_counts_as_a_wrong_one(tmp_path: Path) -> None:
-    async with open_service(tmp_path / "data", clock=TestClock()) as service:
+    async with open_service(
+        tmp_path / "data", settings=Settings(data_dir=tmp_path / "data"), clock=TestClock()
+    ) as service:
         key, record = await service.services.keys.issue(OWNER, "short", frozenset({Scope.TASKS_READ}))
         async with service.client(key) as client:
             before = (await client.get("/whoami")).status_code

@@ -23,7 +23,7 @@ def test_a_tenth_of_the_load_is_refused_by_the_limits_and_leaves_the_other_tenan
 
     [attack] = found.told
     assert found.failed == 0
-    assert {len(times) for times in found.times.values()} <= {6, 24}
+    assert all(found.times.values())
     assert "goal: p99 of the tenant that works as usual" in told
     assert all(
         '"429"' in str(attack[name]).replace("'", '"') for name in ("submits", "wrong_keys", "streams")

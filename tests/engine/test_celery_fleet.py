@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from socket import gethostname
 from urllib.parse import urlsplit
 
 import pytest
@@ -267,7 +268,8 @@ async def test_the_usual_celery_tools_see_the_worker(tmp_path: Path, postgresql:
 
         def inspect(what: str) -> str:
             command = [sys.executable, "-m", "celery", "-A", "chargehand.engine.celery:ai_agents"]
-            asked = [*command, "inspect", what, "--timeout", "20"]
+            # Named, so that it does not wait for other workers to answer.
+            asked = [*command, "inspect", what, "--timeout", "20", "--destination", f"seen@{gethostname()}"]
             ran = subprocess.run(asked, env=fleet.environment(), capture_output=True, text=True, timeout=90)
             return ran.stdout + ran.stderr
 

@@ -28,7 +28,7 @@ pytestmark = pytest.mark.skipif(sys.platform == "win32", reason="Windows has nei
 
 WORKER = Path(__file__).parent / "model_crash_worker.py"
 ROOT = Path(__file__).parents[2]
-KILLS = {"sqlite": 100, "postgresql": 10, "mysql": 10}
+KILLS = {"sqlite": 100, "postgresql": 5, "mysql": 5}
 """On a server each death is followed by a wait for the dead worker's lease."""
 CALLS = 40
 MOST_TASKS = 40

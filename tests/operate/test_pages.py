@@ -22,7 +22,7 @@ def typed_lines(page: Path) -> Iterator[str]:
         for line in block.splitlines():
             found = re.match(r"\s*(?:[$>#] )?(?:CHARGEHAND_\w+=\S+ )*chargehand (.*)", line)
             if found:
-                yield found[1].partition("  #")[0].strip()
+                yield found[1].partition("  #")[0].partition(" > ")[0].strip()
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)

@@ -16,8 +16,13 @@ from tests.api.service import open_service
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 NOBODY = Principal(id="nobody", tenant=DEFAULT_TENANT, scopes=frozenset())
-ASKED_BY_OTHERS = frozenset({"agents.current", "agents.publish_all", "tasks.prepared"})
-"""Parts of use cases that have asked already; no route calls them."""
+ASKED_BY_OTHERS = frozenset(
+    {
+        *("agents.current", "agents.publish_all", "agents.seen_by", "tasks.prepared"),
+        *("request_rates.take", "sessions.begin", "sessions.end", "streams.check", "streams.opened"),
+    }
+)
+"""Parts of use cases that have asked already, and what everybody who may come in at all may do."""
 
 
 @pytest.fixture

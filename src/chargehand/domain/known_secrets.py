@@ -1,20 +1,27 @@
 """What must not be in any log or event: the secret values that this process has seen, and what looks like a secret.
 
 Rule: a value is known from the moment at which it is read or stored, before anything is done with it. The cost is
-bounded: a text without a secret is looked through a few times, however many values are known.
+bounded: a text without a secret is looked through a few times, however many values are known. What a tenant calls a
+secret is taken out of what is said for that tenant alone: else one could take words out of another's events.
 """
 
 import base64
 import json
 import re
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
+from contextlib import contextmanager
+from contextvars import ContextVar
 from typing import Any, cast
 from urllib.parse import quote
 
+from chargehand.domain.access import DEFAULT_TENANT
 from chargehand.domain.redaction import SHOWN
 
-SHORTEST = 8
-"""As domain/secret.py: of a shorter value it cannot be told whether a text means it."""
+SHORTEST = 12
+FEWEST_CHARACTERS = 6
+"""Different ones. Of a shorter or simpler value it cannot be told whether a text means it: it is not searched for."""
+MOST_TENANTS = 1_000
+"""Whose values are kept in mind; those that were known last."""
 MOST_VALUES = 2_000
 """The values that were used last; whoever uses one makes it known again."""
 _TELLING = 16
@@ -53,7 +60,7 @@ class KnownSecrets:
 
     def add(self, values: Iterable[str]) -> None:
         """Know these from now on; those that are too short to be told from other words are passed over."""
-        fresh = [value for one in values if len(value := one.strip()) >= SHORTEST]
+        fresh = [value for one in values if _can_be_told(value := one.strip())]
         known = all(value in self._values for value in fresh)
         for value in fresh:
             # Used last, forgotten last.
@@ -112,7 +119,47 @@ class KnownSecrets:
 
 
 KNOWN = KnownSecrets()
-"""This process's own."""
+"""The operator's: of this process, and of the operator's own tenant."""
+_OF_TENANTS: dict[str, KnownSecrets] = {}
+_tenant: ContextVar[str | None] = ContextVar("tenant", default=None)
+
+
+@contextmanager
+def working_for(tenant: str) -> Generator[None]:
+    """While this is done for a tenant, its secrets are taken out of what is said."""
+    before = _tenant.set(tenant)
+    try:
+        yield
+    finally:
+        _tenant.reset(before)
+
+
+def know(values: Iterable[str], tenant: str) -> None:
+    """Values that a tenant calls secret."""
+    if tenant == DEFAULT_TENANT:
+        KNOWN.add(values)
+        return
+    known = _OF_TENANTS.pop(tenant, None) or KnownSecrets()
+    while len(_OF_TENANTS) >= MOST_TENANTS:
+        del _OF_TENANTS[next(iter(_OF_TENANTS))]
+    _OF_TENANTS[tenant] = known
+    known.add(values)
+
+
+def taken_out(text: str) -> str:
+    """The text without the operator's secrets, and without those of whom this is done for."""
+    own = _OF_TENANTS.get(_tenant.get() or "")
+    return KNOWN.taken_out(text) if own is None else own.taken_out(KNOWN.taken_out(text))
+
+
+def taken_out_of(value: Any) -> Any:
+    """As `taken_out`, of JSON."""
+    own = _OF_TENANTS.get(_tenant.get() or "")
+    return KNOWN.taken_out_of(value) if own is None else own.taken_out_of(KNOWN.taken_out_of(value))
+
+
+def _can_be_told(value: str) -> bool:
+    return len(value) >= SHORTEST and len(set(value)) >= FEWEST_CHARACTERS
 
 
 def _looks(text: str) -> bool:

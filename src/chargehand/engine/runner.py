@@ -17,6 +17,7 @@ from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind
+from chargehand.domain.known_secrets import working_for
 from chargehand.domain.policy import Policy
 from chargehand.domain.task import (
     Canceled,
@@ -103,7 +104,7 @@ class Runner:
 
     async def carry(self, task: Task) -> None:
         """Carry one claimed attempt to its outcome and write it. Never raises for what the agent did."""
-        with telling(task_id=task.id, agent_id=task.agent_id, attempt=task.attempt):
+        with working_for(task.tenant), telling(task_id=task.id, agent_id=task.agent_id, attempt=task.attempt):
             await self._carry(task)
 
     async def _carry(self, task: Task) -> None:

@@ -137,7 +137,8 @@ class ModelRequests:
 
     def _made(self, name: ModelName, own_key: str | None) -> Model:
         key, url = self._choice.key_for(name.provider, own_key), self._choice.base_url(name.provider)
-        KNOWN.add([key])
+        if own_key is None:
+            KNOWN.add([key])
         match name.provider.name:
             case "anthropic":
                 anthropic = AsyncAnthropic(api_key=key, base_url=url, max_retries=0, http_client=self._client)

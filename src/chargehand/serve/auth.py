@@ -13,6 +13,7 @@ from starlette import types
 from starlette.requests import Request
 
 from chargehand.domain.access import Principal, Scope
+from chargehand.domain.known_secrets import working_for
 from chargehand.errors import TenantSuspended, TooManyRequests, Unauthorized, Unavailable
 from chargehand.serve.client_address import address_of, limited_as
 from chargehand.serve.session_cookie import SessionCookie
@@ -74,7 +75,12 @@ class Authentication:
             # A public path needs nobody's key, nor that the key can be looked up.
             if scope["path"] not in self._public:
                 raise
-        await self._app(scope, receive, send)
+        who: Principal | None = scope.get("principal")
+        if who is None:
+            await self._app(scope, receive, send)
+            return
+        with working_for(who.tenant):
+            await self._app(scope, receive, send)
 
     async def _enter_by_token(self, scope: types.Scope, values: list[bytes]) -> None:
         token, source = _bearer_token(values), limited_as(address_of(scope))

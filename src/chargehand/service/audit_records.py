@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
 from chargehand.domain.audit import BEFORE_THE_FIRST, EMPTY, Action, AuditEntry, Result
-from chargehand.domain.known_secrets import KNOWN
+from chargehand.domain.known_secrets import taken_out_of
 from chargehand.domain.values import JsonObject, plain_text
 from chargehand.service.origin import Origin, origin
 from chargehand.store import audit
@@ -71,7 +71,7 @@ async def append(
         address=came.address[:64],
         request_id=came.request_id,
         result=result.value,
-        details=KNOWN.taken_out_of(details or {}),
+        details=taken_out_of(details or {}),
         previous_hash=last.hash,
         hash=BEFORE_THE_FIRST,
     )

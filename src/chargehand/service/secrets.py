@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.audit import Action
-from chargehand.domain.known_secrets import KNOWN
+from chargehand.domain.known_secrets import know
 from chargehand.domain.secret import Secret, check_name, check_value, is_name
 from chargehand.errors import Conflict, SecretNotFound
 from chargehand.service.audit_records import record
@@ -40,7 +40,7 @@ class Secrets:
         who.require(Scope.SECRETS_WRITE)
         check_name(name)
         content = check_value(value)
-        KNOWN.add([value])
+        know([value], who.tenant)
         async with self.db.write(who.tenant) as tx:
             held = await secrets.hold(tx, who.tenant, name)
             stored = await self._first(tx, who, name) if held is None else _next(tx, who, held)
@@ -79,7 +79,7 @@ class Secrets:
                 for name, (version, sealed) in found.items()
             }
         values = {name: content.decode() for name, content in opened.items()}
-        KNOWN.add(values.values())
+        know(values.values(), tenant)
         return values
 
 

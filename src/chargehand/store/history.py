@@ -20,7 +20,7 @@ from chargehand.domain.history import (
     StepStatus,
     changes_path,
 )
-from chargehand.domain.known_secrets import KNOWN
+from chargehand.domain.known_secrets import taken_out_of
 from chargehand.domain.task import Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import IllegalMove
@@ -62,7 +62,7 @@ _FINISH_STEP = RowUpdate.of(
 
 def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) -> dict[str, Any]:
     """An event as `insert_events` takes it. Readers, streams and webhooks get it: no secret may be in it."""
-    clean = KNOWN.taken_out_of(data)
+    clean = taken_out_of(data)
     return {"task_id": task_id, "sequence": sequence, "kind": kind, "at": at, "data": clean}
 
 

@@ -9,7 +9,7 @@ import structlog
 from structlog.contextvars import bound_contextvars
 from structlog.typing import Processor
 
-from chargehand.domain.known_secrets import KNOWN
+from chargehand.domain.known_secrets import taken_out
 
 
 def telling(**ids: str | int) -> AbstractContextManager[None]:
@@ -65,4 +65,4 @@ def configure_logging(
 def _without_secrets(logger: object, method: str, line: object) -> str:
     """The line as it will stand in the log: whatever part of it a secret came in by."""
     del logger, method
-    return KNOWN.taken_out(str(line))
+    return taken_out(str(line))
