@@ -20,6 +20,7 @@ BEGUN_FIRST = (
     *("test_crash_servers.py", "test_model_crashes.py", "test_crash_matrix.py", "test_approval_crashes.py"),
     *("test_fleet_demo.py", "test_demo.py", "test_celery_fleet.py", "test_generated_projects.py"),
     *("test_run.py", "test_documents.py", "test_example.py", "test_replicas.py"),
+    *("test_lives.py", "test_matrix.py", "test_model_faults.py", "test_own_service.py"),
 )
 """The files that take minutes: begun last, they would be waited for by processes that have nothing left to test."""
 
@@ -69,7 +70,11 @@ def rabbitmq_url() -> str:
 @pytest.fixture(params=KINDS)
 def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """The kind of database that the test's services keep their rows in; each kind in turn."""
-    kind: str = request.param
+    return placed_on(request.param, monkeypatch)
+
+
+def placed_on(kind: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Have services keep their rows in a database of this kind."""
     if kind != "sqlite":
         monkeypatch.setenv(VARIABLE, a_database(kind))
         # As an operator of a database server must name one.

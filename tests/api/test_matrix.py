@@ -16,11 +16,18 @@ from chargehand.service.key_format import with_checksum
 from tests.api.matrix import ABSENT, ENTRIES, Entry, differences
 from tests.api.service import OWNER, STRANGER, Service
 from tests.api.world import Ids, World, a_world
+from tests.conftest import placed_on
 
 ECHOED = frozenset(
     {"agent", "version", "tenant", "context", "cursor", "file", "mcp_server", "mcp_tool", "name"}
 )
 """Kinds whose ids say nothing of whose they are, or that come back as what was sent."""
+
+
+@pytest.fixture(params=("sqlite", "postgresql"))
+def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Without and with walls between tenants; MySQL's statements are SQLite's, and this is long."""
+    return placed_on(request.param, monkeypatch)
 
 
 @pytest.fixture

@@ -70,7 +70,7 @@ async def test_kills_around_approvals_ask_nobody_twice_and_run_only_what_was_app
     tmp_path: Path, database: str
 ) -> None:
     # On a server each death is followed by a wait for the dead worker's lease, and commits come in another number.
-    points = POINTS if database == "sqlite" else [point for point in POINTS if not point.startswith("store.")]
+    points = POINTS if database == "sqlite" else [one for one in POINTS if not one.startswith("store.")][::2]
     script = [{"match": {"prompt_contains": f"[{key}]"}, "turns": turns(key)} for key in points]
     async with scripted_models(script) as models:
         process = await asyncio.create_subprocess_exec(
