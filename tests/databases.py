@@ -68,7 +68,9 @@ def _new(kind: str, suffix: str) -> str:
     place = f"{zlib.crc32(__file__.encode()):08x}"
     name = f"chargehand_test_{place}_{os.environ.get('PYTEST_XDIST_WORKER', 'alone')}{suffix}"
     server = server_or_skip(kind)
-    execute(server, f"DROP DATABASE IF EXISTS {name}", f"CREATE DATABASE {name}")
+    # A run that was killed may have left somebody connected.
+    by_force = " WITH (FORCE)" if kind == "postgresql" else ""
+    execute(server, f"DROP DATABASE IF EXISTS {name}{by_force}", f"CREATE DATABASE {name}")
     place = urlsplit(server)._replace(path=f"/{name}")
     if kind == "postgresql":
         execute(server, _MAKE_OWNER, f"ALTER DATABASE {name} OWNER TO {OWNER}")

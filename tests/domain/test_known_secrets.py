@@ -97,7 +97,7 @@ def test_a_header_is_known_with_and_without_its_scheme() -> None:
 
 def test_of_many_values_the_longest_is_taken_out_first_and_all_are_found() -> None:
     known = KnownSecrets()
-    values = [f"value-{number:04}-{'x' * (number % 7)}" for number in range(300)]
+    values = [f"value-of-{number:04}-{'x' * (number % 7)}" for number in range(300)]
     known.add([*values, "short", ""])
 
     text = " ".join(values)
