@@ -6,7 +6,8 @@ from alembic import op
 _TENANT = "(SELECT coalesce(current_setting('chargehand.tenant', true), ''))"
 OWN = _TENANT + " IN ('', tenant)"
 """Rows with a tenant."""
-_IS_OWN_TASK = "EXISTS (SELECT 1 FROM agent_tasks WHERE agent_tasks.id = task_id)"
+# Not EXISTS: whose planner may read all tasks into a hash instead of the one, when it misjudges the rows around it.
+_IS_OWN_TASK = "(SELECT true FROM agent_tasks WHERE agent_tasks.id = task_id)"
 OF_OWN_TASK = f"{_TENANT} = '' OR {_IS_OWN_TASK}"
 """Rows of a task, without a tenant of their own."""
 
