@@ -24,7 +24,7 @@ async def takeover(contestant: Contestant, plan: Plan, results: Results) -> None
         await contestant.ready()
         connection = await Connection.open(contestant.port)
         held = [await _submitted(contestant, connection) for _ in range(HELD)]
-        await _runs(contestant, connection, held[0])
+        await until_running(contestant, connection, held[0])
         connection.close()
         killed = time.perf_counter()
         await contestant.lose_worker()
@@ -46,7 +46,7 @@ async def _submitted(contestant: Contestant, connection: Connection) -> str:
     return str(json.loads(body)["id"])
 
 
-async def _runs(contestant: Contestant, connection: Connection, task_id: str) -> None:
+async def until_running(contestant: Contestant, connection: Connection, task_id: str) -> None:
     async with asyncio.timeout(RUNS_SECONDS):
         while json.loads((await connection.ask(contestant.read(task_id)))[1])["status"] != "running":  # noqa: ASYNC110 - of another process
             await asyncio.sleep(0.01)

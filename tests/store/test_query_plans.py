@@ -1,7 +1,7 @@
 """What is asked again and again finds its rows by an index, however many tasks there are."""
 
 import sqlite3
-from collections.abc import AsyncGenerator, Generator
+from collections.abc import AsyncGenerator, Awaitable, Callable, Generator
 from contextlib import closing, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -14,7 +14,7 @@ from sqlalchemy import Engine, event
 from chargehand.clock import SystemClock
 from chargehand.domain.fairness import Lane
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
-from chargehand.store import claims, history, migrate, tasks
+from chargehand.store import approvals, claims, history, migrate, tasks
 from chargehand.store.database import Tx
 from chargehand.store.sqlite import SqliteDatabase
 
@@ -134,14 +134,64 @@ async def due(tx: Tx) -> None:
 
 @pytest.mark.parametrize("ask", [claim, due], ids=lambda ask: ask.__name__)
 async def test_the_next_tasks_are_taken_without_sorting_all_that_wait(db: SqliteDatabase, ask: Any) -> None:
+    plans = await plans_of(db, ask)
+
+    assert not any("TEMP B-TREE" in line for line in plans), plans
+
+
+LISTS: dict[str, dict[str, str | None]] = {
+    "ix_agent_tasks_newest": {},
+    "ix_agent_tasks_standing": {"status": "failed"},
+    "ix_agent_tasks_listed": {"agent_id": "a"},
+    "ix_agent_tasks_context": {"context_id": "c", "status": "completed"},
+    "ix_agent_tasks_parent": {"parent_id": ID},
+}
+SEVERAL = [ID[:-2] + f"{number:02}" for number in range(40)]
+"""More than SQLite takes for fewer rows than the few equal values that an index is narrowed to."""
+
+
+async def plans_of(db: SqliteDatabase, ask: Callable[[Tx], Awaitable[object]]) -> list[str]:
     with statements_sent() as sent:
         async with db.write() as tx:
             await ask(tx)
-
     with closing(sqlite3.connect(db.path)) as connection:
-        plans = [
+        return [
             row[3]
             for statement, parameters in sent
             for row in connection.execute(f"EXPLAIN QUERY PLAN {statement}", parameters)
         ]
-    assert not any("TEMP B-TREE" in line for line in plans), plans
+
+
+@pytest.mark.parametrize("before", [None, ID])
+@pytest.mark.parametrize("index", LISTS)
+async def test_each_list_of_a_tenants_tasks_is_read_by_its_index(
+    db: SqliteDatabase, index: str, before: str | None
+) -> None:
+    async def ask(tx: Tx) -> None:
+        await tasks.page(tx, tenant="default", filters=LISTS[index], labels={}, before=before, limit=50)
+
+    plans = await plans_of(db, ask)
+
+    assert f"USING INDEX {index} " in plans[0]
+    # Few rows may be sorted; all of a tenant's may not.
+    is_sorted = any("TEMP B-TREE" in line for line in plans)
+    assert is_sorted == (index in {"ix_agent_tasks_context", "ix_agent_tasks_parent"})
+
+
+OF_SEVERAL: dict[str, Callable[[Tx], Awaitable[object]]] = {
+    "get": lambda tx: tasks.get(tx, SEVERAL),
+    "get_of": lambda tx: tasks.get_of(tx, "default", SEVERAL),
+    "hold": lambda tx: tasks.hold(tx, SEVERAL),
+    "request_cancel": lambda tx: tasks.request_cancel(tx, SEVERAL, reason="canceled"),
+    "open_below": lambda tx: tasks.open_below(tx, SEVERAL),
+    "open_of": lambda tx: approvals.open_of(tx, SEVERAL),
+}
+
+
+@pytest.mark.parametrize("name", OF_SEVERAL)
+async def test_several_tasks_are_found_by_their_ids_however_many_others_are_alike(
+    db: SqliteDatabase, name: str
+) -> None:
+    [first, *_] = await plans_of(db, OF_SEVERAL[name])
+
+    assert "(id=?)" in first or "(task_id=?)" in first

@@ -14,6 +14,7 @@ from chargehand.domain.task import OPEN
 from chargehand.store import tables
 from chargehand.store.database import Tx
 from chargehand.store.pages import newest_first, of_trees
+from chargehand.store.planning import by_no_index
 from chargehand.store.tables import AgentTask
 
 _ROW = tables.Approval
@@ -66,7 +67,7 @@ async def at(tx: Tx, task_id: str, path: str) -> Approval | None:
 async def open_of(tx: Tx, task_ids: Iterable[str]) -> list[Approval]:
     """What these tasks wait for."""
     statement = select(*_COLUMNS).where(
-        _ROW.task_id.in_(list(task_ids)), _ROW.status == ApprovalStatus.OPEN.value
+        _ROW.task_id.in_(list(task_ids)), by_no_index(_ROW.status) == ApprovalStatus.OPEN.value
     )
     return [as_approval(row) for row in await tx.connection.execute(statement)]
 

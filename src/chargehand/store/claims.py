@@ -31,6 +31,7 @@ from chargehand.domain.task import MOVES, Move, Task
 from chargehand.errors import IllegalMove
 from chargehand.store import tables
 from chargehand.store.database import Tx
+from chargehand.store.planning import by_no_index
 from chargehand.store.tables import Agent, AgentTask, Duty, UtcMicroseconds
 from chargehand.store.tasks import TASK_COLUMNS, as_task
 from chargehand.store.tenant_tables import Tenant
@@ -119,8 +120,7 @@ _CLAIM_HELD: Update = (
     update(AgentTask)
     .where(
         AgentTask.id.in_(bindparam("ids", expanding=True)),
-        # Wrapped, so that SQLite does not look through all that is pending instead of for these ids.
-        func.coalesce(AgentTask.status, "") == _PENDING.value,
+        by_no_index(AgentTask.status) == _PENDING.value,
     )
     .values(_CLAIMED)
 )

@@ -8,14 +8,15 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import ColumnElement, and_, delete, exists, func, select
-from sqlalchemy.orm import InstrumentedAttribute, aliased
+from sqlalchemy import and_, delete, exists, func, select
+from sqlalchemy.orm import aliased
 
 from chargehand.clock import uuid7
 from chargehand.domain.retention import PruneOrder
 from chargehand.domain.task import OPEN
 from chargehand.store import webhook_deliveries
 from chargehand.store.database import Tx
+from chargehand.store.planning import by_no_index
 from chargehand.store.tables import (
     AgentTask,
     Approval,
@@ -55,7 +56,8 @@ async def ended_roots(
         select(AgentTask.id)
         .where(
             AgentTask.depth == 0,
-            _by_no_index(AgentTask.status).in_([status.value for status in order.statuses]),
+            # Read by their ids, oldest first, not sorted after another index has found most of them.
+            by_no_index(AgentTask.status).in_([status.value for status in order.statuses]),
             AgentTask.finished_at < before,
             # Ids begin with the time at which they were made: younger ones need not be looked at.
             AgentTask.id < uuid7(int(before.timestamp() * 1000) + 1, bytes(10)),
@@ -68,15 +70,10 @@ async def ended_roots(
     if order.after is not None:
         statement = statement.where(AgentTask.id > order.after)
     if tenant is not None:
-        statement = statement.where(_by_no_index(AgentTask.tenant) == tenant)
+        statement = statement.where(by_no_index(AgentTask.tenant) == tenant)
     if order.agent_id is not None:
-        statement = statement.where(_by_no_index(AgentTask.agent_id) == order.agent_id)
+        statement = statement.where(by_no_index(AgentTask.agent_id) == order.agent_id)
     return list(await tx.connection.scalars(statement))
-
-
-def _by_no_index(column: InstrumentedAttribute[str]) -> ColumnElement[str]:
-    """The rows are to be read by their ids, oldest first, not sorted after another index has found most of them."""
-    return func.coalesce(column, "")
 
 
 async def sizes(tx: Tx, root_ids: Sequence[str]) -> list[Tree]:

@@ -33,6 +33,7 @@ from chargehand.store import history
 from chargehand.store.database import Tx
 from chargehand.store.lanes import Lanes
 from chargehand.store.pages import newest_first, of_trees
+from chargehand.store.planning import by_no_index
 from chargehand.store.row_updates import RowUpdate
 from chargehand.store.tables import AgentTask, IdempotencyKey, TaskLabel
 
@@ -59,7 +60,10 @@ _below = (
 _below = _below.union(select(AgentTask.id).join(_below, AgentTask.parent_id == _below.c.id))
 _OPEN_BELOW = (
     select_tasks()
-    .where(AgentTask.id.in_(select(_below.c.id)), AgentTask.status.in_([status.value for status in OPEN]))
+    .where(
+        AgentTask.id.in_(select(_below.c.id)),
+        by_no_index(AgentTask.status).in_([status.value for status in OPEN]),
+    )
     .order_by(AgentTask.depth, AgentTask.id)
 )
 
@@ -128,7 +132,7 @@ class _ByIds:
         return _ByIds(self.one.with_for_update(), several, array)
 
     def of_tenant(self) -> "_ByIds":
-        is_theirs = AgentTask.tenant == bindparam("of_tenant")
+        is_theirs = by_no_index(AgentTask.tenant) == bindparam("of_tenant")
         return _ByIds(*(each.where(is_theirs) for each in (self.one, self.several, self.array)))
 
 
@@ -392,7 +396,7 @@ async def unused_copies(tx: Tx, task_ids: Iterable[str]) -> set[str]:
     statement = select(AgentTask.workspace_id).where(
         AgentTask.root_id.in_({task.root_id for task in ended.values()}),
         AgentTask.workspace_id.in_(ended),
-        AgentTask.status.in_([status.value for status in OPEN]),
+        by_no_index(AgentTask.status).in_([status.value for status in OPEN]),
     )
     return set(ended) - {row[0] for row in await tx.connection.execute(statement)}
 
