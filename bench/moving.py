@@ -17,11 +17,11 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import closing
 from pathlib import Path
 
-from sqlalchemy import NullPool, make_url, text
+from sqlalchemy import JSON, NullPool, make_url, text
 from sqlalchemy.ext.asyncio import create_async_engine
 
 from bench.failures import until_running
@@ -101,9 +101,10 @@ async def differing(path: Path, url: str) -> tuple[int, list[str]]:
         with closing(sqlite3.connect(path)) as source:
             async with engine.connect() as target:
                 for table in METADATA.sorted_tables:
-                    columns = ", ".join(f'"{name}"' for name in table.columns)
+                    columns = ", ".join(f'"{column.name}"' for column in table.columns)
                     statement = f"SELECT {columns} FROM {table.name}"  # noqa: S608 - names of our own tables
-                    here = marks(source.execute(statement))
+                    json_at = {at for at, column in enumerate(table.columns) if isinstance(column.type, JSON)}
+                    here = marks(source.execute(statement), json_at)
                     if here != marks(tuple(row) for row in await target.execute(text(statement))):
                         wrong.append(table.name)
                     rows += len(here)
@@ -112,15 +113,19 @@ async def differing(path: Path, url: str) -> tuple[int, list[str]]:
     return rows, wrong
 
 
-def marks(rows: Iterable[Sequence[object]]) -> list[int]:
-    """A number for each row, in order, whatever the order of the rows."""
-    return sorted(hash(tuple(_plain(value) for value in row)) for row in rows)
+def marks(rows: Iterable[Sequence[object]], json_at: Collection[int] = ()) -> list[int]:
+    """A number for each row, in order, whatever the order of the rows. `json_at`: columns with JSON as text."""
+    return sorted(
+        hash(tuple(_plain(value, is_json_text=at in json_at) for at, value in enumerate(row))) for row in rows
+    )
 
 
-def _plain(value: object) -> object:
+def _plain(value: object, *, is_json_text: bool) -> object:
     """A value as both databases have it: JSON without its spelling, truth as a number."""
-    if isinstance(value, str) and value[:1] in {"{", "["}:
-        return json.dumps(json.loads(value), sort_keys=True)
+    if is_json_text and isinstance(value, str):
+        value = json.loads(value)
+    if isinstance(value, dict | list):
+        return json.dumps(value, sort_keys=True)
     return int(value) if isinstance(value, bool) else value
 
 

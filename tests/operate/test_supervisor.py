@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from chargehand.app.supervisor import notify
-from chargehand.cli.connection import load_settings
+from chargehand.cli.configured import load_settings
 from chargehand.errors import InvalidInput
 from tests.cli.service import Cli, cli_in, definition
 from tests.operate.shipped import typed

@@ -3,7 +3,7 @@
 import os
 from pathlib import Path
 
-from chargehand.cli.connection import load_settings
+from chargehand.cli.configured import load_settings
 from chargehand.cli.copying import Lines
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.output import write

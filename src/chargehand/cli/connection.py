@@ -6,20 +6,17 @@ data folder is sent to this machine only.
 
 import asyncio
 import os
-import re
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import get_origin
 
 import psutil
-from pydantic import ValidationError
-from pydantic_settings import SettingsError
 
+from chargehand.cli.configured import load_settings
 from chargehand.client import AsyncClient
 from chargehand.client.calls import is_loopback, service_url
-from chargehand.errors import DataFolderInUse, InvalidInput, Unauthorized
+from chargehand.errors import DataFolderInUse, Unauthorized
 from chargehand.settings import Settings
 from chargehand.store.folder import read_holder
 from chargehand.store.secret_files import read_secret
@@ -38,29 +35,6 @@ class Connection:
     settings: Settings
     is_own: bool
     """It runs in this process and ends with it."""
-
-
-def load_settings(**changes: object) -> Settings:
-    """The settings from the environment; InvalidInput names the variable that is wrong."""
-    try:
-        settings = Settings()
-        return settings.model_copy(update=changes) if changes else settings
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = "CHARGEHAND_" + "_".join(str(part).upper() for part in first["loc"][:1])
-        raise InvalidInput(f"{name}={first['input']}: {first['msg']}; correct or unset it") from None
-    except SettingsError as error:
-        raise InvalidInput(_no_json(error)) from None
-
-
-def _no_json(error: SettingsError) -> str:
-    """Which setting is no JSON, and what it takes; the value is not shown, since addresses may hold secrets."""
-    found = re.search(r'field "(\w+)"', str(error))
-    name = found[1] if found else ""
-    field = Settings.model_fields.get(name)
-    takes_object = field is not None and get_origin(field.annotation) is dict
-    wanted = 'object, such as {"name": "value"}' if takes_object else 'list, such as ["one"]'
-    return f"CHARGEHAND_{name.upper()} is no JSON: write a JSON {wanted}" if name else str(error)
 
 
 @asynccontextmanager

@@ -2,7 +2,7 @@
 
 import os
 
-from chargehand.cli.connection import load_settings
+from chargehand.cli.configured import load_settings
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.found import Found
 from chargehand.cli.output import write, write_json

@@ -13,7 +13,8 @@ from typing import Any, TypeVar
 
 from chargehand.app.fleet import check_fleet
 from chargehand.app.installation import is_own_database
-from chargehand.cli.connection import STOPPING_SECONDS, load_settings
+from chargehand.cli.configured import load_settings
+from chargehand.cli.connection import STOPPING_SECONDS
 from chargehand.cli.demo_processes import Member, Processes, end_left_behind, environment_of
 from chargehand.cli.event_data import text
 from chargehand.cli.exits import say

@@ -16,7 +16,8 @@ from pathlib import Path
 
 import chargehand
 from chargehand.cli import demo_fleet
-from chargehand.cli.connection import Connection, connect, load_settings
+from chargehand.cli.configured import load_settings
+from chargehand.cli.connection import Connection, connect
 from chargehand.cli.demo_fleet import DemoFleet, FleetOptions
 from chargehand.cli.endings import Advice
 from chargehand.cli.exits import ExitCode, say

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 from chargehand import __version__
-from chargehand.cli.connection import load_settings, running_service
+from chargehand.cli.configured import load_settings
+from chargehand.cli.connection import running_service
 from chargehand.cli.diagnosis_configured import configured
 from chargehand.cli.diagnosis_servers import servers
 from chargehand.cli.exits import ExitCode

@@ -9,7 +9,7 @@ from chargehand.app import loop
 from chargehand.app.fleet import check_fleet
 from chargehand.app.preflight import unknown_variables
 from chargehand.app.upkeep import keep_up
-from chargehand.cli.connection import load_settings
+from chargehand.cli.configured import load_settings
 from chargehand.cli.exits import ExitCode, Told, say
 from chargehand.errors import InvalidInput
 from chargehand.settings import Settings

@@ -8,7 +8,7 @@ from chargehand.app.policy import policy_of
 from chargehand.app.preflight import unknown_variables
 from chargehand.app.service import App
 from chargehand.app.service import serve as serve_until_stopped
-from chargehand.cli.connection import load_settings
+from chargehand.cli.configured import load_settings
 from chargehand.cli.exits import ExitCode, Told, lines_of, say
 from chargehand.errors import Conflict
 from chargehand.telemetry.logs import configure_logging

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from chargehand.cli.connection import load_settings
+from chargehand.cli.configured import load_settings
 from chargehand.cli.exits import ExitCode, code_of, say
 from chargehand.cli.output import write, write_fields, write_json
 from chargehand.errors import InvalidInput

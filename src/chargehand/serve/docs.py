@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 from fastapi import FastAPI
-from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import Response
 
@@ -36,6 +35,8 @@ class DocumentRoutes:
     @cached_property
     def _page(self) -> tuple[str, str]:
         """The page, and the policy that allows its one style sheet and nothing else."""
+        from jinja2 import Environment, FileSystemLoader, StrictUndefined  # noqa: PLC0415 - for those who read it
+
         style = (_FOLDER / "docs.css").read_text(encoding="utf-8")
         environment = Environment(
             loader=FileSystemLoader(_FOLDER), autoescape=True, undefined=StrictUndefined, trim_blocks=True

@@ -8,8 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from sqlalchemy import ColumnElement, CursorResult, Update, bindparam, column, func, update
-from sqlalchemy.dialects.postgresql import ARRAY
+from sqlalchemy import ARRAY, ColumnElement, CursorResult, Update, bindparam, column, func, update
 
 from chargehand.store.database import Tx
 from chargehand.store.tables import Base

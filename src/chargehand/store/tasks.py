@@ -11,6 +11,7 @@ from functools import lru_cache
 from typing import Any, cast
 
 from sqlalchemy import (
+    ARRAY,
     CursorResult,
     Row,
     Select,
@@ -23,7 +24,6 @@ from sqlalchemy import (
     select,
     update,
 )
-from sqlalchemy.dialects.postgresql import ARRAY
 
 from chargehand.domain.history import EventKind
 from chargehand.domain.task import FINAL, MOVES, OPEN, Move, Status, Task
