@@ -12,7 +12,8 @@ from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import ID_CURSOR, page_answer, page_of
-from chargehand.serve.queries import Query, approval_id_of
+from chargehand.serve.path_ids import approval_id_of
+from chargehand.serve.queries import Query
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.wire.answers import approval_body

@@ -13,7 +13,8 @@ from chargehand.serve import queries
 from chargehand.serve.auth import principal_of, reader_of, verify_again
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import page_answer, page_of
-from chargehand.serve.queries import Query, agent_id_of, task_id_of, wait_seconds
+from chargehand.serve.path_ids import agent_id_of, task_id_of
+from chargehand.serve.queries import Query, wait_seconds
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
 from chargehand.service.services import Services
@@ -140,7 +141,7 @@ class TaskRoutes:
         page = await self.services.watch.page(
             principal_of(request),
             agent_id=agent_id,
-            status=query.status(),
+            status=query.choice(queries.STATUS),
             parent_id=query.parent_id(),
             context_id=query.context_id(),
             labels=labels or {},
