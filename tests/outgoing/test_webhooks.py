@@ -409,7 +409,7 @@ async def test_nothing_of_a_webhook_is_another_tenants(desk: Desk) -> None:
     with pytest.raises(Exception, match="has no delivery"):
         await webhooks.redeliver(STRANGER, theirs.id, delivery.id)
     await desk.done()
-    assert (await webhooks.page(STRANGER)).webhooks == [theirs]
+    assert (await webhooks.page(STRANGER)).items == [theirs]
     assert (await webhooks.deliveries(STRANGER, theirs.id)).deliveries == []
 
 

@@ -48,7 +48,7 @@ class ApprovalRoutes:
             before=query.id(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(approval_body, page.approvals), page.before)
+        return page_answer(request, map(approval_body, page.items), page.next_cursor)
 
     async def get_approval(self, request: Request) -> Response:
         """One approval: the call with its arguments, the rule that asks, until when, and what was decided."""

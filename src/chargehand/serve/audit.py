@@ -97,8 +97,8 @@ class AuditRoutes:
             before=None if before is None else int(before),
             limit=query.number(queries.LIMIT),
         )
-        cursor = None if page.before is None else str(page.before)
-        return page_answer(request, (one.as_data() for one in page.entries), cursor, head=asdict(page.head))
+        cursor = None if page.next_cursor is None else str(page.next_cursor)
+        return page_answer(request, (one.as_data() for one in page.items), cursor, head=asdict(page.head))
 
     async def export_audit(self, request: Request) -> Response:
         """Every entry of the tenant in order, one JSON object a line. `chargehand audit verify` reads it."""

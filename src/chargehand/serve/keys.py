@@ -79,7 +79,7 @@ class KeyRoutes:
             after=query.text(CURSOR.name, _NAME),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(key_body, page.keys), page.after)
+        return page_answer(request, map(key_body, page.items), page.next_cursor)
 
     async def get_key(self, request: Request) -> Response:
         """One key: what it may do, when it ends, and when it was last used."""

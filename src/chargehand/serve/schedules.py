@@ -67,7 +67,7 @@ class ScheduleRoutes:
             before=query.id(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(schedule_body, page.schedules), page.before)
+        return page_answer(request, map(schedule_body, page.items), page.next_cursor)
 
     async def get_schedule(self, request: Request) -> Response:
         """One schedule: what it orders, when it runs next, and how its last time went."""

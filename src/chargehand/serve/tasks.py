@@ -150,7 +150,7 @@ class TaskRoutes:
         )
         if labels is None:
             return JsonResponse(listed((), next_cursor=None))
-        return page_answer(request, map(task_body, page.tasks), page.next_cursor)
+        return page_answer(request, map(task_body, page.items), page.next_cursor)
 
     async def cancel_task(self, request: Request) -> Response:
         """Cancel a task and all that is open below it."""

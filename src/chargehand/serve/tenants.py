@@ -57,7 +57,7 @@ class TenantRoutes:
             after=query.text(CURSOR.name, TENANT_ID),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(tenant_body, page.tenants), page.after)
+        return page_answer(request, map(tenant_body, page.items), page.next_cursor)
 
     async def get_tenant(self, request: Request) -> Response:
         """One tenant."""

@@ -69,7 +69,7 @@ class WebhookRoutes:
         page = await self.services.webhooks.page(
             principal_of(request), before=query.id(ID_CURSOR), limit=query.number(queries.LIMIT)
         )
-        return page_answer(request, map(webhook_body, page.webhooks), page.before)
+        return page_answer(request, map(webhook_body, page.items), page.next_cursor)
 
     async def get_webhook(self, request: Request) -> Response:
         """One webhook, and whether its receiver takes what is sent."""
@@ -112,7 +112,7 @@ class WebhookRoutes:
             before=query.id(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(delivery_body, page.deliveries), page.before)
+        return page_answer(request, map(delivery_body, page.items), page.next_cursor)
 
     async def get_webhook_delivery(self, request: Request) -> Response:
         """One delivery with its tries."""
