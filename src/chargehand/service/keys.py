@@ -9,6 +9,7 @@ from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chargehand.domain.access import OF_AGENTS, Principal, Scope
+from chargehand.domain.agent import AGENT_ID
 from chargehand.domain.audit import Action
 from chargehand.domain.key import KeyRecord
 from chargehand.domain.values import JsonObject
@@ -28,7 +29,6 @@ KEPT_FOR = timedelta(hours=24)
 MOST_KEPT_FOR = timedelta(days=90)
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 _MAX_NAME = 128
-_AGENT_ID = re.compile(r"[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?")
 
 
 class Keys:
@@ -200,7 +200,7 @@ def _check_agents(agents: frozenset[str] | None, scopes: frozenset[Scope]) -> No
         return
     if not 1 <= len(agents) <= MAX_AGENTS:
         raise InvalidInput(f"a key is narrowed to 1 to {MAX_AGENTS} agents; leave `agents` out for all")
-    if bad := [one for one in sorted(agents) if not _AGENT_ID.fullmatch(one)]:
+    if bad := [one for one in sorted(agents) if not AGENT_ID.fullmatch(one)]:
         raise InvalidInput(f"{bad[0][:128]!r} cannot be an agent's id")
     if beyond := sorted(one.value for one in scopes - OF_AGENTS):
         raise InvalidInput(

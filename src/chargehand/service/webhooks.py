@@ -40,6 +40,7 @@ from chargehand.service.audit_records import record
 from chargehand.service.pages import Page, check_limit, check_status, page_of
 from chargehand.service.vault import Vault
 from chargehand.service.webhook_messages import SEALED_KIND
+from chargehand.service.webhook_outcomes import Tried
 from chargehand.service.webhook_sending import WebhookSending
 from chargehand.store import webhook_deliveries, webhooks
 from chargehand.store.bus import WEBHOOKS, WEBHOOKS_DUE, Bus
@@ -128,8 +129,7 @@ class Webhooks:
     async def get(self, who: Principal, webhook_id: str) -> Webhook:
         """One webhook. WebhookNotFound for another tenant's."""
         who.require(Scope.WEBHOOKS_READ)
-        async with self._db.read(who.tenant) as tx:
-            return _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
+        return await self._found(who, webhook_id)
 
     async def page(self, who: Principal, *, before: str | None = None, limit: int = 50) -> Page[Webhook, str]:
         """The tenant's webhooks, newest first."""
@@ -218,13 +218,18 @@ class Webhooks:
             now=self._clock.now(),
             data={"webhook_id": webhook.id, "sent_by": who.id},
         )
-        tried = await self.sending.tried(webhook, delivery)
+        return await self._note_test(who, delivery, await self.sending.tried(webhook, delivery))
+
+    @retried
+    async def _note_test(self, who: Principal, delivery: Delivery, tried: Tried) -> Delivery:
+        """Begun anew after a lost race without sending again."""
         async with self._db.write(who.tenant) as tx:
-            _mine(await webhooks.hold(tx, webhook_id), who, webhook_id)
+            _mine(await webhooks.hold(tx, delivery.endpoint_id), who, delivery.endpoint_id)
             # It is never seen as one that waits: this transaction ends it too.
             await webhook_deliveries.add(tx, [replace(delivery, next_at=FOREVER)])
             written = await self.sending.outcomes.write(tx, delivery, tried, is_last=True)
-            await record(tx, who, Action.WEBHOOK_TESTED, webhook_id, {"delivery_id": delivery.id})
+            details: JsonObject = {"delivery_id": delivery.id}
+            await record(tx, who, Action.WEBHOOK_TESTED, delivery.endpoint_id, details)
         return _known(written, delivery.id)
 
     async def deliveries(
