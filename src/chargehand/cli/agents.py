@@ -1,12 +1,10 @@
 """The work of `chargehand agents`."""
 
-from datetime import UTC, datetime
-
 from chargehand.cli.connection import connect
 from chargehand.cli.event_data import mappings, text
 from chargehand.cli.exits import ExitCode, naming
 from chargehand.cli.inputs import text_of
-from chargehand.cli.lines import one_line
+from chargehand.cli.lines import one_line, time_text
 from chargehand.cli.output import write, write_fields, write_json, write_rows
 from chargehand.client import AsyncClient
 from chargehand.domain.agent import parse_definition
@@ -107,8 +105,3 @@ async def list_versions(agent_id: str, server: str | None, *, as_json: bool) -> 
     else:
         write_rows(("VERSION", "SINCE"), [(one.version, time_text(one.created_at)) for one in found])
     return ExitCode.OK
-
-
-def time_text(at: datetime | None) -> str:
-    """A time for people, in UTC as everywhere."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
