@@ -8,7 +8,7 @@ from pydantic import BaseModel
 
 from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.output import write_json, write_rows
+from chargehand.cli.output import write_table
 from chargehand.client import AsyncClient
 
 PAGE = 200
@@ -44,16 +44,10 @@ async def show_list(
     """The first `limit` of a list. `empty`: what is said to a person instead of no row."""
     async with connect(server) as connection:
         found, has_more = await first_of(partial(ask, connection.client), limit)
-    if as_json:
-        write_json(found)
-        return ExitCode.OK
-    if not found and empty:
-        say(empty)
-        return ExitCode.OK
-    write_rows(head, [row(one) for one in found])
-    if has_more:
+    code = write_table(found, head, row, as_json=as_json, empty=empty)
+    if has_more and not as_json:
         say(f"there are more; --limit {limit * 2} shows twice as many")
-    return ExitCode.OK
+    return code
 
 
 async def first_of(

@@ -8,7 +8,7 @@ from typing import TypeVar
 
 from pydantic import BaseModel
 
-from chargehand.cli.exits import ExitCode
+from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.lines import one_line
 
 GAP = "  "
@@ -37,6 +37,24 @@ def write_one(found: Body, in_words: Callable[[Body], object], *, as_json: bool)
         write_json(found)
     else:
         in_words(found)
+    return ExitCode.OK
+
+
+def write_table(
+    found: Sequence[Body],
+    head: Sequence[str],
+    row: Callable[[Body], Sequence[str]],
+    *,
+    as_json: bool,
+    empty: str = "",
+) -> ExitCode:
+    """What a list holds, a row each; `empty`: what is said to a person instead of no row."""
+    if as_json:
+        write_json(found)
+    elif not found and empty:
+        say(empty)
+    else:
+        write_rows(head, [row(one) for one in found])
     return ExitCode.OK
 
 

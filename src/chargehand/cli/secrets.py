@@ -5,9 +5,9 @@ import sys
 import typer
 
 from chargehand.cli.connection import connect
-from chargehand.cli.exits import ExitCode, say
+from chargehand.cli.exits import ExitCode
 from chargehand.cli.lines import time_text
-from chargehand.cli.output import write, write_json, write_one, write_rows
+from chargehand.cli.output import write, write_one, write_table
 from chargehand.domain.secret import LONGEST, check_name, check_value
 from chargehand.errors import InvalidInput
 from chargehand.wire.secrets import RewrapAnswer
@@ -17,14 +17,13 @@ async def list_secrets(server: str | None, *, as_json: bool) -> ExitCode:
     """Names, versions and times."""
     async with connect(server) as connection:
         found = await connection.client.secrets()
-    if as_json:
-        write_json(found)
-    elif found:
-        rows = [(one.name, str(one.version), time_text(one.updated_at), one.updated_by) for one in found]
-        write_rows(("NAME", "VERSION", "SET AT", "BY"), rows)
-    else:
-        say("there is none; make one with: chargehand secrets set NAME")
-    return ExitCode.OK
+    return write_table(
+        found,
+        ("NAME", "VERSION", "SET AT", "BY"),
+        lambda one: (one.name, str(one.version), time_text(one.updated_at), one.updated_by),
+        as_json=as_json,
+        empty="there is none; make one with: chargehand secrets set NAME",
+    )
 
 
 async def set_secret(name: str, server: str | None, *, as_json: bool) -> ExitCode:

@@ -235,6 +235,9 @@ class TaskRoutes:
 
     def routes(self) -> Sequence[Route]:
         """The others."""
+        return [*self._of_lists(), *self._of_changes(), *self._of_what_is_told(), *self._of_parts()]
+
+    def _of_lists(self) -> Sequence[Route]:
         page = page_of(TaskPage)
         return [
             Route(
@@ -256,6 +259,10 @@ class TaskRoutes:
                 parameters=_LIST,
                 answers={200: page},
             ),
+        ]
+
+    def _of_changes(self) -> Sequence[Route]:
+        return [
             Route(
                 method="POST",
                 path="/tasks/{task_id}/cancel",
@@ -276,6 +283,10 @@ class TaskRoutes:
                 answers={202: Answer(description="Pending again.", model=TaskBody, headers=_LOCATION)},
                 problems=(404, 409, 507),
             ),
+        ]
+
+    def _of_what_is_told(self) -> Sequence[Route]:
+        return [
             Route(
                 method="POST",
                 path="/tasks/{task_id}/answers",
@@ -296,20 +307,22 @@ class TaskRoutes:
                 answers={202: Answer(description="The task that has it.", model=TaskBody, headers=_LOCATION)},
                 problems=(404, 409, 507),
             ),
-            *(
-                Route(
-                    method="GET",
-                    path=f"/tasks/{{task_id}}/{name}",
-                    endpoint=endpoint,
-                    needs=Scope.TASKS_READ,
-                    tag="tasks",
-                    answers={200: Answer(description="All of them.", model=model)},
-                    problems=(404,),
-                )
-                for name, endpoint, model in (
-                    ("steps", self.list_steps, StepList),
-                    ("children", self.list_children, TaskList),
-                    ("questions", self.list_questions, QuestionList),
-                )
-            ),
+        ]
+
+    def _of_parts(self) -> Sequence[Route]:
+        return [
+            Route(
+                method="GET",
+                path=f"/tasks/{{task_id}}/{name}",
+                endpoint=endpoint,
+                needs=Scope.TASKS_READ,
+                tag="tasks",
+                answers={200: Answer(description="All of them.", model=model)},
+                problems=(404,),
+            )
+            for name, endpoint, model in (
+                ("steps", self.list_steps, StepList),
+                ("children", self.list_children, TaskList),
+                ("questions", self.list_questions, QuestionList),
+            )
         ]
