@@ -129,7 +129,7 @@ async def test_lists_of_tasks_hold_ones_own_whatever_they_are_narrowed_by(core: 
     for who in BOTH:
         for narrowed in ({}, {"agent_id": "one"}, {"context_id": "c"}, {"labels": labels}):
             found = await core.watch.page(who, **narrowed)  # pyright: ignore[reportArgumentType] - a test's
-            assert [one.id for one in found.tasks] == [own[who].id]
+            assert [one.id for one in found.items] == [own[who].id]
     assert (await core.watch.page(NEXT, labels=labels)).items == []
 
 

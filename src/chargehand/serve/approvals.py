@@ -44,8 +44,8 @@ class ApprovalRoutes:
         page = await self.services.approvals.page(
             principal_of(request),
             status=query.choice(STATUS),
-            task_id=query.id(TASK),
-            before=query.id(ID_CURSOR),
+            task_id=query.text(TASK),
+            before=query.text(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
         return page_answer(request, map(approval_body, page.items), page.next_cursor)

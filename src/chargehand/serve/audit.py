@@ -1,6 +1,5 @@
 """The audit over HTTP: listed, and exported whole. There is no route that changes it."""
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
 
@@ -20,8 +19,6 @@ from chargehand.wire.audit import AuditPage, time_of
 
 NDJSON_TYPE = "application/x-ndjson"
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,255}$"
-_ID = re.compile(_ID_PATTERN)
-_NUMBER = re.compile(r"[0-9]{1,16}")
 _KINDS = sorted({action.object_kind for action in Action})
 
 ACTOR = Parameter(
@@ -59,11 +56,7 @@ UNTIL = Parameter(
     description="Only entries before this time.",
     schema={"type": "string", "format": "date-time"},
 )
-CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": "^[0-9]{1,16}$"},
-)
+CURSOR = queries.cursor_like("^[0-9]{1,16}$")
 AFTER = Parameter(
     name="after",
     description="Only entries behind this number, for an export that goes on from the one before.",
@@ -82,15 +75,15 @@ class AuditRoutes:
         """The tenant's entries, newest first, and where its chain ends."""
         query = Query(request, _LIST)
         wanted = Wanted(
-            actor_id=query.text(ACTOR.name, _ID),
+            actor_id=query.text(ACTOR),
             action=query.choice(ACTION),
             object_kind=query.choice(OBJECT_KIND),
-            object_id=query.text(OBJECT.name, _ID),
+            object_id=query.text(OBJECT),
             result=query.choice(RESULT),
             since=query.read(SINCE, time_of, "2030-01-31T00:00:00Z"),
             until=query.read(UNTIL, time_of, "2030-01-31T00:00:00Z"),
         )
-        before = query.text(CURSOR.name, _NUMBER)
+        before = query.text(CURSOR)
         page = await self.services.audit.page(
             principal_of(request),
             wanted,

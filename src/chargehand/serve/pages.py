@@ -6,15 +6,12 @@ from pydantic import BaseModel
 from starlette.requests import Request
 
 from chargehand.domain.values import JsonValue
-from chargehand.serve.routes import Answer, JsonResponse, Parameter
+from chargehand.serve.queries import cursor_like
+from chargehand.serve.routes import Answer, JsonResponse
 from chargehand.wire.answers import Body, listed
 from chargehand.wire.rest import TASK_ID_PATTERN
 
-ID_CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": TASK_ID_PATTERN},
-)
+ID_CURSOR = cursor_like(TASK_ID_PATTERN)
 
 
 def page_of(model: type[BaseModel]) -> Answer:

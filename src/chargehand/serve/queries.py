@@ -21,24 +21,24 @@ from chargehand.wire.rest import (
     MAX_WAIT_SECONDS,
     TASK_ID_PATTERN,
 )
-from chargehand.wire.schedules import SCHEDULE_NAME_PATTERN
 
 Read = TypeVar("Read")
 
 MAX_SEQUENCE = 2**53 - 1
-_AGENT_ID = re.compile(AGENT_ID_PATTERN)
-_TASK_ID = re.compile(TASK_ID_PATTERN)
-_CONTEXT_ID = re.compile(CONTEXT_ID_PATTERN)
-_SCHEDULE_NAME = re.compile(SCHEDULE_NAME_PATTERN)
 _LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
-_CURSOR = re.compile(r".{1,512}", re.DOTALL)
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 
-CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "minLength": 1, "maxLength": 512},
-)
+
+def cursor_like(pattern: str) -> Parameter:
+    """Where a list goes on that is cut at what matches this."""
+    return Parameter(
+        name="cursor",
+        description="`next_cursor` of the page before.",
+        schema={"type": "string", "pattern": pattern},
+    )
+
+
+CURSOR = cursor_like(r"^[\s\S]{1,512}$")
 LIMIT = Parameter(
     name="limit",
     description="How many items at most.",
@@ -117,13 +117,14 @@ class Query:
             if len(values) > 1 and name != LABEL.name:
                 raise _refused(name, "is given more than once", "give it once")
 
-    def text(self, name: str, pattern: re.Pattern[str]) -> str | None:
-        """A value of this form, or None when it is not given."""
-        values = self._values.get(name)
+    def text(self, parameter: Parameter) -> str | None:
+        """A value that matches the parameter's pattern, or None when it is not given."""
+        values = self._values.get(parameter.name)
         if values is None:
             return None
-        if not pattern.fullmatch(values[0]):
-            raise _refused(name, "is not of the form that it has to be", f"it matches {pattern.pattern}")
+        pattern: str = parameter.schema["pattern"]
+        if not re.fullmatch(pattern, values[0]):
+            raise _refused(parameter.name, "is not of the form that it has to be", f"it matches {pattern}")
         return values[0]
 
     def number(self, parameter: Parameter) -> int:
@@ -137,25 +138,6 @@ class Query:
             bounds = f"{schema['minimum']} to {schema['maximum']}"
             raise _refused(parameter.name, f"is not a whole number from {bounds}", "")
         return number
-
-    def agent_id(self) -> str | None:
-        return self.text(AGENT.name, _AGENT_ID)
-
-    def parent_id(self) -> str | None:
-        return self.text(PARENT.name, _TASK_ID)
-
-    def context_id(self) -> str | None:
-        return self.text(CONTEXT.name, _CONTEXT_ID)
-
-    def schedule_name(self) -> str | None:
-        return self.text("name", _SCHEDULE_NAME)
-
-    def cursor(self) -> str | None:
-        return self.text(CURSOR.name, _CURSOR)
-
-    def id(self, parameter: Parameter) -> str | None:
-        """An id of the form that tasks and approvals have."""
-        return self.text(parameter.name, _TASK_ID)
 
     def choice(self, parameter: Parameter) -> str | None:
         """One of the values that the parameter lists, or its default."""

@@ -62,9 +62,9 @@ class ScheduleRoutes:
         query = Query(request, _LIST)
         page = await self.services.schedules.page(
             principal_of(request),
-            name=query.schedule_name(),
-            agent_id=query.agent_id(),
-            before=query.id(ID_CURSOR),
+            name=query.text(NAME),
+            agent_id=query.text(AGENT),
+            before=query.text(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
         return page_answer(request, map(schedule_body, page.items), page.next_cursor)

@@ -127,7 +127,7 @@ class TaskRoutes:
     async def list_tasks(self, request: Request) -> Response:
         """Tasks, newest first, narrowed by what is given."""
         query = Query(request, _LIST)
-        return await self._page(request, query, query.agent_id())
+        return await self._page(request, query, query.text(queries.AGENT))
 
     async def list_tasks_of_agent(self, request: Request) -> Response:
         """One agent's tasks, newest first."""
@@ -142,10 +142,10 @@ class TaskRoutes:
             principal_of(request),
             agent_id=agent_id,
             status=query.choice(queries.STATUS),
-            parent_id=query.parent_id(),
-            context_id=query.context_id(),
+            parent_id=query.text(queries.PARENT),
+            context_id=query.text(queries.CONTEXT),
             labels=labels or {},
-            cursor=query.cursor(),
+            cursor=query.text(queries.CURSOR),
             limit=query.number(queries.LIMIT),
         )
         if labels is None:

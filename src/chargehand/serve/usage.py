@@ -63,9 +63,9 @@ class UsageRoutes:
         only = UsageFilter(
             since=query.read(_FROM, _day, "2030-01-31"),
             until=query.read(_TO, _day, "2030-01-31"),
-            agent_id=query.agent_id(),
-            root_id=query.id(_ROOT),
-            task_id=query.id(_TASK),
+            agent_id=query.text(AGENT),
+            root_id=query.text(_ROOT),
+            task_id=query.text(_TASK),
         )
         by = UsageBy(query.choice(_GROUP_BY))
         report = await self.services.usage.report(principal_of(request), by, only, limit=query.number(_LIMIT))

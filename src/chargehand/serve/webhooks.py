@@ -67,7 +67,7 @@ class WebhookRoutes:
         """Webhooks, newest first."""
         query = Query(request, _LIST)
         page = await self.services.webhooks.page(
-            principal_of(request), before=query.id(ID_CURSOR), limit=query.number(queries.LIMIT)
+            principal_of(request), before=query.text(ID_CURSOR), limit=query.number(queries.LIMIT)
         )
         return page_answer(request, map(webhook_body, page.items), page.next_cursor)
 
@@ -109,7 +109,7 @@ class WebhookRoutes:
             principal_of(request),
             webhook_id_of(request),
             status=query.choice(STATUS),
-            before=query.id(ID_CURSOR),
+            before=query.text(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
         return page_answer(request, map(delivery_body, page.items), page.next_cursor)
