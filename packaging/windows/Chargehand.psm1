@@ -85,20 +85,22 @@ function New-Release {
         [Parameter(Mandatory)] [string] $InstallFolder,
         [AllowEmptyString()] [string] $Wheelhouse
     )
+    $interpreter = Assert-Python -Python $Python
+    $folder = (Resolve-Path -LiteralPath $Source).Path
     $stamp = (Get-Date).ToUniversalTime().ToString('yyyyMMddTHHmmssZ')
     $release = Join-Path -Path (Join-Path -Path $InstallFolder -ChildPath 'releases') -ChildPath $stamp
-    if (-not $PSCmdlet.ShouldProcess($release, "Install Chargehand from $Source")) { return $release }
+    if (-not $PSCmdlet.ShouldProcess($release, "Install Chargehand from $folder")) { return $release }
 
     New-Item -ItemType Directory -Path $release -Force | Out-Null
-    Invoke-Program -Program $Python -Arguments @('-m', 'venv', $release) | Out-Null
+    Invoke-Program -Program $interpreter -Arguments @('-m', 'venv', $release) | Out-Null
     $common = @('-m', 'pip', 'install', '--no-input', '--disable-pip-version-check', '--quiet')
     if ($Wheelhouse) { $common += @('--no-index', '--find-links', $Wheelhouse) }
-    $lock = Join-Path -Path $Source -ChildPath 'requirements.lock'
+    $lock = Join-Path -Path $folder -ChildPath 'requirements.lock'
     $program = Get-ReleasePython -Release $release
     # Each package is checked against its hash.
     $packages = $common + @('--require-hashes', '--only-binary', ':all:', '-r', $lock)
     Invoke-Program -Program $program -Arguments $packages | Out-Null
-    Invoke-Program -Program $program -Arguments ($common + @('--no-deps', '--no-build-isolation', $Source)) | Out-Null
+    Invoke-Program -Program $program -Arguments ($common + @('--no-deps', '--no-build-isolation', $folder)) | Out-Null
     $release
 }
 
@@ -217,9 +219,7 @@ function Install-Chargehand {
     )
     Assert-Administrator
     if (Get-InstalledService) { throw 'Chargehand is installed already: Update-Chargehand brings another version.' }
-    $program = Assert-Python -Python $Python
-    $full = (Resolve-Path -LiteralPath $Source).Path
-    $release = New-Release -Source $full -Python $program -InstallFolder $InstallFolder -Wheelhouse $Wheelhouse
+    $release = New-Release -Source $Source -Python $Python -InstallFolder $InstallFolder -Wheelhouse $Wheelhouse
     $registration = @{
         Release       = $release
         InstallFolder = $InstallFolder
@@ -280,9 +280,7 @@ function Update-Chargehand {
     Assert-Administrator
     if (-not (Get-InstalledService)) { throw 'Chargehand is not installed: Install-Chargehand does it.' }
     $previous = Get-Release -InstallFolder $InstallFolder
-    $program = Assert-Python -Python $Python
-    $full = (Resolve-Path -LiteralPath $Source).Path
-    $release = New-Release -Source $full -Python $program -InstallFolder $InstallFolder -Wheelhouse $Wheelhouse
+    $release = New-Release -Source $Source -Python $Python -InstallFolder $InstallFolder -Wheelhouse $Wheelhouse
     if (-not $PSCmdlet.ShouldProcess($ServiceName, "Go from $previous to $release")) { return }
 
     $backup = Join-Path -Path (Join-Path -Path $DataFolder -ChildPath 'backups') -ChildPath (Split-Path -Path $release -Leaf)

@@ -51,7 +51,7 @@ _EVERY_USE_CASE = ("tests/service/test_scopes.py",)
 
 PARTS: dict[str, tuple[Part, ...]] = {
     "fencing": (
-        Part(module="service/attempts.py", scopes=("is_held", "held_or_lost", "_as_it_stands"), tests=_LIVES),
+        Part(module="service/attempts.py", scopes=("is_held", "require_held", "_as_it_stands"), tests=_LIVES),
         Part(module="store/tasks.py", scopes=("renew", "move", "_update_of"), tests=_LIVES),
         Part(module="store/history.py", scopes=("_FINISH_STEP", "finish_steps", "begin_steps"), tests=_LIVES),
         Part(

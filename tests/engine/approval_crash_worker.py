@@ -52,7 +52,7 @@ async def decide_all(core: Core, task: Task) -> None:
     async for event in core.watch.follow(ME, task.id):
         if event is not None:
             page = await core.approvals.page(ME, status="open", task_id=task.id)
-            for approval in page.approvals[::-1]:
+            for approval in page.items[::-1]:
                 await core.approvals.decide(ME, approval.id, decision_on(approval))
 
 

@@ -163,7 +163,7 @@ async def unfinished(core: Core) -> list[str]:
     """The tasks, with nobody above them, that are to be seen to."""
     pages = [await core.watch.page(ME, status=status) for status in OPEN]
     pages.append(await core.watch.page(ME, status="failed", agent_id="broken"))
-    return [task.id for page in pages for task in page.tasks if task.parent_id is None]
+    return [task.id for page in pages for task in page.items if task.parent_id is None]
 
 
 async def submit(core: Core, key: str, agent_id: str) -> None:

@@ -89,7 +89,7 @@ async def a_full_disk_refuses_what_is_new_and_loses_nothing() -> None:
         await given.event(core, waiting, EventKind.WAITING)
         working = await given.a_task(core, "worker")
         await gate_entered.wait()
-        known = {task.id for task in (await core.watch.page(ME)).tasks}
+        known = {task.id for task in (await core.watch.page(ME)).items}
 
         DISK.fill()
         assert await refused(core) == 10, "a full disk took new tasks"
@@ -107,7 +107,7 @@ async def a_full_disk_refuses_what_is_new_and_loses_nothing() -> None:
         assert (await given.ended(core, waiting)).result == "yes"
         ended = await given.ended(core, working)
         assert (ended.status, ended.result, ended.losses) == (Status.COMPLETED, 20_000, 0), ended
-        assert known <= {task.id for task in (await core.watch.page(ME)).tasks}
+        assert known <= {task.id for task in (await core.watch.page(ME)).items}
     assert violations(FOLDER / "data" / "chargehand.db") == []
 
 

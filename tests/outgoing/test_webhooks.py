@@ -68,7 +68,7 @@ class Desk:
         await self.core.webhooks.sender.do(self.clock.now())
 
     async def deliveries(self, webhook: Webhook) -> list[Delivery]:
-        return (await self.core.webhooks.webhooks.deliveries(ME, webhook.id)).deliveries
+        return (await self.core.webhooks.webhooks.deliveries(ME, webhook.id)).items
 
     async def done(self, agent: str = "echo", **order: Any) -> str:
         """A task that has ended."""
@@ -114,7 +114,7 @@ async def test_the_end_of_a_task_arrives_signed_with_what_it_tells(tmp_path: Pat
 
         async def is_delivered() -> bool:
             found = await core.webhooks.webhooks.deliveries(ME, made.webhook.id)
-            return [one.status for one in found.deliveries] == [DeliveryStatus.DELIVERED]
+            return [one.status for one in found.items] == [DeliveryStatus.DELIVERED]
 
         await given.eventually(is_delivered)
 
@@ -409,8 +409,8 @@ async def test_nothing_of_a_webhook_is_another_tenants(desk: Desk) -> None:
     with pytest.raises(Exception, match="has no delivery"):
         await webhooks.redeliver(STRANGER, theirs.id, delivery.id)
     await desk.done()
-    assert (await webhooks.page(STRANGER)).webhooks == [theirs]
-    assert (await webhooks.deliveries(STRANGER, theirs.id)).deliveries == []
+    assert (await webhooks.page(STRANGER)).items == [theirs]
+    assert (await webhooks.deliveries(STRANGER, theirs.id)).items == []
 
 
 async def test_who_may_not_read_tasks_may_not_have_them_sent(desk: Desk) -> None:

@@ -58,7 +58,7 @@ async def waiting_for(core: Core, task: Task | str, count: int = 1) -> list[Appr
     waiting = await given.event(core, task_id, EventKind.WAITING, count=count)
     assert waiting.data["reason"] == "approval"
     page = await core.approvals.page(ME, status="open", task_id=task_id)
-    return page.approvals[::-1]
+    return page.items[::-1]
 
 
 async def asked(core: Core) -> tuple[Task, Approval]:
@@ -263,7 +263,7 @@ async def test_who_may_not_decide_does_not(tmp_path: Path) -> None:
             await core.approvals.decide(OTHER, approval.id, YES)
         with pytest.raises(ApprovalNotFound):
             await core.approvals.get(OTHER, approval.id)
-        assert (await core.approvals.page(OTHER)).approvals == []
+        assert (await core.approvals.page(OTHER)).items == []
         with pytest.raises(Forbidden, match="approvals:decide"):
             await core.approvals.decide(worker, approval.id, YES)
         with pytest.raises(ApprovalStale, match="look again"):

@@ -117,8 +117,8 @@ async def test_what_an_agent_asks_about_is_asked_of_whom_it_hands_work_to_and_of
             await given.event(core, led, EventKind.WAITING)
 
             async def is_asked() -> bool:
-                return bool((await core.approvals.page(ME, status="open")).approvals)
+                return bool((await core.approvals.page(ME, status="open")).items)
 
             await given.eventually(is_asked)
-            [approval] = (await core.approvals.page(ME)).approvals
+            [approval] = (await core.approvals.page(ME)).items
             assert (approval.agent_id, approval.tool) == ("hand", "Edit")

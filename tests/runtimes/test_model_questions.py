@@ -84,7 +84,7 @@ async def test_what_the_policy_said_of_a_question_holds_in_a_replay_under_anothe
         await given.event(core, task, EventKind.APPROVAL_REQUESTED)
     file.write_text(policies[1], encoding="utf-8")
     async with a_modelled_core(tmp_path, script, definition=ASKING, policy_file=file) as (core, _):
-        [approval] = (await core.approvals.page(ME, status="open")).approvals
+        [approval] = (await core.approvals.page(ME, status="open")).items
         await core.approvals.decide(ME, approval.id, Decision(approve=True))
 
         assert (await given.ended(core, task)).status is Status.COMPLETED

@@ -67,7 +67,7 @@ async def test_each_tenant_has_a_chain_of_its_own(tmp_path: Path, clock: TestClo
     assert {entry.object_id for entry in theirs} == {"foreign"}
     assert (mine[2].address, mine[2].request_id, mine[2].actor_kind) == ("192.0.2.7", "r2", "key")
     assert (theirs[0].address, theirs[0].request_id) == ("local", None)
-    assert page.entries == mine[::-1]
+    assert page.items == mine[::-1]
     assert (page.head.number, page.head.hash) == (3, mine[2].hash)
 
 
@@ -101,10 +101,10 @@ async def test_entries_are_narrowed_by_who_what_and_when(tmp_path: Path, clock: 
         await canceled(db, replace(OWNER, id="other"), "two")
         async with db.write(OWNER.tenant) as tx:
             await record(tx, LOCAL_OPERATOR, Action.SECRET_PUT, "one")
-        newest = (await audit.page(OWNER, EVERYTHING)).entries[0]
+        newest = (await audit.page(OWNER, EVERYTHING)).items[0]
 
         async def found(wanted: Wanted) -> list[int]:
-            return [entry.number for entry in (await audit.page(OWNER, wanted)).entries]
+            return [entry.number for entry in (await audit.page(OWNER, wanted)).items]
 
         assert await found(Wanted(actor_id="other")) == [2]
         assert await found(Wanted(action="secret.put")) == [3]
@@ -114,10 +114,10 @@ async def test_entries_are_narrowed_by_who_what_and_when(tmp_path: Path, clock: 
         assert 3 in await found(Wanted(since=newest.at))
         assert 3 not in await found(Wanted(until=newest.at))
         page = await audit.page(OWNER, EVERYTHING, limit=2)
-        rest = await audit.page(OWNER, EVERYTHING, limit=2, before=page.before)
+        rest = await audit.page(OWNER, EVERYTHING, limit=2, before=page.next_cursor)
 
-    assert [entry.number for entry in (*page.entries, *rest.entries)] == [3, 2, 1]
-    assert (page.before, rest.before) == (2, None)
+    assert [entry.number for entry in (*page.items, *rest.items)] == [3, 2, 1]
+    assert (page.next_cursor, rest.next_cursor) == (2, None)
     assert newest.actor_kind == "local"
 
 

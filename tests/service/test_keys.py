@@ -218,12 +218,12 @@ async def test_keys_are_listed_by_name_page_by_page(keys: Keys) -> None:
         await keys.issue(OWNER, name, READ)
 
     first = await keys.page(OWNER, limit=2)
-    second = await keys.page(OWNER, limit=2, after=first.after)
+    second = await keys.page(OWNER, limit=2, after=first.next_cursor)
 
-    assert [one.name for one in first.keys + second.keys] == ["admin", "b", "c", "d"]
-    assert second.after is None
-    assert [one.name for one in (await keys.page(OWNER, name="b")).keys] == ["b"]
-    assert (await keys.page(STRANGER, after=first.after)).keys == []
+    assert [one.name for one in first.items + second.items] == ["admin", "b", "c", "d"]
+    assert second.next_cursor is None
+    assert [one.name for one in (await keys.page(OWNER, name="b")).items] == ["b"]
+    assert (await keys.page(STRANGER, after=first.next_cursor)).items == []
 
 
 async def test_a_narrowed_key_sees_keys_that_are_narrowed_as_far(keys: Keys) -> None:
@@ -233,7 +233,7 @@ async def test_a_narrowed_key_sees_keys_that_are_narrowed_as_far(keys: Keys) -> 
 
     seen = await keys.page(maker("a", "c"))
 
-    assert [one.id for one in seen.keys] == [inside.id]
+    assert [one.id for one in seen.items] == [inside.id]
     for one in (beyond, wide):
         with pytest.raises(KeyNotFound):
             await keys.get(maker("a", "c"), one.id)

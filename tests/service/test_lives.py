@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
-from chargehand.service import attempts, endings, journal
+from chargehand.service import attempts, endings
 from chargehand.store import tasks
 from tests.service.lives import Lives, World, a_world
 
@@ -65,7 +65,6 @@ async def spend_nothing(*_: Any, **__: Any) -> bool:
 MUTANTS: dict[str, list[tuple[Any, str, Any]]] = {
     "a stale attempt is taken for the holder": [
         (attempts, "is_held", is_always_held),
-        (journal, "is_held", is_always_held),
     ],
     "an attempt that suspends does not look again": [(attempts, "_as_it_stands", as_the_attempt_says)],
     "nobody is woken": [(endings, "wake", do_nothing)],

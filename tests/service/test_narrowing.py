@@ -90,7 +90,7 @@ async def test_a_narrowed_key_sees_the_whole_tree_below_its_agents_and_nothing_o
     await given.an_agent(core, "other", function="help", delegates=["lead"])
     other, under_other = await a_child(core, ME, "other", "lead")
 
-    listed = (await core.watch.page(NARROWED)).tasks
+    listed = (await core.watch.page(NARROWED)).items
 
     assert {one.id for one in listed} == {root.id, child.id}
     assert (await core.watch.get(NARROWED, child.id)).id == child.id
@@ -111,7 +111,7 @@ async def test_schedules_and_usage_of_other_agents_are_not_seen(core: Core) -> N
     own = ScheduleOrder(name="mine", cron="@daily", agent_id="lead", task_data={})
     await core.schedules.create(NARROWED, own)
 
-    assert [one.name for one in (await core.schedules.page(NARROWED)).schedules] == ["mine"]
+    assert [one.name for one in (await core.schedules.page(NARROWED)).items] == ["mine"]
     with pytest.raises(ScheduleNotFound):
         await core.schedules.remove(NARROWED, hidden.id)
     with pytest.raises(AgentNotFound):
@@ -120,7 +120,7 @@ async def test_schedules_and_usage_of_other_agents_are_not_seen(core: Core) -> N
 
 
 async def named(core: Core, name: str) -> str:
-    return (await core.schedules.page(ME, name=name)).schedules[0].id
+    return (await core.schedules.page(ME, name=name)).items[0].id
 
 
 async def test_a_narrowed_key_publishes_nothing_that_would_reach_for_other_agents(core: Core) -> None:
@@ -153,5 +153,5 @@ async def test_a_schedules_tasks_carry_what_its_maker_could_do(core: Core, clock
     clock.advance(3_600)
     await core.schedule_runs.run_due()
 
-    (task,) = (await core.watch.page(NARROWED)).tasks
+    (task,) = (await core.watch.page(NARROWED)).items
     assert task.rights == rights_of(NARROWED)

@@ -17,7 +17,7 @@ from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Deliverable, DeliveredFile
 from chargehand.domain.history import StepKind, StepStatus
-from chargehand.domain.retention import PruneOrder, age_of
+from chargehand.domain.retention import PruneOrder
 from chargehand.domain.task import Completed, Failed, Reason, Status, Task, TaskError
 from chargehand.domain.values import bytes_hash
 from chargehand.errors import Forbidden, InvalidInput, NotFound, TaskNotFound
@@ -376,19 +376,6 @@ async def test_what_is_refused(tmp_path: Path) -> None:
         ):
             with pytest.raises(InvalidInput):
                 await core.retention.prune(ME, order)
-
-
-@pytest.mark.parametrize(
-    ("text", "seconds"), [("30d", 30 * DAY), ("12h", 43_200), ("90m", 5_400), ("2w", 14 * DAY), ("60s", 60)]
-)
-def test_ages(text: str, seconds: int) -> None:
-    assert age_of(text) == timedelta(seconds=seconds)
-
-
-@pytest.mark.parametrize("text", ["", "30", "d", "-3d", "1.5d", "30 days", "1y", "9" * 12 + "d"])
-def test_what_is_no_age(text: str) -> None:
-    with pytest.raises(InvalidInput, match="30d"):
-        age_of(text)
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="SIGKILL is POSIX's")

@@ -81,7 +81,7 @@ async def test_a_due_time_has_one_task_with_all_that_was_ordered(core: Core, clo
     again = await core.schedule_runs.run_due()
 
     now = await core.schedules.get(ME, schedule.id)
-    [task] = (await core.watch.page(ME, labels={"schedule": "hourly"})).tasks
+    [task] = (await core.watch.page(ME, labels={"schedule": "hourly"})).items
     [submitted] = await core.watch.events(ME, task.id)
     assert again == now.next_at == NOON + timedelta(hours=2)
     assert (now.last_at, now.last_task_id, now.last_error) == (schedule.next_at, task.id, None)
@@ -369,7 +369,7 @@ async def test_a_key_that_a_caller_used_before_is_not_used_twice(core: Core, clo
 async def test_another_tenant_sees_nothing_of_it(core: Core) -> None:
     schedule = await a_schedule(core)
 
-    assert (await core.schedules.page(STRANGER)).schedules == []
+    assert (await core.schedules.page(STRANGER)).items == []
     for act in (
         core.schedules.get(STRANGER, schedule.id),
         core.schedules.change(STRANGER, schedule.id, {"is_paused": True}),
@@ -413,7 +413,7 @@ async def test_what_could_not_run_is_refused_when_it_is_made_or_changed(
     with pytest.raises(InvalidInput, match=told):
         await core.schedules.change(ME, schedule.id, changes)
 
-    assert (await core.schedules.page(ME)).schedules == [schedule]
+    assert (await core.schedules.page(ME)).items == [schedule]
 
 
 async def test_an_unknown_agent_and_a_taken_name_are_refused(core: Core) -> None:
@@ -441,10 +441,10 @@ async def test_the_list_comes_in_parts_newest_first(core: Core) -> None:
     made = [(await a_schedule(core, name=f"s{number}")).id for number in range(5)]
 
     first = await core.schedules.page(ME, limit=3)
-    rest = await core.schedules.page(ME, limit=3, before=first.before)
+    rest = await core.schedules.page(ME, limit=3, before=first.next_cursor)
 
-    assert [one.id for one in (*first.schedules, *rest.schedules)] == made[::-1]
-    assert rest.before is None
-    assert [one.id for one in (await core.schedules.page(ME, name="s2")).schedules] == [made[2]]
+    assert [one.id for one in (*first.items, *rest.items)] == made[::-1]
+    assert rest.next_cursor is None
+    assert [one.id for one in (await core.schedules.page(ME, name="s2")).items] == [made[2]]
     with pytest.raises(InvalidInput):
         await core.schedules.page(ME, limit=201)

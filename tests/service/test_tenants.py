@@ -81,10 +81,10 @@ async def test_tenants_are_listed_by_id_page_by_page(tenants: Tenants) -> None:
         await tenants.create(OPERATOR, name, with_key=False)
 
     first = await tenants.page(OPERATOR, limit=2)
-    second = await tenants.page(OPERATOR, limit=2, after=first.after)
+    second = await tenants.page(OPERATOR, limit=2, after=first.next_cursor)
 
-    assert [one.id for one in first.tenants + second.tenants] == ["default", "lab", "shop"]
-    assert second.after is None
+    assert [one.id for one in first.items + second.items] == ["default", "lab", "shop"]
+    assert second.next_cursor is None
 
 
 async def test_an_id_or_a_name_that_is_none_is_refused(tenants: Tenants) -> None:
@@ -177,10 +177,10 @@ async def test_due_times_of_a_suspended_tenant_are_missed(
 
     clock.advance(3 * HOUR)
     meanwhile = await core.schedule_runs.run_due()
-    held_back = (await core.watch.page(SHOP)).tasks
+    held_back = (await core.watch.page(SHOP)).items
     await tenants.change(OPERATOR, "shop", is_suspended=False)
     await core.schedule_runs.run_due()
-    afterwards = (await core.watch.page(SHOP)).tasks
+    afterwards = (await core.watch.page(SHOP)).items
 
     assert (meanwhile, held_back) == (None, [])
     assert len(afterwards) == 1

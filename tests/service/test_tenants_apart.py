@@ -129,8 +129,8 @@ async def test_lists_of_tasks_hold_ones_own_whatever_they_are_narrowed_by(core: 
     for who in BOTH:
         for narrowed in ({}, {"agent_id": "one"}, {"context_id": "c"}, {"labels": labels}):
             found = await core.watch.page(who, **narrowed)  # pyright: ignore[reportArgumentType] - a test's
-            assert [one.id for one in found.tasks] == [own[who].id]
-    assert (await core.watch.page(NEXT, labels=labels)).tasks == []
+            assert [one.id for one in found.items] == [own[who].id]
+    assert (await core.watch.page(NEXT, labels=labels)).items == []
 
 
 async def test_labels_of_a_foreign_task_open_no_way_to_it(core: Core) -> None:
@@ -139,7 +139,7 @@ async def test_labels_of_a_foreign_task_open_no_way_to_it(core: Core) -> None:
         # As if another tenant had labelled it: the label alone must not count.
         await tasks_labelled(tx, "theirs", mine.id)
 
-    assert (await core.watch.page(MINE, labels={"team": "x"})).tasks == []
+    assert (await core.watch.page(MINE, labels={"team": "x"})).items == []
 
 
 async def tasks_labelled(tx: Tx, tenant: str, task_id: str) -> None:
@@ -191,7 +191,7 @@ async def test_schedules_of_one_name_are_two(core: Core) -> None:
     own = {who: await core.schedules.create(who, SCHEDULE) for who in BOTH}
 
     for who, other in zip(BOTH, reversed(BOTH), strict=True):
-        assert [one.id for one in (await core.schedules.page(who)).schedules] == [own[who].id]
+        assert [one.id for one in (await core.schedules.page(who)).items] == [own[who].id]
         for attempt in (
             core.schedules.get(who, own[other].id),
             core.schedules.change(who, own[other].id, {"is_paused": True}),
@@ -279,7 +279,7 @@ async def test_what_is_pruned_is_ones_own(core: Core, clock: TestClock) -> None:
 
     with pytest.raises(TaskNotFound):
         await core.watch.get(MINE, own[MINE].id)
-    assert [one.id for one in (await core.watch.page(THEIRS, labels={"team": "a"})).tasks] == [own[THEIRS].id]
+    assert [one.id for one in (await core.watch.page(THEIRS, labels={"team": "a"})).items] == [own[THEIRS].id]
 
 
 async def test_the_operators_tools_are_the_operators(core: Core) -> None:

@@ -43,7 +43,7 @@ async def test_a_list_is_paged_without_gap_or_repeat_while_tasks_come_in(core: C
     cursor: str | None = None
     while True:
         page = await core.watch.page(ME, cursor=cursor, limit=3)
-        listed += [task.id for task in page.tasks]
+        listed += [task.id for task in page.items]
         await given.a_task(core, "one")
         cursor = page.next_cursor
         if cursor is None:
@@ -60,7 +60,7 @@ async def test_a_list_is_narrowed_by_agent_status_context_and_labels(core: Core)
     await core.tasks.cancel(ME, canceled.id)
 
     async def ids(**filters: object) -> list[str]:
-        return [task.id for task in (await core.watch.page(ME, **filters)).tasks]  # pyright: ignore[reportArgumentType] - by name
+        return [task.id for task in (await core.watch.page(ME, **filters)).items]  # pyright: ignore[reportArgumentType] - by name
 
     assert await ids(agent_id="one") == [canceled.id, plain.id]
     assert await ids(status="canceled") == [canceled.id]
@@ -117,7 +117,7 @@ async def test_another_tenant_sees_nothing(core: Core) -> None:
     task = await given.a_task(core, "one")
     stranger = Principal(id="s", tenant="elsewhere", scopes=frozenset({Scope.ADMIN}))
 
-    assert (await core.watch.page(stranger)).tasks == []
+    assert (await core.watch.page(stranger)).items == []
     for read in (
         core.watch.get,
         core.watch.children,

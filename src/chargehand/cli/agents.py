@@ -1,13 +1,11 @@
 """The work of `chargehand agents`."""
 
-from datetime import UTC, datetime
-
 from chargehand.cli.connection import connect
 from chargehand.cli.event_data import mappings, text
 from chargehand.cli.exits import ExitCode, naming
 from chargehand.cli.inputs import text_of
-from chargehand.cli.lines import one_line
-from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.cli.lines import one_line, time_text
+from chargehand.cli.output import write, write_fields, write_json, write_table
 from chargehand.client import AsyncClient
 from chargehand.domain.agent import parse_definition
 from chargehand.domain.agent_rights import tools_told
@@ -19,12 +17,12 @@ async def list_agents(server: str | None, *, as_json: bool) -> ExitCode:
     """Every agent, by id."""
     async with connect(server) as connection:
         found = await connection.client.agents()
-    if as_json:
-        write_json(found)
-    else:
-        rows = [(one.id, one.runtime, one.description) for one in found]
-        write_rows(("AGENT", "RUNTIME", "DESCRIPTION"), rows)
-    return ExitCode.OK
+    return write_table(
+        found,
+        ("AGENT", "RUNTIME", "DESCRIPTION"),
+        lambda one: (one.id, one.runtime, one.description),
+        as_json=as_json,
+    )
 
 
 async def show_agent(agent_id: str, server: str | None, *, source: bool, as_json: bool) -> ExitCode:
@@ -102,13 +100,9 @@ async def list_versions(agent_id: str, server: str | None, *, as_json: bool) -> 
     """An agent's versions."""
     async with connect(server) as connection:
         found = await connection.client.agent_versions(agent_id)
-    if as_json:
-        write_json(found)
-    else:
-        write_rows(("VERSION", "SINCE"), [(one.version, time_text(one.created_at)) for one in found])
-    return ExitCode.OK
-
-
-def time_text(at: datetime | None) -> str:
-    """A time for people, in UTC as everywhere."""
-    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
+    return write_table(
+        found,
+        ("VERSION", "SINCE"),
+        lambda one: (one.version, time_text(one.created_at)),
+        as_json=as_json,
+    )

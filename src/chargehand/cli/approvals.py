@@ -2,11 +2,11 @@
 
 import json
 
-from chargehand.cli.agents import time_text
 from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.lines import one_line, shortened
-from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.cli.lines import one_line, shortened, time_text
+from chargehand.cli.listing import show_list
+from chargehand.cli.output import write, write_fields, write_json, write_one
 from chargehand.client.approvals import approval_listing, decision
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.errors import InvalidInput
@@ -17,22 +17,18 @@ async def list_approvals(
     server: str | None, *, status: str | None, task_id: str | None, limit: int, as_json: bool
 ) -> ExitCode:
     """Approvals, newest first."""
-    call = approval_listing(status=None if status == "all" else status, task_id=task_id, limit=limit)
-    async with connect(server) as connection:
-        page = await connection.client.approvals(call)
-    if as_json:
-        write_json(page.items)
-        return ExitCode.OK
-    if not page.items:
-        say("nothing waits for a person" if status == "open" else "there is none")
-        return ExitCode.OK
-    rows = [
-        (one.id, one.status, one.agent_id, time_text(one.expires_at), what_text(one)) for one in page.items
-    ]
-    write_rows(("APPROVAL", "STATUS", "AGENT", "UNTIL", "CALL"), rows)
-    if page.next_cursor is not None:
-        say(f"there are more; --limit {min(200, limit * 2)} shows more")
-    return ExitCode.OK
+    only = None if status == "all" else status
+    return await show_list(
+        server,
+        lambda client, cursor, most: client.approvals(
+            approval_listing(status=only, task_id=task_id, cursor=cursor, limit=most)
+        ),
+        ("APPROVAL", "STATUS", "AGENT", "UNTIL", "CALL"),
+        lambda one: (one.id, one.status, one.agent_id, time_text(one.expires_at), what_text(one)),
+        limit=limit,
+        as_json=as_json,
+        empty="nothing waits for a person" if status == "open" else "there is none",
+    )
 
 
 def what_text(one: ApprovalBody) -> str:
@@ -47,14 +43,7 @@ async def show_approval(approval_id: str, server: str | None, *, as_json: bool) 
     """One approval."""
     async with connect(server) as connection:
         found = await connection.client.approval(approval_id)
-    if as_json:
-        write_json(found)
-        return ExitCode.OK
-    _write(found)
-    if found.status == "open":
-        write(f"\ndecide with: chargehand approvals approve {found.id}")
-        write(f"         or: chargehand approvals deny {found.id} --reason TEXT")
-    return ExitCode.OK
+    return write_one(found, _write, as_json=as_json)
 
 
 def _write(one: ApprovalBody) -> None:
@@ -77,6 +66,9 @@ def _write(one: ApprovalBody) -> None:
             ),
         ]
     )
+    if one.status == "open":
+        write(f"\ndecide with: chargehand approvals approve {one.id}")
+        write(f"         or: chargehand approvals deny {one.id} --reason TEXT")
 
 
 async def decide(

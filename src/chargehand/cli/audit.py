@@ -46,7 +46,7 @@ async def list_entries(
         return ExitCode.OK
     write_rows(("NUMBER", "AT", "ACTOR", "ACTION", "OBJECT", "FROM", "DETAILS"), list(map(_row, page.items)))
     if page.next_cursor is not None:
-        say(f"there are more; --limit {min(200, limit * 2)} or --until shows more")
+        say("there are more; --until, or a --limit of up to 200, shows them")
     return ExitCode.OK
 
 

@@ -6,7 +6,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AsJson, Server, command, typer_app
+from chargehand.cli.options import AsJson, Limit, Server, command, typer_app
 
 if TYPE_CHECKING:
     from chargehand.cli import approvals
@@ -26,9 +26,7 @@ async def list_(
         typer.Option("--status", help="open, approved, edited, denied, expired, withdrawn; all: every one."),
     ] = "open",
     task: Annotated[str | None, typer.Option("--task", metavar="TASK_ID", help="Only this task's.")] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=200, metavar="N", help="How many at most.")
-    ] = 50,
+    limit: Limit = 50,
     server: Server = None,
     as_json: AsJson = False,
 ) -> ExitCode:

@@ -7,7 +7,7 @@ import typer
 from chargehand.cli.commands_work import Data, Labels, Prompt, Spec
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AsJson, Budgets, Server, command, typer_app
+from chargehand.cli.options import AsJson, Budgets, Limit, Server, command, typer_app
 
 if TYPE_CHECKING:
     from chargehand.cli import schedules
@@ -88,9 +88,7 @@ async def add(
 @command
 async def list_(
     agent: Annotated[str | None, typer.Option("--agent", metavar="AGENT", help="Only this agent's.")] = None,
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=200, metavar="N", help="How many at most.")
-    ] = 50,
+    limit: Limit = 50,
     server: Server = None,
     as_json: AsJson = False,
 ) -> ExitCode:

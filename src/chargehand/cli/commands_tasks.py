@@ -6,7 +6,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AsJson, Budgets, Force, Out, Server, TaskId, command, typer_app
+from chargehand.cli.options import AsJson, Budgets, Force, Limit, Out, Server, TaskId, command, typer_app
 
 if TYPE_CHECKING:
     from chargehand.cli import running, tasks
@@ -29,7 +29,7 @@ async def list_(
     label: Annotated[
         list[str] | None, typer.Option("--label", metavar="KEY=VALUE", help="Only those with this label.")
     ] = None,
-    limit: Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many at most.")] = 50,
+    limit: Limit = 50,
     server: Server = None,
     as_json: AsJson = False,
 ) -> ExitCode:

@@ -6,7 +6,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AsJson, Server, command, typer_app
+from chargehand.cli.options import AsJson, Limit, Server, command, typer_app
 
 if TYPE_CHECKING:
     from chargehand.cli import tenants
@@ -20,9 +20,7 @@ Tenant = Annotated[str, typer.Argument(metavar="TENANT", help="The tenant's id."
 @app.command("list")
 @command
 async def list_(
-    limit: Annotated[
-        int, typer.Option("--limit", min=1, max=200, metavar="N", help="How many at most.")
-    ] = 50,
+    limit: Limit = 50,
     server: Server = None,
     as_json: AsJson = False,
 ) -> ExitCode:

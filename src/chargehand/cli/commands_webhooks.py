@@ -6,7 +6,7 @@ import typer
 
 from chargehand.cli.exits import ExitCode
 from chargehand.cli.lazily import Lazily
-from chargehand.cli.options import AsJson, Server, command, typer_app
+from chargehand.cli.options import AsJson, Limit, Server, command, typer_app
 
 if TYPE_CHECKING:
     from chargehand.cli import webhooks
@@ -30,7 +30,6 @@ Labels = Annotated[
     list[str] | None,
     typer.Option("--label", metavar="KEY=VALUE", help="Only tasks with this label; may be repeated."),
 ]
-Limit = Annotated[int, typer.Option("--limit", min=1, max=200, metavar="N", help="How many at most.")]
 
 
 @app.command()

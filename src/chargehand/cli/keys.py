@@ -2,53 +2,38 @@
 
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
-from chargehand.cli.agents import time_text
 from chargehand.cli.connection import Connection, connect
 from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.cli.lines import one_line, time_text
+from chargehand.cli.listing import show_list
+from chargehand.cli.output import write, write_fields, write_json, write_one
 from chargehand.client import AsyncClient
 from chargehand.client.calls import is_loopback
-from chargehand.errors import InvalidInput, KeyNotFound
+from chargehand.domain.duration import duration_of
+from chargehand.errors import KeyNotFound
 from chargehand.store.secret_files import read_secret, write_secret
-from chargehand.wire.access import KEY_ID_PATTERN, KeyBody, KeyRotated
-
-_UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
+from chargehand.wire.access import KEY_ID_PATTERN, KeyBody, KeyMade, KeyRotated
 
 
 async def list_keys(server: str | None, *, limit: int, as_json: bool) -> ExitCode:
     """Keys, by name."""
-    async with connect(server) as connection:
-        page = await connection.client.keys(limit=limit)
-    if as_json:
-        write_json(page.items)
-        return ExitCode.OK
-    rows = [
-        (
-            one.id,
-            one.name,
-            _rights_text(one),
-            _state(one),
-            time_text(one.last_used_at),
-        )
-        for one in page.items
-    ]
-    write_rows(("ID", "NAME", "MAY", "STATE", "LAST USED"), rows)
-    if page.next_cursor is not None:
-        say(f"there are more; --limit {min(200, limit * 2)} shows more")
-    return ExitCode.OK
+    return await show_list(
+        server,
+        lambda client, cursor, most: client.keys(cursor=cursor, limit=most),
+        ("ID", "NAME", "MAY", "STATE", "LAST USED"),
+        lambda one: (one.id, one.name, _rights_text(one), _state(one), time_text(one.last_used_at)),
+        limit=limit,
+        as_json=as_json,
+    )
 
 
 async def show_key(key: str, server: str | None, *, as_json: bool) -> ExitCode:
     """One key."""
     async with connect(server) as connection:
         found = await _found(connection.client, key)
-    if as_json:
-        write_json(found)
-    else:
-        _write(found)
-    return ExitCode.OK
+    return write_one(found, _write, as_json=as_json)
 
 
 async def create_key(
@@ -62,22 +47,17 @@ async def create_key(
     as_json: bool,
 ) -> ExitCode:
     """A new key, which is printed this once."""
-    ends = None if expires_in is None else datetime.now(UTC) + _duration(expires_in)
+    ends = None if expires_in is None else datetime.now(UTC) + duration_of(expires_in)
     async with connect(server) as connection:
         made = await connection.client.create_key(
             name, scopes=scopes, roles=roles, agents=agents or None, expires_at=ends
         )
-    if as_json:
-        write_json(made)
-    else:
-        write(made.secret)
-        say(f"the key {made.key.name} ({made.key.id}) is shown this once; keep it where secrets are kept")
-    return ExitCode.OK
+    return write_one(made, _write_made, as_json=as_json)
 
 
 async def rotate_key(key: str, server: str | None, *, keep: str | None, as_json: bool) -> ExitCode:
     """A key's successor."""
-    seconds = None if keep is None else int(_duration(keep).total_seconds())
+    seconds = None if keep is None else int(duration_of(keep).total_seconds())
     async with connect(server) as connection:
         found = await _found(connection.client, key)
         rotated = await connection.client.rotate_key(found.id, keep_seconds=seconds)
@@ -100,8 +80,14 @@ async def revoke_key(key: str, server: str | None) -> ExitCode:
     async with connect(server) as connection:
         found = await _found(connection.client, key)
         await connection.client.revoke_key(found.id)
-    write(f"revoked {found.name} ({found.id})")
+    write(one_line(f"revoked {found.name} ({found.id})"))
     return ExitCode.OK
+
+
+def _write_made(made: KeyMade) -> None:
+    write(made.secret)
+    named = one_line(f"the key {made.key.name} ({made.key.id})")
+    say(f"{named} is shown this once; keep it where secrets are kept")
 
 
 def _keep_own(connection: Connection, rotated: KeyRotated) -> bool:
@@ -122,13 +108,6 @@ async def _found(client: AsyncClient, key: str) -> KeyBody:
     if re.fullmatch(KEY_ID_PATTERN, key):
         return await client.key(key)
     raise KeyNotFound(f"there is no key {key[:128]!r}; chargehand keys list shows them")
-
-
-def _duration(text: str) -> timedelta:
-    found = re.fullmatch(r"(\d{1,6})([smhd])", text)
-    if found is None:
-        raise InvalidInput(f"{text[:32]!r} is no time; write it like 30m, 24h or 90d")
-    return timedelta(seconds=int(found[1]) * _UNITS[found[2]])
 
 
 def _state(key: KeyBody) -> str:

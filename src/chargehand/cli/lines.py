@@ -32,6 +32,11 @@ def clock_time(at: datetime) -> str:
     return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
+def time_text(at: datetime | None) -> str:
+    """A time for people, in UTC as everywhere."""
+    return at.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%SZ") if at else ""
+
+
 def seconds_text(seconds: float) -> str:
     """A duration for people: 0.4 s, 12 s, 3:07, 1:02:03."""
     if seconds < 10:

@@ -44,6 +44,7 @@ Budgets = Annotated[
         help="What it may use: usd, tokens, tool_calls, steps, children, depth or wall_seconds; may be repeated.",
     ),
 ]
+Limit = Annotated[int, typer.Option("--limit", min=1, metavar="N", help="How many at most.")]
 TaskId = Annotated[str, typer.Argument(metavar="TASK_ID", help="The task's id.")]
 AgentId = Annotated[str, typer.Argument(metavar="AGENT", help="The agent's id.")]
 

@@ -3,13 +3,16 @@
 import json
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import TypeVar
 
 from pydantic import BaseModel
 
+from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.lines import one_line
 
 GAP = "  "
+Body = TypeVar("Body", bound=BaseModel)
 
 
 def write(text: str = "") -> None:
@@ -26,6 +29,33 @@ def write_json(value: BaseModel | Sequence[BaseModel] | dict[str, object]) -> No
     else:
         shown = [one.model_dump(mode="json") for one in value]
     write(json.dumps(shown, indent=2, ensure_ascii=True))
+
+
+def write_one(found: Body, in_words: Callable[[Body], object], *, as_json: bool) -> ExitCode:
+    """What a command came to, in words for people."""
+    if as_json:
+        write_json(found)
+    else:
+        in_words(found)
+    return ExitCode.OK
+
+
+def write_table(
+    found: Sequence[Body],
+    head: Sequence[str],
+    row: Callable[[Body], Sequence[str]],
+    *,
+    as_json: bool,
+    empty: str = "",
+) -> ExitCode:
+    """What a list holds, a row each; `empty`: what is said to a person instead of no row."""
+    if as_json:
+        write_json(found)
+    elif not found and empty:
+        say(empty)
+    else:
+        write_rows(head, [row(one) for one in found])
+    return ExitCode.OK
 
 
 def write_rows(head: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

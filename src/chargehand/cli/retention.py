@@ -6,7 +6,8 @@ from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.output import write, write_json
 from chargehand.client import AsyncClient
-from chargehand.domain.retention import PruneOrder, age_of
+from chargehand.domain.duration import duration_of
+from chargehand.domain.retention import PruneOrder
 from chargehand.domain.task import FINAL, Status
 from chargehand.errors import InvalidInput
 from chargehand.wire.retention import PruneAnswer, PruneRequest, SweepAnswer
@@ -23,7 +24,7 @@ async def prune(
     as_json: bool,
 ) -> ExitCode:
     """Turn by turn, until nothing is left that is to go; then what nothing refers to any more."""
-    age, statuses = age_of(older_than), _statuses(status)
+    age, statuses = duration_of(older_than), _statuses(status)
     PruneOrder(older_than=age, statuses=frozenset(map(Status, statuses))).check()
     wanted = PruneRequest(
         older_than_seconds=int(age / timedelta(seconds=1)),

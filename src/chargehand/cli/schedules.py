@@ -5,16 +5,16 @@ import re
 from collections.abc import Sequence
 from datetime import datetime
 
-from chargehand.cli.agents import time_text
 from chargehand.cli.connection import Connection, connect
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.inputs import budget_of, labels_of, task_data_of
-from chargehand.cli.lines import one_line, shortened
-from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.cli.lines import one_line, shortened, time_text
+from chargehand.cli.listing import show_list
+from chargehand.cli.output import write, write_fields, write_json, write_one
 from chargehand.client import AsyncClient
 from chargehand.client.schedules import schedule_change, schedule_listing, schedule_order, schedule_run
 from chargehand.errors import ScheduleNotFound
-from chargehand.wire.rest import TASK_ID_PATTERN
+from chargehand.wire.rest import TASK_ID_PATTERN, TaskBody
 from chargehand.wire.schedules import SCHEDULE_NAME_PATTERN, ScheduleBody
 
 
@@ -57,33 +57,27 @@ async def add_schedule(
 
 async def list_schedules(server: str | None, *, agent_id: str | None, limit: int, as_json: bool) -> ExitCode:
     """Schedules, newest first."""
-    async with connect(server) as connection:
-        page = await connection.client.schedules(schedule_listing(agent_id=agent_id, limit=limit))
-    if as_json:
-        write_json(page.items)
-        return ExitCode.OK
-    if not page.items:
-        say("there is none; make one with: chargehand schedules add --help")
-        return ExitCode.OK
-    rows = [
-        (one.name, one.cron, one.time_zone, one.agent_id, _next_text(one), "failed" if one.last_error else "")
-        for one in page.items
-    ]
-    write_rows(("SCHEDULE", "CRON", "ZONE", "AGENT", "NEXT", "LAST"), rows)
-    if page.next_cursor is not None:
-        say(f"there are more; --limit {min(200, limit * 2)} shows more")
-    return ExitCode.OK
+    return await show_list(
+        server,
+        lambda client, cursor, most: client.schedules(
+            schedule_listing(agent_id=agent_id, cursor=cursor, limit=most)
+        ),
+        ("SCHEDULE", "CRON", "ZONE", "AGENT", "NEXT", "LAST"),
+        lambda one: (
+            *(one.name, one.cron, one.time_zone, one.agent_id, _next_text(one)),
+            "failed" if one.last_error else "",
+        ),
+        limit=limit,
+        as_json=as_json,
+        empty="there is none; make one with: chargehand schedules add --help",
+    )
 
 
 async def show_schedule(schedule: str, server: str | None, *, as_json: bool) -> ExitCode:
     """One schedule."""
     async with connect(server) as connection:
         found = await _found(connection.client, schedule)
-    if as_json:
-        write_json(found)
-    else:
-        _write(found)
-    return ExitCode.OK
+    return write_one(found, _write, as_json=as_json)
 
 
 async def set_paused(schedule: str, server: str | None, *, is_paused: bool, as_json: bool) -> ExitCode:
@@ -99,12 +93,7 @@ async def run_now(schedule: str, server: str | None, *, as_json: bool) -> ExitCo
     async with connect(server) as connection:
         found = await _found(connection.client, schedule)
         task = await connection.client.submit(schedule_run(found.id))
-    if as_json:
-        write_json(task)
-    else:
-        write(task.id)
-        say(f"go on with: chargehand tasks watch {task.id}")
-    return ExitCode.OK
+    return write_one(task, _write_submitted, as_json=as_json)
 
 
 async def remove_schedule(schedule: str, server: str | None) -> ExitCode:
@@ -134,6 +123,11 @@ def _told(schedule: ScheduleBody, connection: Connection, *, as_json: bool) -> E
     if connection.is_own and schedule.next_times:
         say("no service runs; it comes while one does: chargehand serve")
     return ExitCode.OK
+
+
+def _write_submitted(task: TaskBody) -> None:
+    write(task.id)
+    say(f"go on with: chargehand tasks watch {task.id}")
 
 
 def _next_text(schedule: ScheduleBody) -> str:

@@ -4,26 +4,26 @@ import sys
 
 import typer
 
-from chargehand.cli.agents import time_text
 from chargehand.cli.connection import connect
-from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.output import write, write_json, write_rows
+from chargehand.cli.exits import ExitCode
+from chargehand.cli.lines import time_text
+from chargehand.cli.output import write, write_one, write_table
 from chargehand.domain.secret import LONGEST, check_name, check_value
 from chargehand.errors import InvalidInput
+from chargehand.wire.secrets import RewrapAnswer
 
 
 async def list_secrets(server: str | None, *, as_json: bool) -> ExitCode:
     """Names, versions and times."""
     async with connect(server) as connection:
         found = await connection.client.secrets()
-    if as_json:
-        write_json(found)
-    elif found:
-        rows = [(one.name, str(one.version), time_text(one.updated_at), one.updated_by) for one in found]
-        write_rows(("NAME", "VERSION", "SET AT", "BY"), rows)
-    else:
-        say("there is none; make one with: chargehand secrets set NAME")
-    return ExitCode.OK
+    return write_table(
+        found,
+        ("NAME", "VERSION", "SET AT", "BY"),
+        lambda one: (one.name, str(one.version), time_text(one.updated_at), one.updated_by),
+        as_json=as_json,
+        empty="there is none; make one with: chargehand secrets set NAME",
+    )
 
 
 async def set_secret(name: str, server: str | None, *, as_json: bool) -> ExitCode:
@@ -33,11 +33,7 @@ async def set_secret(name: str, server: str | None, *, as_json: bool) -> ExitCod
     check_value(value)
     async with connect(server) as connection:
         stored = await connection.client.put_secret(name, value)
-    if as_json:
-        write_json(stored)
-    else:
-        write(f"{stored.name}: version {stored.version}")
-    return ExitCode.OK
+    return write_one(stored, lambda one: write(f"{one.name}: version {one.version}"), as_json=as_json)
 
 
 async def delete_secret(name: str, server: str | None) -> ExitCode:
@@ -53,11 +49,11 @@ async def rewrap(server: str | None, *, as_json: bool) -> ExitCode:
     """All data keys under the first master key."""
     async with connect(server) as connection:
         done = await connection.client.rewrap_secrets()
-    if as_json:
-        write_json(done)
-    else:
-        write(f"{done.data_keys} data keys are now encrypted with the master key {done.master_key_id}")
-    return ExitCode.OK
+    return write_one(done, _write_rewrapped, as_json=as_json)
+
+
+def _write_rewrapped(done: RewrapAnswer) -> None:
+    write(f"{done.data_keys} data keys are now encrypted with the master key {done.master_key_id}")
 
 
 def _value() -> str:

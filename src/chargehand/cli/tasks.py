@@ -4,12 +4,12 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from chargehand.cli.agents import time_text
 from chargehand.cli.connection import connect
 from chargehand.cli.endings import say_stderr
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.inputs import budget_of, labels_of
-from chargehand.cli.lines import one_line, seconds_text, shortened, size_text
+from chargehand.cli.lines import one_line, seconds_text, shortened, size_text, time_text
+from chargehand.cli.listing import show_list
 from chargehand.cli.output import write, write_fields, write_json, write_rows
 from chargehand.cli.running import see_through
 from chargehand.cli.steps import write_steps
@@ -18,8 +18,6 @@ from chargehand.cli.watching import chosen
 from chargehand.client import AsyncClient, listing
 from chargehand.errors import InvalidInput, NotFound
 from chargehand.wire.rest import DeliverableBody, QuestionBody, TaskBody
-
-PAGE = 200
 
 
 async def list_tasks(
@@ -31,32 +29,18 @@ async def list_tasks(
     limit: int,
     as_json: bool,
 ) -> ExitCode:
-    """Tasks, newest first, as many pages as the limit needs."""
+    """Tasks, newest first."""
     wanted = labels_of(labels)
-    found: list[TaskBody] = []
-    cursor: str | None = None
-    async with connect(server) as connection:
-        while len(found) < limit:
-            call = listing(
-                agent_id=agent_id,
-                status=status,
-                labels=wanted,
-                cursor=cursor,
-                limit=min(PAGE, limit - len(found)),
-            )
-            page = await connection.client.tasks(call)
-            found += page.items
-            cursor = page.next_cursor
-            if cursor is None:
-                break
-    if as_json:
-        write_json(found)
-        return ExitCode.OK
-    rows = [(one.id, _standing(one), one.agent_id, time_text(one.created_at)) for one in found]
-    write_rows(("TASK", "STATUS", "AGENT", "CREATED"), rows)
-    if cursor is not None:
-        say(f"there are more; --limit {limit * 2} shows twice as many")
-    return ExitCode.OK
+    return await show_list(
+        server,
+        lambda client, cursor, most: client.tasks(
+            listing(agent_id=agent_id, status=status, labels=wanted, cursor=cursor, limit=most)
+        ),
+        ("TASK", "STATUS", "AGENT", "CREATED"),
+        lambda one: (one.id, _standing(one), one.agent_id, time_text(one.created_at)),
+        limit=limit,
+        as_json=as_json,
+    )
 
 
 def _standing(task: TaskBody) -> str:

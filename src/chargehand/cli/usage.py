@@ -1,10 +1,12 @@
 """The work of `chargehand usage`."""
 
+from functools import partial
+
 from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode, say
-from chargehand.cli.output import write_json, write_rows
+from chargehand.cli.output import write_one, write_rows
 from chargehand.client import usage_report
-from chargehand.wire.spending import UsageSums
+from chargehand.wire.spending import UsageBody, UsageSums
 
 
 async def show_usage(
@@ -36,9 +38,10 @@ async def show_usage(
             limit=limit,
         )
         found = await client.usage(call)
-    if as_json:
-        write_json(found)
-        return ExitCode.OK
+    return write_one(found, partial(_write, limit=limit), as_json=as_json)
+
+
+def _write(found: UsageBody, limit: int) -> None:
     head = (
         found.group_by.upper(),
         "USD",
@@ -59,7 +62,6 @@ async def show_usage(
             f"the price of {found.total.unpriced_calls} call(s) is unknown and in no sum;"
             " CHARGEHAND_MODEL_PRICES gives prices"
         )
-    return ExitCode.OK
 
 
 def _cells(sums: UsageSums) -> tuple[str, ...]:

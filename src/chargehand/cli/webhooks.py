@@ -2,14 +2,14 @@
 
 from collections.abc import Sequence
 
-from chargehand.cli.agents import time_text
 from chargehand.cli.connection import Connection, connect
 from chargehand.cli.exits import ExitCode, say
 from chargehand.cli.inputs import labels_of
-from chargehand.cli.lines import shortened
-from chargehand.cli.output import write, write_fields, write_json, write_rows
+from chargehand.cli.lines import shortened, time_text
+from chargehand.cli.listing import show_list
+from chargehand.cli.output import write, write_fields, write_json, write_one, write_rows
 from chargehand.domain.values import JsonObject
-from chargehand.wire.webhooks import WebhookBody, WebhookDeliveryBody, WebhookMade
+from chargehand.wire.webhooks import WebhookBody, WebhookDeliveryBody, WebhookDeliveryDetail, WebhookMade
 
 
 async def add_webhook(
@@ -39,30 +39,22 @@ async def add_webhook(
 
 async def list_webhooks(server: str | None, *, limit: int, as_json: bool) -> ExitCode:
     """Webhooks, newest first."""
-    async with connect(server) as connection:
-        page = await connection.client.webhooks.list(limit=limit)
-    if as_json:
-        write_json(page.items)
-    elif not page.items:
-        say("there is none; make one with: chargehand webhooks add --help")
-    else:
-        rows = [
-            (one.id, shortened(one.url, 60), _state(one), shortened(one.description, 40))
-            for one in page.items
-        ]
-        write_rows(("WEBHOOK", "URL", "STATE", "DESCRIPTION"), rows)
-    return ExitCode.OK
+    return await show_list(
+        server,
+        lambda client, cursor, most: client.webhooks.list(cursor=cursor, limit=most),
+        ("WEBHOOK", "URL", "STATE", "DESCRIPTION"),
+        lambda one: (one.id, shortened(one.url, 60), _state(one), shortened(one.description, 40)),
+        limit=limit,
+        as_json=as_json,
+        empty="there is none; make one with: chargehand webhooks add --help",
+    )
 
 
 async def show_webhook(webhook_id: str, server: str | None, *, as_json: bool) -> ExitCode:
     """One webhook."""
     async with connect(server) as connection:
         found = await connection.client.webhooks.get(webhook_id)
-    if as_json:
-        write_json(found)
-    else:
-        write_fields(_fields(found))
-    return ExitCode.OK
+    return write_one(found, lambda one: write_fields(_fields(one)), as_json=as_json)
 
 
 async def change_webhook(
@@ -90,14 +82,14 @@ async def change_webhook(
         changes["labels"] = {**labels_of(labels)}
     async with connect(server) as connection:
         changed = await connection.client.webhooks.change(webhook_id, changes)
-    return _tell(changed, as_json=as_json)
+    return write_one(changed, _write_state, as_json=as_json)
 
 
 async def set_enabled(webhook_id: str, server: str | None, *, is_enabled: bool, as_json: bool) -> ExitCode:
     """Stop it, or let it go on."""
     async with connect(server) as connection:
         changed = await connection.client.webhooks.change(webhook_id, {"is_enabled": is_enabled})
-    return _tell(changed, as_json=as_json)
+    return write_one(changed, _write_state, as_json=as_json)
 
 
 async def rotate_secret(
@@ -114,10 +106,7 @@ async def test_webhook(webhook_id: str, server: str | None, *, as_json: bool) ->
     """A message, once and now; the exit code says whether it arrived."""
     async with connect(server) as connection:
         sent = await connection.client.webhooks.test(webhook_id)
-    if as_json:
-        write_json(sent)
-    else:
-        write(_outcome(sent))
+    write_one(sent, lambda one: write(_outcome(one)), as_json=as_json)
     return ExitCode.OK if sent.status == "delivered" else ExitCode.FAILED
 
 
@@ -133,23 +122,26 @@ async def list_deliveries(
     webhook_id: str, server: str | None, *, status: str | None, limit: int, as_json: bool
 ) -> ExitCode:
     """What was or is to be sent."""
-    async with connect(server) as connection:
-        page = await connection.client.webhooks.deliveries(webhook_id, status=status, limit=limit)
-    if as_json:
-        write_json(page.items)
-    else:
-        rows = [(one.id, one.kind, one.status, str(one.attempts), _when(one)) for one in page.items]
-        write_rows(("DELIVERY", "EVENT", "STATUS", "TRIES", "WHEN"), rows)
-    return ExitCode.OK
+    return await show_list(
+        server,
+        lambda client, cursor, most: client.webhooks.deliveries(
+            webhook_id, status=status, cursor=cursor, limit=most
+        ),
+        ("DELIVERY", "EVENT", "STATUS", "TRIES", "WHEN"),
+        lambda one: (one.id, one.kind, one.status, str(one.attempts), _when(one)),
+        limit=limit,
+        as_json=as_json,
+    )
 
 
 async def show_delivery(webhook_id: str, delivery_id: str, server: str | None, *, as_json: bool) -> ExitCode:
     """One delivery with its tries."""
     async with connect(server) as connection:
         found = await connection.client.webhooks.delivery(webhook_id, delivery_id)
-    if as_json:
-        write_json(found)
-        return ExitCode.OK
+    return write_one(found, _write_delivery, as_json=as_json)
+
+
+def _write_delivery(found: WebhookDeliveryDetail) -> None:
     write_fields(
         [
             ("delivery", found.id),
@@ -171,7 +163,6 @@ async def show_delivery(webhook_id: str, delivery_id: str, server: str | None, *
     ]
     if rows:
         write_rows(("TRY", "AT", "TOOK", "STATUS", "ERROR"), rows)
-    return ExitCode.OK
 
 
 async def redeliver(webhook_id: str, delivery_id: str, server: str | None, *, as_json: bool) -> ExitCode:
@@ -200,12 +191,8 @@ def _tell_of_own(connection: Connection) -> None:
         say("no service runs; messages are sent while one does: chargehand serve")
 
 
-def _tell(changed: WebhookBody, *, as_json: bool) -> ExitCode:
-    if as_json:
-        write_json(changed)
-    else:
-        write(f"{changed.id}: {_state(changed)}")
-    return ExitCode.OK
+def _write_state(changed: WebhookBody) -> None:
+    write(f"{changed.id}: {_state(changed)}")
 
 
 def _fields(one: WebhookBody) -> list[tuple[str, str]]:

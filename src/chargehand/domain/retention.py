@@ -1,6 +1,5 @@
 """What is no longer kept: which ended trees of tasks go, and what went with them."""
 
-import re
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -10,7 +9,6 @@ from chargehand.errors import InvalidInput
 LEAST_AGE = timedelta(minutes=1)
 """So that a client which repeats a submission after a fault still finds its task by the key."""
 MOST_AGE = timedelta(days=36_500)
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,13 +65,3 @@ class Swept:
     workspaces: int = 0
     blobs: int = 0
     blob_bytes: int = 0
-
-
-def age_of(text: str) -> timedelta:
-    """An age such as `30d`, `12h` or `90m`. InvalidInput when it is none."""
-    found = re.fullmatch(r"([0-9]{1,9})([smhdw])", text.strip())
-    if found is None:
-        raise InvalidInput(
-            f"{text[:40]!r} is no age: write a number and s, m, h, d or w, such as 30d for thirty days"
-        )
-    return timedelta(**{_UNITS[found[2]]: int(found[1])})

@@ -41,66 +41,68 @@ def check_json(
     max_nodes: int = 10_000,
     max_text: int | None = None,
     max_key: int | None = None,
-) -> None:
+) -> int:
     """Refuse what could hurt later: too deep, too many nodes, NaN, huge integers, lone surrogates, NUL.
 
-    `max_text`: how many characters a text may have, and `max_key` an object's key; None: any number.
+    `max_text`: how many characters a text may have, and `max_key` an object's key; None: any number. The answer is
+    how many keys the value's objects have.
 
-    Raises PayloadTooLarge for size, InvalidInput for content. Iterative: depth cannot exhaust the stack.
+    Raises PayloadTooLarge for size, InvalidInput for content. Level by level: depth cannot exhaust the stack.
     """
-    nodes = 0
-    stack: list[tuple[object, int]] = [(value, 1)]
-    while stack:
-        node, depth = stack.pop()
-        nodes += 1
+    nodes = depth = keys = 0
+    level: list[object] = [value]
+    while level:
+        depth += 1
+        nodes += len(level)
         if depth > max_depth:
             raise PayloadTooLarge(f"the JSON is nested deeper than {max_depth} levels; flatten it")
         if nodes > max_nodes:
             raise PayloadTooLarge(f"the JSON has more than {max_nodes} values; send less, or files instead")
-        if max_text is not None:
-            _check_length(node, max_text, max_key or max_text)
-        stack.extend(_children(node, depth))
+        below: list[object] = []
+        for node in level:
+            if isinstance(node, str):
+                _check_text(node, max_text, "text")
+            elif isinstance(node, dict):
+                mapping = cast("dict[object, object]", node)
+                keys += len(mapping)
+                for key in mapping:
+                    _check_key(key, max_key)
+                below.extend(mapping.values())
+            elif isinstance(node, list | tuple):
+                below.extend(cast("Sequence[object]", node))
+            else:
+                _check_scalar(node)
+        level = below
+    return keys
 
 
-def _check_length(node: object, max_text: int, max_key: int) -> None:
-    if isinstance(node, str) and len(node) > max_text:
-        raise PayloadTooLarge(
-            f"a text in the JSON has more than {max_text} characters; send less, or files instead"
-        )
-    if isinstance(node, dict):
-        keys = cast("dict[object, object]", node)
-        if any(isinstance(key, str) and len(key) > max_key for key in keys):
-            raise PayloadTooLarge(f"a key in the JSON has more than {max_key} characters; shorten it")
-
-
-def _children(node: object, depth: int) -> list[tuple[object, int]]:
-    if isinstance(node, str):
-        _check_text(node)
-    elif isinstance(node, bool) or node is None:
-        pass
-    elif isinstance(node, int):
+def _check_scalar(node: object) -> None:
+    if node is None or isinstance(node, bool):
+        return
+    if isinstance(node, int):
         if abs(node) > MAX_SAFE_INTEGER:
-            raise InvalidInput(f"the integer {str(node)[:24]}… is beyond ±2^53; send it as a string")
-    elif isinstance(node, float):
-        if not math.isfinite(node):
-            raise InvalidInput("NaN and Infinity are not JSON")
-    elif isinstance(node, dict):
-        mapping = cast("dict[object, object]", node)
-        for key in mapping:
-            if not isinstance(key, str):
-                raise InvalidInput("a JSON object's keys are strings")
-            _check_text(key)
-        return [(child, depth + 1) for child in mapping.values()]
-    elif isinstance(node, list | tuple):
-        return [(child, depth + 1) for child in cast("Sequence[object]", node)]
-    else:
+            raise InvalidInput("an integer is beyond ±2^53; send it as a string")
+    elif not isinstance(node, float):
         raise InvalidInput(f"{type(node).__name__} is not a JSON value")
-    return []
+    elif not math.isfinite(node):
+        raise InvalidInput("NaN and Infinity are not JSON")
 
 
-def _check_text(text: str) -> None:
+def _check_key(key: object, most: int | None) -> None:
+    if not isinstance(key, str):
+        raise InvalidInput("a JSON object's keys are strings")
+    _check_text(key, most, "key")
+
+
+def _check_text(text: str, most: int | None, what: str) -> None:
+    if most is not None and len(text) > most:
+        raise PayloadTooLarge(
+            f"a {what} in the JSON has more than {most} characters; shorten it, or send a file"
+        )
     if "\x00" in text:
         raise InvalidInput("a string holds the character NUL, which databases refuse; remove it")
+    if text.isascii():
+        return
     try:
         text.encode()
     except UnicodeEncodeError:

@@ -7,10 +7,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chargehand.domain.access import Scope
-from chargehand.errors import AgentNotFound
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import MARKDOWN_TYPE, content_type, read_json, read_text
-from chargehand.serve.queries import agent_id_of
+from chargehand.serve.path_ids import agent_id_of, agent_version_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
 from chargehand.wire.agents import AgentBody, AgentList, AgentPublished, AgentSource, AgentVersionList
@@ -58,9 +57,7 @@ class AgentRoutes:
 
     async def get_agent_version(self, request: Request) -> Response:
         """One version of an agent."""
-        agent_id, version = agent_id_of(request), request.path_params["version"]
-        if len(version) != 64 or not version.isascii() or not version.isalnum():
-            raise AgentNotFound(f"agent {agent_id!r} has no such version; a version is 64 hexadecimal digits")
+        agent_id, version = agent_id_of(request), agent_version_of(request)
         agent = await self.services.agents.get(principal_of(request), agent_id, version)
         return JsonResponse(agent_body(agent))
 

@@ -12,7 +12,8 @@ from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import ID_CURSOR, page_answer, page_of
-from chargehand.serve.queries import Query, approval_id_of
+from chargehand.serve.path_ids import approval_id_of
+from chargehand.serve.queries import Query
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.wire.answers import approval_body
@@ -43,11 +44,11 @@ class ApprovalRoutes:
         page = await self.services.approvals.page(
             principal_of(request),
             status=query.choice(STATUS),
-            task_id=query.id(TASK),
-            before=query.id(ID_CURSOR),
+            task_id=query.text(TASK),
+            before=query.text(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(approval_body, page.approvals), page.before)
+        return page_answer(request, map(approval_body, page.items), page.next_cursor)
 
     async def get_approval(self, request: Request) -> Response:
         """One approval: the call with its arguments, the rule that asks, until when, and what was decided."""

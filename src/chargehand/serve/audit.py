@@ -1,28 +1,24 @@
 """The audit over HTTP: listed, and exported whole. There is no route that changes it."""
 
-import re
 from collections.abc import AsyncGenerator, Sequence
 from dataclasses import asdict, dataclass
-from datetime import datetime
 
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 
 from chargehand.domain.access import Scope
 from chargehand.domain.audit import Action, AuditEntry, Result, Wanted
-from chargehand.errors import Finding, InvalidInput
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
-from chargehand.serve.pages import page_of
+from chargehand.serve.pages import page_answer, page_of
 from chargehand.serve.queries import Query
-from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
+from chargehand.serve.routes import Answer, Parameter, Route
 from chargehand.service.services import Services
-from chargehand.wire.answers import listed, to_json
+from chargehand.wire.answers import to_json
 from chargehand.wire.audit import AuditPage, time_of
 
 NDJSON_TYPE = "application/x-ndjson"
 _ID_PATTERN = r"^[^\x00-\x1f\x7f]{1,255}$"
-_ID = re.compile(_ID_PATTERN)
 _KINDS = sorted({action.object_kind for action in Action})
 
 ACTOR = Parameter(
@@ -60,11 +56,7 @@ UNTIL = Parameter(
     description="Only entries before this time.",
     schema={"type": "string", "format": "date-time"},
 )
-CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": "^[0-9]{1,16}$"},
-)
+CURSOR = queries.cursor_like("^[0-9]{1,16}$")
 AFTER = Parameter(
     name="after",
     description="Only entries behind this number, for an export that goes on from the one before.",
@@ -83,28 +75,23 @@ class AuditRoutes:
         """The tenant's entries, newest first, and where its chain ends."""
         query = Query(request, _LIST)
         wanted = Wanted(
-            actor_id=query.text(ACTOR.name, _ID),
+            actor_id=query.text(ACTOR),
             action=query.choice(ACTION),
             object_kind=query.choice(OBJECT_KIND),
-            object_id=query.text(OBJECT.name, _ID),
+            object_id=query.text(OBJECT),
             result=query.choice(RESULT),
-            since=_time(query, SINCE),
-            until=_time(query, UNTIL),
+            since=query.read(SINCE, time_of, "2030-01-31T00:00:00Z"),
+            until=query.read(UNTIL, time_of, "2030-01-31T00:00:00Z"),
         )
-        before = query.text(CURSOR.name, re.compile(r"[0-9]{1,16}"))
+        before = query.text(CURSOR)
         page = await self.services.audit.page(
             principal_of(request),
             wanted,
             before=None if before is None else int(before),
             limit=query.number(queries.LIMIT),
         )
-        headers: dict[str, str] = {}
-        if page.before is not None:
-            url = request.url.include_query_params(cursor=page.before)
-            headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-        cursor = None if page.before is None else str(page.before)
-        body = listed((one.as_data() for one in page.entries), next_cursor=cursor, head=asdict(page.head))
-        return JsonResponse(body, headers=headers)
+        cursor = None if page.next_cursor is None else str(page.next_cursor)
+        return page_answer(request, (one.as_data() for one in page.items), cursor, head=asdict(page.head))
 
     async def export_audit(self, request: Request) -> Response:
         """Every entry of the tenant in order, one JSON object a line. `chargehand audit verify` reads it."""
@@ -151,16 +138,3 @@ async def _lines(
 
 def _as_lines(entries: Sequence[AuditEntry]) -> bytes:
     return b"".join(to_json(entry.as_data()) + b"\n" for entry in entries)
-
-
-def _time(query: Query, parameter: Parameter) -> datetime | None:
-    given = query.text(parameter.name, re.compile(r".{1,64}"))
-    if given is None:
-        return None
-    try:
-        return time_of(given)
-    except (ValueError, OverflowError):
-        finding = Finding(
-            where=parameter.name, message="is no time", hint="write it like 2030-01-31T00:00:00Z"
-        )
-        raise InvalidInput(f"the request cannot be accepted: {finding}", findings=[finding]) from None

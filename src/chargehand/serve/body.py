@@ -7,7 +7,7 @@ refused when it is deep, wide, ambiguous (duplicate keys) or holds what database
 import asyncio
 import json
 import re
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 import orjson
 from pydantic import BaseModel, ValidationError
@@ -175,26 +175,12 @@ def parse_json(body: bytes, *, max_text: int | None = None) -> Any:
     except orjson.JSONDecodeError as error:
         finding = Finding(where="body", message=error.msg, line=error.lineno, hint="send one JSON value")
         raise InvalidInput(f"the body is not JSON: {finding}", findings=[finding]) from None
-    check_json(value, max_text=max_text, max_key=MAX_KEY)
+    keys = check_json(value, max_text=max_text, max_key=MAX_KEY)
     # orjson keeps the last of two equal keys; who reads the first would see another request. There are as many
     # keys as there are of these signs, or fewer when texts hold some or keys are repeated: then it is looked into.
-    if len(_AFTER_KEY.findall(body)) != _count_keys(value):
+    if len(_AFTER_KEY.findall(body)) != keys:
         json.loads(body, object_pairs_hook=_refuse_duplicates)
     return value
-
-
-def _count_keys(value: Any) -> int:
-    count = 0
-    stack: list[Any] = [value]
-    while stack:
-        node = stack.pop()
-        if isinstance(node, dict):
-            mapping = cast("dict[str, Any]", node)
-            count += len(mapping)
-            stack.extend(mapping.values())
-        elif isinstance(node, list):
-            stack.extend(cast("list[Any]", node))
-    return count
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:

@@ -18,7 +18,7 @@ from chargehand.domain.access import Scope
 from chargehand.errors import DeliverableNotFound
 from chargehand.serve import archive
 from chargehand.serve.auth import principal_of
-from chargehand.serve.queries import task_id_of
+from chargehand.serve.path_ids import task_id_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
 from chargehand.wire.answers import deliverable_body, listed

@@ -21,7 +21,8 @@ from chargehand.domain.task import FINAL
 from chargehand.errors import TenantSuspended, Unauthorized
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of, verify_again
-from chargehand.serve.queries import Query, last_seen, task_id_of
+from chargehand.serve.path_ids import task_id_of
+from chargehand.serve.queries import Query, last_seen
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
 from chargehand.service.services import Services

@@ -1,6 +1,5 @@
 """Keys over HTTP: made, read, replaced and revoked."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,7 +14,8 @@ from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import page_answer, page_of
-from chargehand.serve.queries import Query, key_id_of
+from chargehand.serve.path_ids import key_id_of
+from chargehand.serve.queries import Query
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.wire.access import (
@@ -34,13 +34,8 @@ NAME = Parameter(
     description="Only the key of this name.",
     schema={"type": "string", "pattern": KEY_NAME_PATTERN},
 )
-CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": KEY_NAME_PATTERN},
-)
+CURSOR = queries.cursor_like(KEY_NAME_PATTERN)
 _LIST = (NAME, CURSOR, queries.LIMIT)
-_NAME = re.compile(KEY_NAME_PATTERN)
 _OF_KEY: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_key", "rotate_key", "revoke_key"), ("key_id", "/key/id")
 )
@@ -74,11 +69,11 @@ class KeyRoutes:
         query = Query(request, _LIST)
         page = await self.services.keys.page(
             principal_of(request),
-            name=query.text(NAME.name, _NAME),
-            after=query.text(CURSOR.name, _NAME),
+            name=query.text(NAME),
+            after=query.text(CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(key_body, page.keys), page.after)
+        return page_answer(request, map(key_body, page.items), page.next_cursor)
 
     async def get_key(self, request: Request) -> Response:
         """One key: what it may do, when it ends, and when it was last used."""

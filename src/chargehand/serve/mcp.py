@@ -9,7 +9,7 @@ from starlette.responses import Response
 from chargehand.domain.access import Scope
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
-from chargehand.serve.queries import mcp_tool_of
+from chargehand.serve.path_ids import mcp_server_of, mcp_tool_of
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
 from chargehand.wire.agents import McpApproval, McpToolBody, McpToolList
@@ -30,7 +30,7 @@ class McpRoutes:
 
     async def approve_mcp_tool(self, request: Request) -> Response:
         """Allow agents to call a tool as it was when its `seen_hash` was read."""
-        server, tool = mcp_tool_of(request)
+        server, tool = mcp_server_of(request), mcp_tool_of(request)
         sent = await read_json(request, McpApproval)
         pin = await self.services.mcp.approve(principal_of(request), server, tool, sent.seen_hash)
         return JsonResponse(mcp_tool_body(pin))

@@ -5,15 +5,13 @@ from collections.abc import Iterable
 from pydantic import BaseModel
 from starlette.requests import Request
 
-from chargehand.serve.routes import Answer, JsonResponse, Parameter
+from chargehand.domain.values import JsonValue
+from chargehand.serve.queries import cursor_like
+from chargehand.serve.routes import Answer, JsonResponse
 from chargehand.wire.answers import Body, listed
 from chargehand.wire.rest import TASK_ID_PATTERN
 
-ID_CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": TASK_ID_PATTERN},
-)
+ID_CURSOR = cursor_like(TASK_ID_PATTERN)
 
 
 def page_of(model: type[BaseModel]) -> Answer:
@@ -21,10 +19,12 @@ def page_of(model: type[BaseModel]) -> Answer:
     return Answer(description="A page.", model=model, headers={"Link": '`rel="next"`, when there is more.'})
 
 
-def page_answer(request: Request, items: Iterable[Body], next_cursor: str | None) -> JsonResponse:
+def page_answer(
+    request: Request, items: Iterable[Body], next_cursor: str | None, **more: JsonValue
+) -> JsonResponse:
     """The items, and the next page as a cursor and as a link; None: there is none."""
     headers: dict[str, str] = {}
     if next_cursor is not None:
         url = request.url.include_query_params(cursor=next_cursor)
         headers["Link"] = f'<{url.path}?{url.query}>; rel="next"'
-    return JsonResponse(listed(items, next_cursor=next_cursor), headers=headers)
+    return JsonResponse(listed(items, next_cursor=next_cursor, **more), headers=headers)

@@ -1,30 +1,19 @@
-"""Path ids, query parameters and the few headers that routes read, checked before anyone uses them.
+"""Query parameters and the few headers that routes read, checked before anyone uses them.
 
 Rule: whatever a client puts there leads to an answer below 500, and a misspelt parameter is told instead of
 being passed over.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from difflib import get_close_matches
+from typing import TypeVar
 
 from starlette.requests import Request
 
 from chargehand.domain.task import Status
-from chargehand.domain.tenant import TENANT_ID
-from chargehand.errors import (
-    AgentNotFound,
-    ApprovalNotFound,
-    Finding,
-    InvalidInput,
-    KeyNotFound,
-    NotFound,
-    ScheduleNotFound,
-    TaskNotFound,
-    TenantNotFound,
-)
-from chargehand.serve.routes import MCP_SERVER_PATTERN, MCP_TOOL_PATTERN, Parameter
-from chargehand.wire.access import KEY_ID_PATTERN
+from chargehand.errors import Finding, InvalidInput
+from chargehand.serve.routes import Parameter
 from chargehand.wire.rest import (
     AGENT_ID_PATTERN,
     CONTEXT_ID_PATTERN,
@@ -32,22 +21,24 @@ from chargehand.wire.rest import (
     MAX_WAIT_SECONDS,
     TASK_ID_PATTERN,
 )
-from chargehand.wire.schedules import SCHEDULE_NAME_PATTERN
+
+Read = TypeVar("Read")
 
 MAX_SEQUENCE = 2**53 - 1
-_AGENT_ID = re.compile(AGENT_ID_PATTERN)
-_KEY_ID = re.compile(KEY_ID_PATTERN)
-_TASK_ID = re.compile(TASK_ID_PATTERN)
-_CONTEXT_ID = re.compile(CONTEXT_ID_PATTERN)
-_SCHEDULE_NAME = re.compile(SCHEDULE_NAME_PATTERN)
 _LABEL_KEY = re.compile(LABEL_KEY_PATTERN)
 _WAIT = re.compile(r"wait\s*=\s*\"?(\d{1,9})\"?", re.IGNORECASE)
 
-CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "minLength": 1, "maxLength": 512},
-)
+
+def cursor_like(pattern: str) -> Parameter:
+    """Where a list goes on that is cut at what matches this."""
+    return Parameter(
+        name="cursor",
+        description="`next_cursor` of the page before.",
+        schema={"type": "string", "pattern": pattern},
+    )
+
+
+CURSOR = cursor_like(r"^[\s\S]{1,512}$")
 LIMIT = Parameter(
     name="limit",
     description="How many items at most.",
@@ -112,62 +103,6 @@ IDEMPOTENCY_KEY = Parameter(
 )
 
 
-def agent_id_of(request: Request) -> str:
-    """The path's agent id; AgentNotFound when it can be none."""
-    agent_id = request.path_params["agent_id"]
-    if not _AGENT_ID.fullmatch(agent_id):
-        raise AgentNotFound("there is no such agent; an agent id is 1 to 128 of a-z 0-9 . _ -")
-    return agent_id
-
-
-def task_id_of(request: Request) -> str:
-    """The path's task id; TaskNotFound when it can be none."""
-    task_id = request.path_params["task_id"]
-    if not _TASK_ID.fullmatch(task_id):
-        raise TaskNotFound("there is no such task; a task id looks like 0190f7a2-91b4-7c3d-8a55-0242ac120002")
-    return task_id
-
-
-def approval_id_of(request: Request) -> str:
-    """The path's approval id; ApprovalNotFound when it can be none."""
-    approval_id = request.path_params["approval_id"]
-    if not _TASK_ID.fullmatch(approval_id):
-        raise ApprovalNotFound("there is no such approval; its id looks like that of a task")
-    return approval_id
-
-
-def schedule_id_of(request: Request) -> str:
-    """The path's schedule id; ScheduleNotFound when it can be none."""
-    schedule_id = request.path_params["schedule_id"]
-    if not _TASK_ID.fullmatch(schedule_id):
-        raise ScheduleNotFound("there is no such schedule; its id looks like that of a task")
-    return schedule_id
-
-
-def key_id_of(request: Request) -> str:
-    """The path's key id; KeyNotFound when it can be none."""
-    key_id = request.path_params["key_id"]
-    if not _KEY_ID.fullmatch(key_id):
-        raise KeyNotFound("there is no such key; its id is the 8 characters behind `chg_live_`")
-    return key_id
-
-
-def tenant_id_of(request: Request) -> str:
-    """The path's tenant id; TenantNotFound when it can be none."""
-    tenant_id = request.path_params["tenant_id"]
-    if not TENANT_ID.fullmatch(tenant_id):
-        raise TenantNotFound("there is no such tenant; an id is 1 to 63 of a-z 0-9 -")
-    return tenant_id
-
-
-def mcp_tool_of(request: Request) -> tuple[str, str]:
-    """The path's MCP server and tool; NotFound when they can be none: PostgreSQL fails on a NUL in what it is asked."""
-    server, tool = request.path_params["server"], request.path_params["tool"]
-    if not re.fullmatch(MCP_SERVER_PATTERN, server) or not re.fullmatch(MCP_TOOL_PATTERN, tool):
-        raise NotFound("there is no such tool; GET /mcp/tools lists those that were seen")
-    return server, tool
-
-
 class Query:
     """The query parameters that a route knows; others, and repeated ones, are refused."""
 
@@ -182,13 +117,14 @@ class Query:
             if len(values) > 1 and name != LABEL.name:
                 raise _refused(name, "is given more than once", "give it once")
 
-    def text(self, name: str, pattern: re.Pattern[str]) -> str | None:
-        """A value of this form, or None when it is not given."""
-        values = self._values.get(name)
+    def text(self, parameter: Parameter) -> str | None:
+        """A value that matches the parameter's pattern, or None when it is not given."""
+        values = self._values.get(parameter.name)
         if values is None:
             return None
-        if not pattern.fullmatch(values[0]):
-            raise _refused(name, "is not of the form that it has to be", f"it matches {pattern.pattern}")
+        pattern: str = parameter.schema["pattern"]
+        if not re.fullmatch(pattern, values[0]):
+            raise _refused(parameter.name, "is not of the form that it has to be", f"it matches {pattern}")
         return values[0]
 
     def number(self, parameter: Parameter) -> int:
@@ -203,39 +139,27 @@ class Query:
             raise _refused(parameter.name, f"is not a whole number from {bounds}", "")
         return number
 
-    def agent_id(self) -> str | None:
-        return self.text(AGENT.name, _AGENT_ID)
-
-    def parent_id(self) -> str | None:
-        return self.text(PARENT.name, _TASK_ID)
-
-    def context_id(self) -> str | None:
-        return self.text(CONTEXT.name, _CONTEXT_ID)
-
-    def schedule_name(self) -> str | None:
-        return self.text("name", _SCHEDULE_NAME)
-
-    def cursor(self) -> str | None:
-        return self.text(CURSOR.name, re.compile(r".{1,512}", re.DOTALL))
-
-    def id(self, parameter: Parameter) -> str | None:
-        """An id of the form that tasks and approvals have."""
-        return self.text(parameter.name, _TASK_ID)
-
     def choice(self, parameter: Parameter) -> str | None:
-        """One of the values that the parameter lists."""
+        """One of the values that the parameter lists, or its default."""
         values = self._values.get(parameter.name)
         known = parameter.schema["enum"]
-        if values is not None and values[0] not in known:
-            raise _refused(parameter.name, "is none that there is", f"one of: {', '.join(known)}")
-        return None if values is None else values[0]
+        if values is None:
+            return parameter.schema.get("default")
+        if values[0] not in known:
+            raise _refused(
+                parameter.name, f"is no {parameter.name} that there is", f"one of: {', '.join(known)}"
+            )
+        return values[0]
 
-    def status(self) -> str | None:
-        """A status; what is none is told together with those that there are."""
-        values = self._values.get(STATUS.name)
-        if values is not None and values[0] not in list(Status):
-            raise _refused(STATUS.name, "is no status", f"one of: {', '.join(Status)}")
-        return None if values is None else values[0]
+    def read(self, parameter: Parameter, reader: Callable[[str], Read], example: str) -> Read | None:
+        """What the reader makes of the value; told by an example when it makes nothing of it."""
+        values = self._values.get(parameter.name)
+        if values is None:
+            return None
+        try:
+            return reader(values[0])
+        except (ValueError, OverflowError):
+            raise _refused(parameter.name, "cannot be read", f"write it like {example}") from None
 
     def labels(self) -> dict[str, str] | None:
         """key:value, any number of them; all must fit. None: two values of one key, which no task has."""

@@ -13,7 +13,8 @@ from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import ID_CURSOR, page_answer, page_of
-from chargehand.serve.queries import Query, schedule_id_of
+from chargehand.serve.path_ids import schedule_id_of
+from chargehand.serve.queries import Query
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.wire.answers import schedule_body, task_body
@@ -61,12 +62,12 @@ class ScheduleRoutes:
         query = Query(request, _LIST)
         page = await self.services.schedules.page(
             principal_of(request),
-            name=query.schedule_name(),
-            agent_id=query.agent_id(),
-            before=query.id(ID_CURSOR),
+            name=query.text(NAME),
+            agent_id=query.text(AGENT),
+            before=query.text(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(schedule_body, page.schedules), page.before)
+        return page_answer(request, map(schedule_body, page.items), page.next_cursor)
 
     async def get_schedule(self, request: Request) -> Response:
         """One schedule: what it orders, when it runs next, and how its last time went."""

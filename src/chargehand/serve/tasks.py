@@ -13,7 +13,8 @@ from chargehand.serve import queries
 from chargehand.serve.auth import principal_of, reader_of, verify_again
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import page_answer, page_of
-from chargehand.serve.queries import Query, agent_id_of, task_id_of, wait_seconds
+from chargehand.serve.path_ids import agent_id_of, task_id_of
+from chargehand.serve.queries import Query, wait_seconds
 from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.serve.stopping import Stopping
 from chargehand.service.services import Services
@@ -126,7 +127,7 @@ class TaskRoutes:
     async def list_tasks(self, request: Request) -> Response:
         """Tasks, newest first, narrowed by what is given."""
         query = Query(request, _LIST)
-        return await self._page(request, query, query.agent_id())
+        return await self._page(request, query, query.text(queries.AGENT))
 
     async def list_tasks_of_agent(self, request: Request) -> Response:
         """One agent's tasks, newest first."""
@@ -140,16 +141,16 @@ class TaskRoutes:
         page = await self.services.watch.page(
             principal_of(request),
             agent_id=agent_id,
-            status=query.status(),
-            parent_id=query.parent_id(),
-            context_id=query.context_id(),
+            status=query.choice(queries.STATUS),
+            parent_id=query.text(queries.PARENT),
+            context_id=query.text(queries.CONTEXT),
             labels=labels or {},
-            cursor=query.cursor(),
+            cursor=query.text(queries.CURSOR),
             limit=query.number(queries.LIMIT),
         )
         if labels is None:
             return JsonResponse(listed((), next_cursor=None))
-        return page_answer(request, map(task_body, page.tasks), page.next_cursor)
+        return page_answer(request, map(task_body, page.items), page.next_cursor)
 
     async def cancel_task(self, request: Request) -> Response:
         """Cancel a task and all that is open below it."""
@@ -234,6 +235,9 @@ class TaskRoutes:
 
     def routes(self) -> Sequence[Route]:
         """The others."""
+        return [*self._of_lists(), *self._of_changes(), *self._of_what_is_told(), *self._of_parts()]
+
+    def _of_lists(self) -> Sequence[Route]:
         page = page_of(TaskPage)
         return [
             Route(
@@ -255,6 +259,10 @@ class TaskRoutes:
                 parameters=_LIST,
                 answers={200: page},
             ),
+        ]
+
+    def _of_changes(self) -> Sequence[Route]:
+        return [
             Route(
                 method="POST",
                 path="/tasks/{task_id}/cancel",
@@ -275,6 +283,10 @@ class TaskRoutes:
                 answers={202: Answer(description="Pending again.", model=TaskBody, headers=_LOCATION)},
                 problems=(404, 409, 507),
             ),
+        ]
+
+    def _of_what_is_told(self) -> Sequence[Route]:
+        return [
             Route(
                 method="POST",
                 path="/tasks/{task_id}/answers",
@@ -295,20 +307,22 @@ class TaskRoutes:
                 answers={202: Answer(description="The task that has it.", model=TaskBody, headers=_LOCATION)},
                 problems=(404, 409, 507),
             ),
-            *(
-                Route(
-                    method="GET",
-                    path=f"/tasks/{{task_id}}/{name}",
-                    endpoint=endpoint,
-                    needs=Scope.TASKS_READ,
-                    tag="tasks",
-                    answers={200: Answer(description="All of them.", model=model)},
-                    problems=(404,),
-                )
-                for name, endpoint, model in (
-                    ("steps", self.list_steps, StepList),
-                    ("children", self.list_children, TaskList),
-                    ("questions", self.list_questions, QuestionList),
-                )
-            ),
+        ]
+
+    def _of_parts(self) -> Sequence[Route]:
+        return [
+            Route(
+                method="GET",
+                path=f"/tasks/{{task_id}}/{name}",
+                endpoint=endpoint,
+                needs=Scope.TASKS_READ,
+                tag="tasks",
+                answers={200: Answer(description="All of them.", model=model)},
+                problems=(404,),
+            )
+            for name, endpoint, model in (
+                ("steps", self.list_steps, StepList),
+                ("children", self.list_children, TaskList),
+                ("questions", self.list_questions, QuestionList),
+            )
         ]

@@ -7,22 +7,19 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chargehand.domain.access import Scope
-from chargehand.domain.tenant import TENANT_ID, TENANT_ID_PATTERN
+from chargehand.domain.tenant import TENANT_ID_PATTERN
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import page_answer, page_of
-from chargehand.serve.queries import Query, tenant_id_of
-from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
+from chargehand.serve.path_ids import tenant_id_of
+from chargehand.serve.queries import Query
+from chargehand.serve.routes import Answer, JsonResponse, Route
 from chargehand.service.services import Services
 from chargehand.wire.access import TenantBody, TenantChange, TenantMade, TenantPage, TenantSubmission
 from chargehand.wire.answers import key_body, tenant_body
 
-CURSOR = Parameter(
-    name="cursor",
-    description="`next_cursor` of the page before.",
-    schema={"type": "string", "pattern": TENANT_ID_PATTERN},
-)
+CURSOR = queries.cursor_like(TENANT_ID_PATTERN)
 _LIST = (CURSOR, queries.LIMIT)
 _OF_TENANT: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_tenant", "change_tenant"), ("tenant_id", "/tenant/id")
@@ -53,10 +50,10 @@ class TenantRoutes:
         query = Query(request, _LIST)
         page = await self.services.tenants.page(
             principal_of(request),
-            after=query.text(CURSOR.name, TENANT_ID),
+            after=query.text(CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(tenant_body, page.tenants), page.after)
+        return page_answer(request, map(tenant_body, page.items), page.next_cursor)
 
     async def get_tenant(self, request: Request) -> Response:
         """One tenant."""

@@ -10,7 +10,6 @@ from starlette.responses import Response
 
 from chargehand.domain.access import Scope
 from chargehand.domain.usage import UsageBy, UsageFilter
-from chargehand.errors import Finding, InvalidInput
 from chargehand.serve.auth import principal_of
 from chargehand.serve.queries import AGENT, Query
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
@@ -49,9 +48,7 @@ _LIMIT = Parameter(
     schema={"type": "integer", "minimum": 1, "maximum": MAX_GROUPS, "default": 100},
 )
 _PARAMETERS = (_GROUP_BY, _FROM, _TO, AGENT, _ROOT, _TASK, _LIMIT)
-_ANYTHING = re.compile(r".*", re.DOTALL)
 _DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
-_TASK_ID = re.compile(TASK_ID_PATTERN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +61,14 @@ class UsageRoutes:
         """What models have cost the key's tenant, by task, tree, agent, model or day; and its limits."""
         query = Query(request, _PARAMETERS)
         only = UsageFilter(
-            since=_day(query, _FROM),
-            until=_day(query, _TO),
-            agent_id=query.agent_id(),
-            root_id=query.text(_ROOT.name, _TASK_ID),
-            task_id=query.text(_TASK.name, _TASK_ID),
+            since=query.read(_FROM, _day, "2030-01-31"),
+            until=query.read(_TO, _day, "2030-01-31"),
+            agent_id=query.text(AGENT),
+            root_id=query.text(_ROOT),
+            task_id=query.text(_TASK),
         )
-        report = await self.services.usage.report(
-            principal_of(request), _group_by(query), only, limit=query.number(_LIMIT)
-        )
+        by = UsageBy(query.choice(_GROUP_BY))
+        report = await self.services.usage.report(principal_of(request), by, only, limit=query.number(_LIMIT))
         quotas = await self.services.quota_reports.of(principal_of(request))
         return JsonResponse(usage_body(report, quotas))
 
@@ -91,27 +87,8 @@ class UsageRoutes:
         ]
 
 
-def _group_by(query: Query) -> UsageBy:
-    given = query.text(_GROUP_BY.name, _ANYTHING)
-    if given is None:
-        return UsageBy.DAY
-    if given not in list(UsageBy):
-        raise _refused(_GROUP_BY.name, "is nothing to group by", f"one of: {', '.join(UsageBy)}")
-    return UsageBy(given)
-
-
-def _day(query: Query, parameter: Parameter) -> date | None:
-    given = query.text(parameter.name, _ANYTHING)
-    if given is None:
-        return None
-    try:
-        if not _DAY.fullmatch(given):
-            raise ValueError
-        return date.fromisoformat(given)
-    except ValueError:
-        raise _refused(parameter.name, "is no day", "write it like 2030-01-31") from None
-
-
-def _refused(where: str, message: str, hint: str) -> InvalidInput:
-    finding = Finding(where=where, message=message, hint=hint)
-    return InvalidInput(f"the request cannot be accepted: {finding}", findings=[finding])
+def _day(text: str) -> date:
+    """A day as it is written in RFC 3339, which is less than ISO 8601 allows."""
+    if not _DAY.fullmatch(text):
+        raise ValueError("it is of another form")
+    return date.fromisoformat(text)

@@ -1,6 +1,5 @@
 """Webhooks over HTTP: made, read, changed, removed, tested, given new secrets; and what became of deliveries."""
 
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -10,16 +9,15 @@ from starlette.responses import Response
 
 from chargehand.domain.access import Scope
 from chargehand.domain.webhook import DeliveryStatus, WebhookOrder
-from chargehand.errors import WebhookDeliveryNotFound, WebhookNotFound
 from chargehand.serve import queries
 from chargehand.serve.auth import principal_of
 from chargehand.serve.body import read_json
 from chargehand.serve.pages import ID_CURSOR, page_answer, page_of
+from chargehand.serve.path_ids import delivery_id_of, webhook_id_of
 from chargehand.serve.queries import Query
 from chargehand.serve.routes import Answer, JsonResponse, Parameter, Route
 from chargehand.service.services import Services
 from chargehand.service.webhooks import Made
-from chargehand.wire.rest import TASK_ID_PATTERN
 from chargehand.wire.webhooks import (
     SecretRotation,
     WebhookBody,
@@ -42,28 +40,11 @@ STATUS = Parameter(
 )
 _LIST = (ID_CURSOR, queries.LIMIT)
 _DELIVERIES = (STATUS, ID_CURSOR, queries.LIMIT)
-_ID = re.compile(TASK_ID_PATTERN)
 _PATH = "/webhooks/{webhook_id}"
 _OF_WEBHOOK: dict[str, tuple[str, str]] = dict.fromkeys(
     ("get_webhook", "change_webhook", "rotate_webhook_secret", "list_webhook_deliveries", "remove_webhook"),
     ("webhook_id", "/id"),
 )
-
-
-def webhook_id_of(request: Request) -> str:
-    """The path's webhook id; WebhookNotFound when it can be none."""
-    webhook_id = request.path_params["webhook_id"]
-    if not _ID.fullmatch(webhook_id):
-        raise WebhookNotFound("there is no such webhook; its id looks like that of a task")
-    return webhook_id
-
-
-def delivery_id_of(request: Request) -> str:
-    """The path's delivery id; WebhookDeliveryNotFound when it can be none."""
-    delivery_id = request.path_params["delivery_id"]
-    if not _ID.fullmatch(delivery_id):
-        raise WebhookDeliveryNotFound("there is no such delivery; its id looks like that of a task")
-    return delivery_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +67,9 @@ class WebhookRoutes:
         """Webhooks, newest first."""
         query = Query(request, _LIST)
         page = await self.services.webhooks.page(
-            principal_of(request), before=query.id(ID_CURSOR), limit=query.number(queries.LIMIT)
+            principal_of(request), before=query.text(ID_CURSOR), limit=query.number(queries.LIMIT)
         )
-        return page_answer(request, map(webhook_body, page.webhooks), page.before)
+        return page_answer(request, map(webhook_body, page.items), page.next_cursor)
 
     async def get_webhook(self, request: Request) -> Response:
         """One webhook, and whether its receiver takes what is sent."""
@@ -128,10 +109,10 @@ class WebhookRoutes:
             principal_of(request),
             webhook_id_of(request),
             status=query.choice(STATUS),
-            before=query.id(ID_CURSOR),
+            before=query.text(ID_CURSOR),
             limit=query.number(queries.LIMIT),
         )
-        return page_answer(request, map(delivery_body, page.deliveries), page.before)
+        return page_answer(request, map(delivery_body, page.items), page.next_cursor)
 
     async def get_webhook_delivery(self, request: Request) -> Response:
         """One delivery with its tries."""

@@ -226,7 +226,7 @@ class Agents:
 
     async def _not_found(self, who: Principal, agent_id: str) -> AgentNotFound:
         async with self.db.read(who.tenant) as tx:
-            known = [one for one, _ in await agents.sources(tx, who.tenant) if who.sees(one)]
+            known = [one for one in await agents.current_versions(tx, who.tenant) if who.sees(one)]
         close = get_close_matches(agent_id, known, 3) or sorted(known)[:10]
         listed = ", ".join(close) or "none; put one with PUT /agents/{agent_id}"
         where = "" if who.agents is None else " for this key, which is narrowed to some agents"

@@ -4,7 +4,7 @@ Rule: the row, the step that waits for it, its event and the wake-up are one tra
 there, and the second one sees the first.
 """
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from datetime import datetime
 
 from chargehand.clock import Clock
@@ -19,21 +19,13 @@ from chargehand.failpoint import fail_point
 from chargehand.service import endings
 from chargehand.service.audit_records import record
 from chargehand.service.endings import Hints
+from chargehand.service.pages import Page, check_limit, check_status, page_of
 from chargehand.service.ports import EditedCalls
 from chargehand.service.visibility import is_visible
 from chargehand.store import approvals, history, tasks
 from chargehand.store.database import Database, Tx, retried
 
-MAX_PAGE = 200
 MAX_COMMENT = 2_000
-
-
-@dataclass(frozen=True, slots=True)
-class ApprovalPage:
-    """A part of a list; `before` is the id that the next part begins after."""
-
-    approvals: list[Approval]
-    before: str | None
 
 
 class Approvals:
@@ -59,13 +51,11 @@ class Approvals:
         task_id: str | None = None,
         before: str | None = None,
         limit: int = 50,
-    ) -> ApprovalPage:
+    ) -> Page[Approval, str]:
         """The tenant's approvals, newest first."""
         who.require(Scope.TASKS_READ)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
-        if status is not None and status not in list(ApprovalStatus):
-            raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(ApprovalStatus)}")
+        check_limit(limit)
+        check_status(status, ApprovalStatus)
         async with self._db.read(who.tenant) as tx:
             found = await approvals.page(
                 tx,
@@ -76,8 +66,7 @@ class Approvals:
                 limit=limit + 1,
                 agents=who.agents,
             )
-        more = len(found) > limit
-        return ApprovalPage(found[:limit], found[limit - 1].id if more else None)
+        return page_of(found, limit, lambda one: one.id)
 
     @retried
     async def decide(self, who: Principal, approval_id: str, decision: Decision) -> Approval:

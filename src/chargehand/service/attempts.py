@@ -261,7 +261,11 @@ def is_held(now: Task, seen: Task) -> bool:
 
 async def held_or_lost(tx: Tx, seen: Task) -> Task:
     """The task as it stands, held for this transaction; LeaseLost when another attempt carries it."""
-    now = (await tasks.hold(tx, [seen.id])).get(seen.id)
+    return require_held((await tasks.hold(tx, [seen.id])).get(seen.id), seen)
+
+
+def require_held(now: Task | None, seen: Task) -> Task:
+    """As `held_or_lost`, of a row that this transaction holds already."""
     if now is None or not is_held(now, seen):
         raise LeaseLost(
             f"attempt {seen.attempt} of task {seen.id} was taken over or ended; its work is dropped"

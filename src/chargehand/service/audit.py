@@ -5,21 +5,18 @@ from dataclasses import dataclass
 
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.audit import AuditEntry, Head, Wanted
-from chargehand.errors import InvalidInput
 from chargehand.service.denials import Denials
+from chargehand.service.pages import Page, check_limit, page_of
 from chargehand.store import audit
 from chargehand.store.database import Database
 
-MAX_PAGE = 200
 ROWS_AT_ONCE = 500
 
 
 @dataclass(frozen=True, slots=True)
-class AuditPage:
-    """A part of the list, newest first; `before` is the number that the next part begins below."""
+class AuditPage(Page[AuditEntry, int]):
+    """A part of the list, newest first, and where the chain ends."""
 
-    entries: list[AuditEntry]
-    before: int | None
     head: Head
 
 
@@ -35,14 +32,13 @@ class Audit:
     ) -> AuditPage:
         """The tenant's entries, newest first, and where its chain ends."""
         who.require(Scope.AUDIT_READ)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
+        check_limit(limit)
         await self.denials.flush()
         async with self.db.read(who.tenant) as tx:
             head = await audit.head(tx, who.tenant)
             found = await audit.page(tx, who.tenant, wanted, before=before, limit=limit + 1)
-        more = len(found) > limit
-        return AuditPage(found[:limit], found[limit - 1].number if more else None, head)
+        page = page_of(found, limit, lambda entry: entry.number)
+        return AuditPage(page.items, page.next_cursor, head)
 
     async def whole(self, who: Principal, *, after: int = 0) -> AsyncGenerator[Sequence[AuditEntry], None]:
         """Every entry of the tenant in order, behind number `after`, some at a time."""

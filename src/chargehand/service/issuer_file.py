@@ -12,6 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from chargehand.domain.access import Scope
 from chargehand.domain.issuer import ALGORITHMS, ClaimPath, Issuer, ScopeRule, TenantRule
+from chargehand.domain.tenant import TENANT_ID_PATTERN
 from chargehand.errors import Finding, InvalidInput
 from chargehand.network.operators_places import checked_place
 
@@ -19,7 +20,7 @@ SETTING = "CHARGEHAND_ISSUERS_FILE"
 MAX_FILE_BYTES = 1024 * 1024
 MAX_ISSUERS = 20
 _NAME = Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,14}[a-z0-9])?$")]
-_TENANT = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$")]
+_TENANT = Annotated[str, Field(pattern=TENANT_ID_PATTERN)]
 _VALUE = Annotated[str, Field(min_length=1, max_length=512)]
 _CLAIM = Annotated[str, Field(min_length=1, max_length=256)]
 

@@ -20,7 +20,7 @@ from chargehand.failpoint import fail_point
 from chargehand.service import endings, spending
 from chargehand.service.agents import Agents
 from chargehand.service.approvals import take_default
-from chargehand.service.attempts import held_or_lost, is_held
+from chargehand.service.attempts import held_or_lost, require_held
 from chargehand.service.endings import Hints
 from chargehand.service.orders import new_task
 from chargehand.service.ports import RuntimeDirectory
@@ -343,7 +343,7 @@ class Journal:
             held = await tasks.hold(tx, [id_ for one in group for id_ in (one.task.id, one.task.root_id)])
             for one in group:
                 try:
-                    _require_held(held, one.task)
+                    require_held(held.get(one.task.id), one.task)
                     if one.ended is not None:
                         ended.append(await self._settled(tx, held, one.task, one.ended))
                         events += _events_of(ended[-1], self._clock.now())
@@ -407,14 +407,6 @@ def _earlier(deadline: datetime | None, seconds: float | None, now: datetime) ->
         return deadline
     own = now + timedelta(seconds=seconds)
     return own if deadline is None else min(own, deadline)
-
-
-def _require_held(held: dict[str, Task], task: Task) -> None:
-    now = held.get(task.id)
-    if now is None or not is_held(now, task):
-        raise LeaseLost(
-            f"attempt {task.attempt} of task {task.id} was taken over or ended; its work is dropped"
-        )
 
 
 def _told(step: Step) -> JsonObject:

@@ -5,21 +5,22 @@ Rule: nobody makes, replaces or ends a key that can do more than their own. A ke
 
 import re
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from chargehand.domain.access import OF_AGENTS, Principal, Scope
+from chargehand.domain.agent import AGENT_ID
 from chargehand.domain.audit import Action
 from chargehand.domain.key import KeyRecord
 from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, Forbidden, InvalidInput, KeyNotFound
 from chargehand.service.access import RETIRED_MARK, Access
 from chargehand.service.audit_records import record as record_done
+from chargehand.service.pages import Page, check_limit, page_of
 from chargehand.store import access
 from chargehand.store.bus import KEYS
 from chargehand.store.database import Tx, retried
 
-MAX_PAGE = 200
 MAX_LIVE_KEYS = 1_000
 """How many a tenant may have that open something."""
 MAX_AGENTS = 100
@@ -28,15 +29,6 @@ KEPT_FOR = timedelta(hours=24)
 MOST_KEPT_FOR = timedelta(days=90)
 _NAME = re.compile(r"[^\x00-\x1f\x7f]{1,128}")
 _MAX_NAME = 128
-_AGENT_ID = re.compile(r"[a-z0-9]([a-z0-9._-]{0,126}[a-z0-9])?")
-
-
-@dataclass(frozen=True, slots=True)
-class KeyPage:
-    """A part of a list; `after` is the name that the next part begins after."""
-
-    keys: list[KeyRecord]
-    after: str | None
 
 
 class Keys:
@@ -96,16 +88,14 @@ class Keys:
 
     async def page(
         self, who: Principal, *, name: str | None = None, after: str | None = None, limit: int = 50
-    ) -> KeyPage:
+    ) -> Page[KeyRecord, str]:
         """The tenant's keys by name, also those that have ended."""
         who.require(Scope.KEYS_READ)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
+        check_limit(limit)
         async with self._db.read(who.tenant) as tx:
             found = await access.page(tx, who.tenant, name=name, after=after, limit=limit + 1)
-        more = len(found) > limit
-        shown = [one for one in found[:limit] if who.covers((), one.agents)]
-        return KeyPage(shown, found[limit - 1].name if more else None)
+        page = page_of(found, limit, lambda one: one.name)
+        return replace(page, items=[one for one in page.items if who.covers((), one.agents)])
 
     async def list(self, who: Principal) -> list[KeyRecord]:
         """All keys of the caller's tenant, the oldest first."""
@@ -210,7 +200,7 @@ def _check_agents(agents: frozenset[str] | None, scopes: frozenset[Scope]) -> No
         return
     if not 1 <= len(agents) <= MAX_AGENTS:
         raise InvalidInput(f"a key is narrowed to 1 to {MAX_AGENTS} agents; leave `agents` out for all")
-    if bad := [one for one in sorted(agents) if not _AGENT_ID.fullmatch(one)]:
+    if bad := [one for one in sorted(agents) if not AGENT_ID.fullmatch(one)]:
         raise InvalidInput(f"{bad[0][:128]!r} cannot be an agent's id")
     if beyond := sorted(one.value for one in scopes - OF_AGENTS):
         raise InvalidInput(

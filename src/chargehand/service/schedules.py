@@ -2,7 +2,7 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 from datetime import datetime
 from typing import Any
 
@@ -17,24 +17,16 @@ from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, InvalidInput, RaceLost, ScheduleNameTaken, ScheduleNotFound
 from chargehand.service.audit_records import record
 from chargehand.service.endings import Hints
+from chargehand.service.pages import Page, check_limit, page_of
 from chargehand.service.tasks import Accepted, Tasks
 from chargehand.store import schedules
 from chargehand.store.database import Database, Tx, retried
 
-MAX_PAGE = 200
 MAX_SCHEDULES = 1_000
 """How many a tenant may have."""
 LABEL = "schedule"
 """Each task of a schedule carries its name under this."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,127}")
-
-
-@dataclass(frozen=True, slots=True)
-class SchedulePage:
-    """A part of a list; `before` is the id that the next part begins after."""
-
-    schedules: list[Schedule]
-    before: str | None
 
 
 class Schedules:
@@ -92,11 +84,10 @@ class Schedules:
         agent_id: str | None = None,
         before: str | None = None,
         limit: int = 50,
-    ) -> SchedulePage:
+    ) -> Page[Schedule, str]:
         """The tenant's schedules, newest first."""
         who.require(Scope.TASKS_READ)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
+        check_limit(limit)
         async with self._db.read(who.tenant) as tx:
             found = await schedules.page(
                 tx,
@@ -107,8 +98,7 @@ class Schedules:
                 limit=limit + 1,
                 agents=who.agents,
             )
-        more = len(found) > limit
-        return SchedulePage(found[:limit], found[limit - 1].id if more else None)
+        return page_of(found, limit, lambda one: one.id)
 
     @retried
     async def change(self, who: Principal, schedule_id: str, changes: Mapping[str, Any]) -> Schedule:

@@ -340,7 +340,7 @@ class Tasks:
                 raise IllegalMove(f"question {question!r} of task {task_id} is not open any more")
             choices = step.arguments.get("choices")
             if isinstance(choices, list) and choices and answer not in choices:
-                raise InvalidInput(f"the answer is one of {choices}, not {answer!r}")
+                raise InvalidInput(f"the answer is one of {choices}")
             await history.finish_steps(tx, [(task_id, question, answer)])
             await history.append(tx, [(task_id, EventKind.ANSWERED, {"question": question, "by": who.id})])
             self._hints.changed(tx, task_id)

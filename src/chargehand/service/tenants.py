@@ -16,19 +16,10 @@ from chargehand.errors import Conflict, InvalidInput, TenantNotFound
 from chargehand.service.access import ADMIN_KEY_NAME, Access
 from chargehand.service.audit_records import record as record_done
 from chargehand.service.endings import Hints
+from chargehand.service.pages import Page, check_limit, page_of
 from chargehand.store import access, tenants
 from chargehand.store.bus import KEYS
 from chargehand.store.database import retried
-
-MAX_PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class TenantPage:
-    """A part of a list, by id; `after` is the id that the next part begins after."""
-
-    tenants: list[Tenant]
-    after: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,15 +85,13 @@ class Tenants:
         async with self._db.read() as tx:
             return _found(await tenants.get(tx, tenant_id), tenant_id)
 
-    async def page(self, who: Principal, *, after: str | None = None, limit: int = 50) -> TenantPage:
+    async def page(self, who: Principal, *, after: str | None = None, limit: int = 50) -> Page[Tenant, str]:
         """All tenants, by id."""
         who.require(Scope.ADMIN_SERVICE)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
+        check_limit(limit)
         async with self._db.read() as tx:
             found = await tenants.page(tx, after=after, limit=limit + 1)
-        more = len(found) > limit
-        return TenantPage(found[:limit], found[limit - 1].id if more else None)
+        return page_of(found, limit, lambda one: one.id)
 
     @retried
     async def change(

@@ -5,6 +5,7 @@ from dataclasses import replace
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.usage import Usage, UsageBy, UsageFilter
 from chargehand.errors import InvalidInput
+from chargehand.service.pages import check_limit
 from chargehand.store import usage
 from chargehand.store.database import Database
 
@@ -23,8 +24,7 @@ class UsageReports:
         """The sums by group, and of all. InvalidInput when the days are the wrong way round."""
         who.require(Scope.TASKS_READ)
         only = replace(only or UsageFilter(), of_trees=who.agents)
-        if not 1 <= limit <= MAX_GROUPS:
-            raise InvalidInput(f"limit is 1 to {MAX_GROUPS}, not {limit}")
+        check_limit(limit, MAX_GROUPS)
         if only.since is not None and only.until is not None and only.since > only.until:
             raise InvalidInput(
                 f"from ({only.since}) lies after to ({only.until}); give the earlier day first"

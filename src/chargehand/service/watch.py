@@ -20,7 +20,8 @@ from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.history import Event, Step
 from chargehand.domain.task import FINAL, Status, Task
 from chargehand.domain.values import JsonObject
-from chargehand.errors import DeliverableNotFound, InvalidCursor, InvalidInput
+from chargehand.errors import DeliverableNotFound, InvalidCursor
+from chargehand.service.pages import Page, check_limit, check_status, page_of
 from chargehand.service.visibility import not_found
 from chargehand.store import deliverables, history, tasks
 from chargehand.store.blobs import Blobs
@@ -30,17 +31,8 @@ from chargehand.store.signals import Heard, Signals
 
 POLL_SECONDS = 5.0
 POLL_ALONE_SECONDS = 1.0
-MAX_PAGE = 200
 EVENT_BATCH = 500
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """A part of a list, and the cursor of the next one (None: that was all)."""
-
-    tasks: list[Task]
-    next_cursor: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,13 +92,11 @@ class Watch:
         labels: Mapping[str, str] | None = None,
         cursor: str | None = None,
         limit: int = 50,
-    ) -> Page:
+    ) -> Page[Task, str]:
         """Tasks, newest first, narrowed by what is given."""
         who.require(Scope.TASKS_READ)
-        if not 1 <= limit <= MAX_PAGE:
-            raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
-        if status is not None and status not in list(Status):
-            raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(Status)}")
+        check_limit(limit)
+        check_status(status, Status)
         filters = {"agent_id": agent_id, "status": status, "parent_id": parent_id, "context_id": context_id}
         before = None if cursor is None else _read_cursor(cursor)
         async with self._db.read(who.tenant) as tx:
@@ -119,8 +109,7 @@ class Watch:
                 limit=limit + 1,
                 agents=who.agents,
             )
-        more = len(found) > limit
-        return Page(found[:limit], _cursor(found[limit - 1].id) if more else None)
+        return page_of(found, limit, lambda task: _cursor(task.id))
 
     async def children(self, who: Principal, task_id: str) -> list[Task]:
         """A task's children, oldest first."""
@@ -139,8 +128,7 @@ class Watch:
     ) -> list[Event]:
         """A task's events after a sequence number."""
         await self.get(who, task_id)
-        if not 1 <= limit <= EVENT_BATCH:
-            raise InvalidInput(f"limit is 1 to {EVENT_BATCH}, not {limit}")
+        check_limit(limit, EVENT_BATCH)
         return await self._events(who, task_id, after, limit)
 
     async def _events(

@@ -57,7 +57,7 @@ class WebhookOutcomes:
     async def write(self, tx: Tx, seen: Delivery, tried: Tried, *, is_last: bool = False) -> Delivery | None:
         """What the try makes of the delivery; None when somebody else has written of it. `is_last`: no more tries."""
         webhook = await webhooks.get(tx, seen.endpoint_id)
-        if webhook is not None and self._concerns(webhook, tried, tx):
+        if webhook is not None and (not tried.attempt.is_success or _is_news(webhook, tx)):
             webhook = await webhooks.hold(tx, seen.endpoint_id)
         held = await webhook_deliveries.hold(tx, seen.id)
         if held is None or held.attempts != seen.attempts:
@@ -85,20 +85,13 @@ class WebhookOutcomes:
             await self._of_endpoint(tx, webhook, tried.attempt)
         return await webhook_deliveries.get(tx, held.id)
 
-    @staticmethod
-    def _concerns(webhook: Webhook, tried: Tried, tx: Tx) -> bool:
-        """Whether the endpoint's row is to be written."""
-        if not tried.attempt.is_success or webhook.failing_since is not None:
-            return True
-        return webhook.last_success_at is None or webhook.last_success_at <= tx.now - SUCCESS_NOTED_EVERY
-
     async def _of_endpoint(self, tx: Tx, webhook: Webhook, attempt: DeliveryAttempt) -> None:
         if attempt.is_success:
             if webhook.failing_since is not None:
                 # It is back: what waits for it does not wait out its pauses.
                 await webhook_deliveries.bring_forward(tx, webhook.id)
                 tx.after_commit(lambda: self.bus.publish(WEBHOOKS_DUE, ""))
-            if webhook.failing_since is not None or self._is_noted_late(webhook, tx):
+            if _is_news(webhook, tx):
                 noted = {"failing_since": None, "last_success_at": tx.now}
                 await webhooks.change(tx, webhook.id, noted)
             return
@@ -110,10 +103,6 @@ class WebhookOutcomes:
             await self.disable(tx, webhook, DisabledReason.GONE)
         elif tx.now - (webhook.failing_since or tx.now) >= self.give_up_after:
             await self.disable(tx, webhook, DisabledReason.FAILING)
-
-    @staticmethod
-    def _is_noted_late(webhook: Webhook, tx: Tx) -> bool:
-        return webhook.last_success_at is None or webhook.last_success_at <= tx.now - SUCCESS_NOTED_EVERY
 
     async def disable(self, tx: Tx, webhook: Webhook, reason: DisabledReason) -> None:
         """Send nothing to it; what waits is kept. Unless it was done by hand, the tenant's other endpoints are told."""
@@ -142,6 +131,12 @@ class WebhookOutcomes:
         ]
         await webhook_deliveries.add(tx, deliveries)
         tx.after_commit(lambda: self.bus.publish(WEBHOOKS_DUE, ""))
+
+
+def _is_news(webhook: Webhook, tx: Tx) -> bool:
+    """Whether the endpoint's row does not say yet that something arrives just now."""
+    noted_at = webhook.last_success_at if webhook.failing_since is None else None
+    return noted_at is None or noted_at <= tx.now - SUCCESS_NOTED_EVERY
 
 
 def _logged(webhook: Webhook, reason: DisabledReason) -> Callable[[], None]:

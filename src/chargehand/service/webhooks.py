@@ -37,15 +37,16 @@ from chargehand.errors import (
 )
 from chargehand.network.guarded_http import GuardedHttp
 from chargehand.service.audit_records import record
+from chargehand.service.pages import Page, check_limit, check_status, page_of
 from chargehand.service.vault import Vault
 from chargehand.service.webhook_messages import SEALED_KIND
+from chargehand.service.webhook_outcomes import Tried
 from chargehand.service.webhook_sending import WebhookSending
 from chargehand.store import webhook_deliveries, webhooks
 from chargehand.store.bus import WEBHOOKS, WEBHOOKS_DUE, Bus
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.outbox import MOST_AGE_SECONDS
 
-MAX_PAGE = 200
 MAX_WEBHOOKS = 50
 """How many a tenant may have."""
 OVERLAP = timedelta(days=1)
@@ -61,22 +62,6 @@ class Made:
 
     webhook: Webhook
     secret: str
-
-
-@dataclass(frozen=True, slots=True)
-class WebhookPage:
-    """A part of a list; `before` is the id that the next part begins after."""
-
-    webhooks: list[Webhook]
-    before: str | None
-
-
-@dataclass(frozen=True, slots=True)
-class DeliveryPage:
-    """As WebhookPage."""
-
-    deliveries: list[Delivery]
-    before: str | None
 
 
 class Webhooks:
@@ -144,16 +129,15 @@ class Webhooks:
     async def get(self, who: Principal, webhook_id: str) -> Webhook:
         """One webhook. WebhookNotFound for another tenant's."""
         who.require(Scope.WEBHOOKS_READ)
-        async with self._db.read(who.tenant) as tx:
-            return _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
+        return await self._found(who, webhook_id)
 
-    async def page(self, who: Principal, *, before: str | None = None, limit: int = 50) -> WebhookPage:
+    async def page(self, who: Principal, *, before: str | None = None, limit: int = 50) -> Page[Webhook, str]:
         """The tenant's webhooks, newest first."""
         who.require(Scope.WEBHOOKS_READ)
-        _check_limit(limit)
+        check_limit(limit)
         async with self._db.read(who.tenant) as tx:
             found = await webhooks.page(tx, tenant=who.tenant, before=before, limit=limit + 1)
-        return WebhookPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return page_of(found, limit, lambda one: one.id)
 
     async def change(self, who: Principal, webhook_id: str, changes: Mapping[str, Any]) -> Webhook:
         """Give fields of the order other values; `is_enabled` stops it, or lets it go on with all that waits."""
@@ -234,13 +218,18 @@ class Webhooks:
             now=self._clock.now(),
             data={"webhook_id": webhook.id, "sent_by": who.id},
         )
-        tried = await self.sending.tried(webhook, delivery)
+        return await self._note_test(who, delivery, await self.sending.tried(webhook, delivery))
+
+    @retried
+    async def _note_test(self, who: Principal, delivery: Delivery, tried: Tried) -> Delivery:
+        """Begun anew after a lost race without sending again."""
         async with self._db.write(who.tenant) as tx:
-            _mine(await webhooks.hold(tx, webhook_id), who, webhook_id)
+            _mine(await webhooks.hold(tx, delivery.endpoint_id), who, delivery.endpoint_id)
             # It is never seen as one that waits: this transaction ends it too.
             await webhook_deliveries.add(tx, [replace(delivery, next_at=FOREVER)])
             written = await self.sending.outcomes.write(tx, delivery, tried, is_last=True)
-            await record(tx, who, Action.WEBHOOK_TESTED, webhook_id, {"delivery_id": delivery.id})
+            details: JsonObject = {"delivery_id": delivery.id}
+            await record(tx, who, Action.WEBHOOK_TESTED, delivery.endpoint_id, details)
         return _known(written, delivery.id)
 
     async def deliveries(
@@ -251,12 +240,11 @@ class Webhooks:
         status: str | None = None,
         before: str | None = None,
         limit: int = 50,
-    ) -> DeliveryPage:
+    ) -> Page[Delivery, str]:
         """A webhook's deliveries, newest first."""
         who.require(Scope.WEBHOOKS_READ)
-        _check_limit(limit)
-        if status is not None and status not in list(DeliveryStatus):
-            raise InvalidInput(f"there is no status {status!r}; it is one of: {', '.join(DeliveryStatus)}")
+        check_limit(limit)
+        check_status(status, DeliveryStatus)
         async with self._db.read(who.tenant) as tx:
             _mine(await webhooks.get(tx, webhook_id), who, webhook_id)
             found = await webhook_deliveries.page(
@@ -267,7 +255,7 @@ class Webhooks:
                 before=before,
                 limit=limit + 1,
             )
-        return DeliveryPage(found[:limit], found[limit - 1].id if len(found) > limit else None)
+        return page_of(found, limit, lambda one: one.id)
 
     async def delivery(
         self, who: Principal, webhook_id: str, delivery_id: str
@@ -333,11 +321,6 @@ def _may_send(who: Principal) -> None:
 def _told(webhook: Webhook) -> JsonObject:
     """What the audit keeps of one."""
     return {"url": webhook.place, "kinds": list(webhook.kinds), "is_enabled": webhook.disabled_at is None}
-
-
-def _check_limit(limit: int) -> None:
-    if not 1 <= limit <= MAX_PAGE:
-        raise InvalidInput(f"limit is 1 to {MAX_PAGE}, not {limit}")
 
 
 def _mine(webhook: Webhook | None, who: Principal, webhook_id: str) -> Webhook:

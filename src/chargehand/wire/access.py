@@ -8,7 +8,7 @@ from pydantic import BeforeValidator, Field
 from chargehand.domain.access import Scope
 from chargehand.domain.roles import ROLES
 from chargehand.domain.tenant import TENANT_ID_PATTERN
-from chargehand.wire.bases import Answer, Sent, whole
+from chargehand.wire.bases import Answer, Sent, absent, whole
 from chargehand.wire.rest import AGENT_ID_PATTERN, Time
 
 KEY_ID_PATTERN = r"^[0-9A-Za-z]{8}$"
@@ -105,16 +105,11 @@ class TenantSubmission(Sent):
     """Make its first administrator's key."""
 
 
-def _absent(schema: dict[str, Any]) -> None:
-    """What is not sent stays as it is; so there is no default to show."""
-    schema.pop("default", None)
-
-
 class TenantChange(Sent):
     """What is to be different about a tenant. What is not sent stays as it is."""
 
-    display_name: DisplayName = Field(default="", json_schema_extra=_absent)
-    is_suspended: bool = Field(default=False, json_schema_extra=_absent)
+    display_name: DisplayName = Field(default="", json_schema_extra=absent)
+    is_suspended: bool = Field(default=False, json_schema_extra=absent)
     """Its keys are refused and nothing of it begins, until it is resumed."""
 
     def values(self) -> dict[str, Any]:

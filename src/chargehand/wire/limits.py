@@ -10,9 +10,8 @@ from chargehand.domain.money import MAX_USD, nanos_of, usd_text
 from chargehand.domain.quota import QuotaUse
 from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.domain.values import MAX_SAFE_INTEGER
-from chargehand.wire.bases import Answer, Sent, whole
+from chargehand.wire.bases import AMOUNT_PATTERN, Answer, Sent, whole
 
-_AMOUNT = r"^[0-9]{1,6}(\.[0-9]{1,9})?$"
 _PerSecond = Annotated[float, Field(gt=0, le=100_000)]
 _Count = Annotated[int, Field(ge=1, le=100_000), BeforeValidator(whole)]
 _Many = Annotated[int, Field(ge=0, le=MAX_SAFE_INTEGER), BeforeValidator(whole)]
@@ -31,7 +30,7 @@ class TenantLimitsBody(Sent):
     """Due tasks that wait to begin."""
     streams: _Count | None = None
     """Streams of events open at once, in each process."""
-    usd_per_day: Annotated[str, Field(pattern=_AMOUNT)] | None = None
+    usd_per_day: Annotated[str, Field(pattern=AMOUNT_PATTERN)] | None = None
     """What its models may cost in a day (UTC): decimal text such as `"25.00"`."""
     tokens_per_day: _Many | None = None
     storage_bytes: _Many | None = None

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from chargehand.domain.schedule import MAX_CRON, MAX_ZONE
 from chargehand.domain.values import JsonObject
-from chargehand.wire.bases import Answer, Sent, whole
+from chargehand.wire.bases import Answer, Sent, absent, whole
 from chargehand.wire.rest import AGENT_ID_PATTERN, JsonObjectBody, LabelsBody
 from chargehand.wire.spending import BudgetBody
 
@@ -55,19 +55,14 @@ class ScheduleSubmission(Sent):
         return _values(self)
 
 
-def _absent(schema: dict[str, Any]) -> None:
-    """What is not sent stays as it is; so there is no default to show."""
-    schema.pop("default", None)
-
-
 class ScheduleChange(Sent):
     """What is to be different about a schedule. What is not sent stays as it is."""
 
-    name: Name = Field(default="", json_schema_extra=_absent)
-    cron: CronText = Field(default="", json_schema_extra=_absent)
-    time_zone: ZoneName = Field(default="", json_schema_extra=_absent)
-    missed: MissedPolicy = Field(default="once", json_schema_extra=_absent)
-    agent_id: Annotated[str, Field(pattern=AGENT_ID_PATTERN)] = Field(default="", json_schema_extra=_absent)
+    name: Name = Field(default="", json_schema_extra=absent)
+    cron: CronText = Field(default="", json_schema_extra=absent)
+    time_zone: ZoneName = Field(default="", json_schema_extra=absent)
+    missed: MissedPolicy = Field(default="once", json_schema_extra=absent)
+    agent_id: Annotated[str, Field(pattern=AGENT_ID_PATTERN)] = Field(default="", json_schema_extra=absent)
     task_data: JsonObjectBody = Field(default_factory=dict[str, Any])
     labels: LabelsBody = Field(
         default_factory=dict[str, str],
@@ -75,12 +70,12 @@ class ScheduleChange(Sent):
         json_schema_extra={"additionalProperties": False},
     )
     """All of them: those that are not sent are gone."""
-    priority: Priority = Field(default=0, json_schema_extra=_absent)
-    budget: BudgetBody | None = Field(default=None, json_schema_extra=_absent)
+    priority: Priority = Field(default=0, json_schema_extra=absent)
+    budget: BudgetBody | None = Field(default=None, json_schema_extra=absent)
     """null: the agent's own limits."""
-    timeout_seconds: Seconds | None = Field(default=None, json_schema_extra=_absent)
+    timeout_seconds: Seconds | None = Field(default=None, json_schema_extra=absent)
     """null: the agent's own."""
-    is_paused: bool = Field(default=False, json_schema_extra=_absent)
+    is_paused: bool = Field(default=False, json_schema_extra=absent)
     """A schedule that is resumed goes on from now: what was missed meanwhile is not run."""
 
     def values(self) -> JsonObject:

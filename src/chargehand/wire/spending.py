@@ -9,18 +9,15 @@ from chargehand.domain.budget import MAX_COUNT
 from chargehand.domain.money import MAX_USD
 from chargehand.domain.usage import UsageBy
 from chargehand.domain.values import JsonObject
-from chargehand.wire.bases import Answer, Sent, whole
+from chargehand.wire.bases import AMOUNT_PATTERN, Answer, Sent, whole
 from chargehand.wire.limits import LimitUses
 
 _Count = Annotated[int, Field(ge=1, le=MAX_COUNT), BeforeValidator(whole)]
 
 
-_AMOUNT = r"^[0-9]{1,6}(\.[0-9]{1,9})?$"
-
-
 def _plain_amount(value: object) -> object:
     """Refused in our words; of a union, pydantic would tell what its parts are called."""
-    if isinstance(value, str) and not re.fullmatch(_AMOUNT, value):
+    if isinstance(value, str) and not re.fullmatch(AMOUNT_PATTERN, value):
         raise ValueError('is not an amount in USD: write plain digits, such as "1.50"')
     return value
 
@@ -29,7 +26,7 @@ class BudgetBody(Sent):
     """Limits of a task and all that it delegates; each holds where it is lower than the agent's own."""
 
     usd: Annotated[
-        Annotated[str, Field(pattern=_AMOUNT)] | Annotated[float, Field(ge=0, lt=MAX_USD)] | None,
+        Annotated[str, Field(pattern=AMOUNT_PATTERN)] | Annotated[float, Field(ge=0, lt=MAX_USD)] | None,
         BeforeValidator(_plain_amount),
     ] = None
     """Money for models, in USD: decimal text such as `"1.50"`, or a number."""

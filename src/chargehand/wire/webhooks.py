@@ -8,7 +8,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from chargehand.domain.webhook import DEFAULT_KINDS, KINDS, Delivery, DeliveryAttempt, Webhook
-from chargehand.wire.bases import Answer, Sent, whole
+from chargehand.wire.bases import Answer, Sent, absent, whole
 from chargehand.wire.rest import AGENT_ID_PATTERN, LabelsBody
 
 MAX_OVERLAP_SECONDS = 30 * 86_400
@@ -22,11 +22,6 @@ Kinds = Annotated[list[Kind], Field(min_length=1, max_length=len(KINDS))]
 Agents = Annotated[list[Annotated[str, Field(pattern=AGENT_ID_PATTERN)]], Field(max_length=100)]
 Description = Annotated[str, Field(max_length=200, pattern=r"^[^\x00-\x1f\x7f]*$")]
 Overlap = Annotated[int, Field(ge=0, le=MAX_OVERLAP_SECONDS), BeforeValidator(whole)]
-
-
-def _absent(schema: dict[str, Any]) -> None:
-    """What is not sent stays as it is; so there is no default to show."""
-    schema.pop("default", None)
 
 
 class WebhookSubmission(Sent):
@@ -54,16 +49,16 @@ class WebhookSubmission(Sent):
 class WebhookChange(Sent):
     """What is to be different about a webhook. What is not sent stays as it is."""
 
-    url: Url = Field(default="", json_schema_extra=_absent)
+    url: Url = Field(default="", json_schema_extra=absent)
     kinds: Kinds = Field(default_factory=list[str])
     agents: Agents = Field(default_factory=list[str])
     labels: LabelsBody = Field(
         default_factory=dict[str, str], max_length=32, json_schema_extra={"additionalProperties": False}
     )
     """All of them: those that are not sent are gone."""
-    with_children: bool = Field(default=False, json_schema_extra=_absent)
-    description: Description = Field(default="", json_schema_extra=_absent)
-    is_enabled: bool = Field(default=True, json_schema_extra=_absent)
+    with_children: bool = Field(default=False, json_schema_extra=absent)
+    description: Description = Field(default="", json_schema_extra=absent)
+    is_enabled: bool = Field(default=True, json_schema_extra=absent)
     """false: nothing is sent, and no further events are kept for it. true: it goes on, with all that waits."""
 
     def values(self) -> dict[str, Any]:
