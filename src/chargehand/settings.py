@@ -203,6 +203,8 @@ class Settings(BaseSettings):
     """How many files one workspace may hold."""
     metrics: Literal["off", "key", "open"] = "key"
     """Who may read GET /metrics: nobody, a key with the scope metrics:read, or everyone who reaches the port."""
+    metrics_port: int | None = Field(default=None, ge=1, le=65_535)
+    """Where a worker and `chargehand upkeep` answer GET /metrics, on the loopback; None: nowhere."""
     traces: Literal["auto", "on", "off"] = "auto"
     """Traces to a collector; auto: when OTEL_EXPORTER_OTLP_ENDPOINT names one."""
     trace_content: bool = False

@@ -62,7 +62,12 @@ async def test_an_event_that_is_taken_back_leaves_nothing_to_be_sent(tmp_path: P
         try:
             async with core.db.write() as tx:
                 assert tx.outbox is not None
-                told = {"task_id": stored.id, "sequence": 2, "kind": "task.submitted"}
+                told = {
+                    "tenant": stored.tenant,
+                    "task_id": stored.id,
+                    "sequence": 2,
+                    "kind": "task.submitted",
+                }
                 await tx.outbox.put(tx, [told])
                 raise RuntimeError
         except RuntimeError:

@@ -26,10 +26,13 @@ from chargehand.domain.webhook import (
     WebhookOrder,
     next_try,
 )
+from chargehand.engine.webhook_sender import SET_ASIDE_SECONDS
 from chargehand.errors import Conflict, Forbidden, InvalidInput, WebhookNotFound
+from chargehand.network.guarded_http import Fetched, GuardedHttp
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
 from chargehand.service.webhooks import MAX_WEBHOOKS
+from chargehand.store import retention, webhook_deliveries
 from tests import given
 from tests.given import ME, TestClock
 from tests.webhook_receiver import Receiver, a_receiver, status
@@ -483,6 +486,66 @@ async def test_what_tells_of_a_task_goes_with_it(desk: Desk) -> None:
 
     assert [one.kind for one in await desk.deliveries(webhook)] == ["webhook.test"]
     assert given.rows(desk.core, "SELECT count(*) FROM webhook_attempts") == [(1,)]
+
+
+@pytest.mark.usefixtures("database")
+async def test_a_task_stays_while_somebody_is_still_to_be_told_of_it(desk: Desk) -> None:
+    order = PruneOrder(older_than=timedelta(hours=1))
+    desk.receiver.answer = status(500)
+    webhook, _ = await desk.made()
+    await desk.done("lead")
+    await desk.send_due()
+    desk.clock.advance(7_200)
+    told = await desk.core.retention.prune(ME, replace(order, is_dry_run=True))
+    while_it_is_tried = await desk.core.retention.prune(ME, order)
+    async with desk.core.db.write() as tx:
+        seen_too_early = await retention.hold_ended(tx, [await an_id(desk)], before=tx.now)
+    await desk.core.webhooks.webhooks.change(ME, webhook.id, {"is_enabled": False})
+    put_off = await desk.core.retention.prune(ME, order)
+
+    assert (told.trees, while_it_is_tried.trees, seen_too_early) == (0, 0, {})
+    assert (put_off.trees, put_off.tasks) == (1, 2)
+    assert await desk.deliveries(webhook) == []
+
+
+async def an_id(desk: Desk) -> str:
+    return given.rows(desk.core, "SELECT id FROM agent_tasks WHERE depth = 0")[0][0]
+
+
+async def test_a_delivery_that_something_of_ours_is_wrong_with_is_tried_again_by_itself(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody tells of it a second time: the sender must know when to look."""
+    webhook, _ = await desk.made()
+    await desk.done()
+    with monkeypatch.context() as wrong:
+        wrong.setattr(GuardedHttp, "post", no_post)
+        look_at = await desk.core.webhooks.sender.do(desk.clock.now())
+    too_early = len(desk.receiver.taken)
+
+    assert look_at == desk.clock.now() + timedelta(seconds=SET_ASIDE_SECONDS)
+    desk.clock.advance(SET_ASIDE_SECONDS)
+    assert await desk.core.webhooks.sender.do(desk.clock.now()) is None
+    assert (too_early, len(desk.receiver.taken)) == (0, 1)
+    assert [one.status for one in await desk.deliveries(webhook)] == [DeliveryStatus.DELIVERED]
+
+
+async def no_post(*_: object) -> Fetched:
+    raise ZeroDivisionError
+
+
+async def test_what_is_sent_again_is_not_deleted_with_what_is_old(desk: Desk) -> None:
+    webhook, _ = await desk.made()
+    await desk.done()
+    await desk.send_due()
+    [old] = await desk.deliveries(webhook)
+    desk.clock.advance(40 * 86_400)
+    await desk.core.webhooks.webhooks.redeliver(ME, webhook.id, old.id)
+
+    async with desk.core.db.write() as tx:
+        found = await webhook_deliveries.hold_no_more_wanted(tx, [old.id], tx.now)
+
+    assert found == []
 
 
 async def test_a_secret_is_nowhere_to_be_read(desk: Desk) -> None:

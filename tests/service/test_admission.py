@@ -9,10 +9,13 @@ import pytest
 from chargehand.app.core import Core
 from chargehand.domain.access import LOCAL_OPERATOR, Principal
 from chargehand.domain.task import TaskOrder
+from chargehand.domain.tenant import Tenant
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
+from chargehand.store import backlog, tenants
+from chargehand.store.standing import read_standing
 from tests import given
 from tests.given import ME, TestClock
 
@@ -86,6 +89,39 @@ async def test_a_tenant_whose_backlog_is_full_keeps_no_other_out(tmp_path: Path)
         taken = await core.tasks.submit(OTHER, TaskOrder(agent_id="one", task_data={}))
 
         assert taken.task.tenant == "other"
+
+
+@pytest.mark.usefixtures("database")
+async def test_what_a_suspended_tenant_has_left_keeps_nobody_out(tmp_path: Path) -> None:
+    """None of it begins, so it would fill the backlog until the tenant is resumed."""
+    clock = TestClock()
+    async with given.a_core(
+        tmp_path, playbooks={"one": one}, clock=clock, with_engine=False, backlog_limit=3
+    ) as core:
+        await core.agents.publish(OTHER, given.a_definition("one", playbook="one"))
+        for _ in range(3):
+            await core.tasks.submit(OTHER, TaskOrder(agent_id="one", task_data={}))
+        async with core.db.write() as tx:
+            known = Tenant(
+                id="other", display_name="", created_by="t", created_at=tx.now, suspended_at=tx.now
+            )
+            await tenants.add(tx, known)
+        await core.tasks.close()
+        clock.advance(2)
+        await filled(core, clock, 2)
+        ours = await given.a_task(core, "one")
+        clock.advance(10)
+        async with core.db.read() as tx:
+            counted = [await backlog.count(tx, most=most) for most in (1, 3, 10)]
+            by_tenant = await backlog.count_by_tenant(tx)
+            standing = await read_standing(tx)
+
+        assert ours.tenant == ME.tenant
+        assert (counted, by_tenant) == ([1, 3, 3], {ME.tenant: 3})
+        assert (standing.due, standing.oldest_due_seconds) == (3, 12.0)
+        clock.advance(2)
+        with pytest.raises(Unavailable):
+            await given.a_task(core, "one")
 
 
 async def test_a_repeated_key_is_answered_though_the_backlog_is_full(tmp_path: Path) -> None:

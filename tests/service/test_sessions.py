@@ -6,6 +6,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import pytest
+from sqlalchemy import update
 
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.errors import TenantSuspended, Unauthorized
@@ -14,6 +15,9 @@ from chargehand.service.keys import Keys
 from chargehand.service.sessions import IDLE, LONGEST, MOST_OF_PRINCIPAL, Sessions
 from chargehand.store import tenants
 from chargehand.store.bus import Bus
+from chargehand.store.database import Database
+from chargehand.store.session_tables import BrowserSession
+from chargehand.store.sessions import SessionRecord, find, insert_session
 from tests.databases import outside
 from tests.given import TestClock, a_core
 
@@ -32,6 +36,7 @@ class Opened:
     sessions: Sessions
     elsewhere: Sessions
     database: Path
+    db: Database
 
     async def is_good(self, secret: str) -> bool:
         try:
@@ -58,6 +63,7 @@ async def opened(tmp_path: Path) -> AsyncGenerator[Opened]:
             sessions=Sessions(core.db, clock, access, bus),
             elsewhere=Sessions(core.db, clock, elsewhere),
             database=core.settings.database_path,
+            db=core.db,
         )
 
 
@@ -74,6 +80,29 @@ async def test_a_session_is_its_holders_in_every_process(opened: Opened) -> None
     assert found.csrf_token == (await opened.sessions.verify(secret)).csrf_token
     assert secret not in found.csrf_token
     assert secret not in repr(found)
+
+
+async def test_a_scope_that_only_a_newer_version_knows_opens_nothing_and_closes_nothing(
+    opened: Opened,
+) -> None:
+    """Beside a process of the next version, on the same rows."""
+    record = SessionRecord(
+        id_hash="h",
+        tenant=DEFAULT_TENANT,
+        principal_id="corp:alice",
+        key_id=None,
+        scopes=frozenset({Scope.TASKS_READ}),
+        created_at=opened.clock.now(),
+        seen_at=opened.clock.now(),
+        expires_at=opened.clock.now(),
+    )
+    async with opened.db.write() as tx:
+        await insert_session(tx, record)
+        newer = update(BrowserSession).values(scopes=["tasks:read", "tasks:dream"])
+        await tx.connection.execute(newer)
+        found = await find(tx, "h")
+
+    assert found == record
 
 
 async def test_the_secret_itself_is_in_no_row(opened: Opened) -> None:

@@ -1,6 +1,7 @@
 """What a service tells of itself beside its rows: the checks of readiness, and the numbers of the process."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable
+from contextlib import asynccontextmanager
 from typing import Protocol
 
 import chargehand
@@ -75,6 +76,20 @@ def bus_reading(*, is_expected: bool, is_connected: bool, processes: int) -> Rea
 def broker_reading(publisher: Away) -> Reading:
     """The fleet's broker, as it took the last wake-ups."""
     return Reading(ok=True, is_degraded=publisher.is_away, detail=publisher.state)
+
+
+@asynccontextmanager
+async def telling_numbers(core: Core) -> AsyncGenerator[None]:
+    """Of a process without the HTTP service: its own numbers can be read where the settings name a port."""
+    port = core.settings.metrics_port
+    if port is None:
+        yield
+        return
+    # What answers costs memory, which a process that is not asked does without.
+    from chargehand.serve import process_metrics  # noqa: PLC0415 - as said
+
+    async with process_metrics.telling_numbers(port, lambda: core.telemetry.metrics.exposed(gauges_of(core))):
+        yield
 
 
 def gauges_of(core: Core) -> Iterable[Gauge]:

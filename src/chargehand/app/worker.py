@@ -11,6 +11,7 @@ import structlog
 from chargehand.app import loop
 from chargehand.app.core import open_core
 from chargehand.app.engines import Part
+from chargehand.app.readings import telling_numbers
 from chargehand.app.supervisor import notify
 from chargehand.engine.celery_process import PROCESS
 from chargehand.engine.fleet import FleetEngine
@@ -26,7 +27,7 @@ async def open_worker(queues: Sequence[str]) -> AsyncGenerator[FleetEngine, None
     settings = Settings()
     if settings.engine != "celery":
         raise InvalidInput("a worker needs CHARGEHAND_ENGINE=celery, here and where `chargehand serve` runs")
-    async with open_core(settings, part=Part(is_worker=True, queues=queues)) as core:
+    async with open_core(settings, part=Part(is_worker=True, queues=queues)) as core, telling_numbers(core):
         engine = core.engine
         if not isinstance(engine, FleetEngine):
             raise InvalidInput("a worker needs CHARGEHAND_DATABASE_URL")

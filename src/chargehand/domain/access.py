@@ -37,6 +37,14 @@ class Scope(StrEnum):
     """What concerns all tenants: which there are, and their limits. `admin` does not include it."""
 
 
+_BY_NAME = {scope.value: scope for scope in Scope}
+
+
+def known_scopes(names: Iterable[object]) -> frozenset[Scope]:
+    """The scopes of stored names. One that only a newer version knows, at work on the same rows, opens nothing here."""
+    return frozenset(_BY_NAME[name] for name in names if isinstance(name, str) and name in _BY_NAME)
+
+
 OF_AGENTS = frozenset(
     {
         *(Scope.TASKS_READ, Scope.TASKS_WRITE, Scope.TASKS_CANCEL, Scope.APPROVALS_DECIDE),

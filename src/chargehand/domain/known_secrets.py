@@ -15,7 +15,7 @@ from typing import Any, cast
 from urllib.parse import quote
 
 from chargehand.domain.access import DEFAULT_TENANT
-from chargehand.domain.redaction import SHOWN
+from chargehand.domain.redaction import SHOWN, without
 
 SHORTEST = 12
 FEWEST_CHARACTERS = 6
@@ -82,7 +82,7 @@ class KnownSecrets:
         if len(text) < SHORTEST:
             return text
         for form in self._perhaps_in(text):
-            text = _without(text, form)
+            text = without(text, form, beginning=_TELLING)
         if _looks(text):
             for pattern, shown in _LOOKS:
                 text = pattern.sub(shown, text)
@@ -152,9 +152,9 @@ def taken_out(text: str) -> str:
     return KNOWN.taken_out(text) if own is None else own.taken_out(KNOWN.taken_out(text))
 
 
-def taken_out_of(value: Any) -> Any:
-    """As `taken_out`, of JSON."""
-    own = _OF_TENANTS.get(_tenant.get() or "")
+def taken_out_of(value: Any, *, tenant: str | None = None) -> Any:
+    """As `taken_out`, of JSON. `tenant`: whose it is, for who does this for many at once."""
+    own = _OF_TENANTS.get(tenant or _tenant.get() or "")
     return KNOWN.taken_out_of(value) if own is None else own.taken_out_of(KNOWN.taken_out_of(value))
 
 
@@ -171,19 +171,6 @@ def _looks(text: str) -> bool:
         or "uthorization" in text
         or "PRIVATE KEY-----" in text
     )
-
-
-def _without(text: str, form: str) -> str:
-    """Without the form, and without a beginning of it that is long enough to tell."""
-    start = form[:_TELLING]
-    place = text.find(start)
-    while place >= 0:
-        end = place + len(start)
-        while end < len(text) and end - place < len(form) and text[end] == form[end - place]:
-            end += 1
-        text = f"{text[:place]}{SHOWN}{text[end:]}"
-        place = text.find(start, place + len(SHOWN))
-    return text
 
 
 def _forms(value: str) -> set[str]:

@@ -16,14 +16,20 @@ def redacted(text: str, secrets: Iterable[str]) -> str:
     """The text without the secrets, and without a beginning of one that is long enough to tell."""
     # The longest first: of `Bearer abc…` nothing is left then for `abc…` to find.
     for secret in sorted({form for one in secrets for form in _forms(one)}, key=len, reverse=True):
-        start = secret[:_BEGINNING]
-        place = text.find(start)
-        while place >= 0:
-            end = place + len(start)
-            while end < len(text) and end - place < len(secret) and text[end] == secret[end - place]:
-                end += 1
-            text = f"{text[:place]}{SHOWN}{text[end:]}"
-            place = text.find(start, place + len(SHOWN))
+        text = without(text, secret, beginning=_BEGINNING)
+    return text
+
+
+def without(text: str, secret: str, *, beginning: int) -> str:
+    """The text without the secret, and without what of it begins so: with that many of its characters."""
+    start = secret[:beginning]
+    place = text.find(start)
+    while place >= 0:
+        end = place + len(start)
+        while end < len(text) and end - place < len(secret) and text[end] == secret[end - place]:
+            end += 1
+        text = f"{text[:place]}{SHOWN}{text[end:]}"
+        place = text.find(start, place + len(SHOWN))
     return text
 
 

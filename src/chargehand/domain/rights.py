@@ -6,10 +6,8 @@ it delegates to, with which tools; and that word is only taken from somebody who
 
 from collections.abc import Iterable
 
-from chargehand.domain.access import Principal, Scope
+from chargehand.domain.access import Principal, Scope, known_scopes
 from chargehand.domain.values import JsonObject, JsonValue
-
-_KNOWN = {scope.value: scope for scope in Scope}
 
 
 def rights_of(who: Principal) -> JsonObject | None:
@@ -26,11 +24,10 @@ def holder_of(rights: JsonObject | None, *, id: str, tenant: str) -> Principal:
     if rights is None:
         return Principal(id=id, tenant=tenant, scopes=frozenset({Scope.ADMIN}))
     agents = rights.get("agents")
-    scopes = (_KNOWN.get(one) for one in _texts(rights.get("scopes")))
     return Principal(
         id=id,
         tenant=tenant,
-        scopes=frozenset(one for one in scopes if one is not None),
+        scopes=known_scopes(_texts(rights.get("scopes"))),
         agents=None if agents is None else frozenset(_texts(agents)),
     )
 

@@ -26,7 +26,6 @@ DEFAULT_KINDS: tuple[str, ...] = (
     EventKind.ASKED.value, DISABLED_KIND,
 )  # fmt: skip
 """What somebody has to know or to do something about."""
-SUBSCRIBABLE = frozenset(KINDS)
 OF_PEOPLE = frozenset({
     EventKind.APPROVAL_REQUESTED.value, EventKind.APPROVAL_DECIDED.value,
     EventKind.ASKED.value, EventKind.ANSWERED.value,

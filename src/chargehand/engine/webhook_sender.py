@@ -94,7 +94,7 @@ class WebhookSender:
                 await self._prune()
                 later = await self._begin_due()
                 if not self._under_way:
-                    return later
+                    return self._aside_until(later)
                 await self._until_there_is_more(later)
                 await self._take_ended()
         finally:
@@ -163,6 +163,14 @@ class WebhookSender:
             except Exception:
                 log.exception("a delivery could not be seen to; trying again", delivery_id=delivery_id)
                 self._aside[delivery_id] = self._clock.monotonic() + SET_ASIDE_SECONDS
+
+    def _aside_until(self, later: datetime | None) -> datetime | None:
+        """When something is due; also what is set aside, of which nobody will tell again."""
+        if not self._aside:
+            return later
+        seconds = min(self._aside.values()) - self._clock.monotonic()
+        again = self._clock.now() + timedelta(seconds=max(seconds, LOOK_SECONDS))
+        return min(again, later or again)
 
     def _is_aside(self, delivery_id: str) -> bool:
         return self._clock.monotonic() < self._aside.get(delivery_id, 0.0)

@@ -143,13 +143,15 @@ class WebhookSending:
 
     @retried
     async def _prune_some(self) -> bool:
+        before = self.clock.now() - self.keep
         async with self.db.read() as tx:
-            old = await webhook_deliveries.old(tx, tx.now - self.keep, limit=PRUNED_AT_ONCE)
-            gone = old or await webhook_deliveries.without_endpoint(tx, limit=PRUNED_AT_ONCE)
-        if gone:
+            old = await webhook_deliveries.old(tx, before, limit=PRUNED_AT_ONCE)
+            found = old or await webhook_deliveries.without_endpoint(tx, limit=PRUNED_AT_ONCE)
+        if found:
             async with self.db.write() as tx:
+                gone = await webhook_deliveries.hold_no_more_wanted(tx, found, before)
                 await webhook_deliveries.delete_all(tx, gone)
-        return bool(gone)
+        return bool(found)
 
 
 def _refusal(answer: Fetched) -> str | None:

@@ -7,14 +7,11 @@ from typing import Any
 from sqlalchemy import Row, bindparam, delete, func, insert, or_, select, update
 from sqlalchemy.orm import aliased
 
-from chargehand.domain.access import Scope
+from chargehand.domain.access import known_scopes
 from chargehand.domain.key import KeyRecord
 from chargehand.store.database import Tx
 from chargehand.store.tables import ApiKey, UtcMicroseconds
 from chargehand.store.tenant_tables import Tenant
-
-_KNOWN_SCOPES = {scope.value: scope for scope in Scope}
-
 
 _KEY = ApiKey.__table__
 # Built once, like those of store/tasks.py.
@@ -183,8 +180,7 @@ def _as_record(row: Row[Any]) -> KeyRecord:
         name=row.name,
         key_hash=bytes(row.key_hash),
         last_four=row.last_four,
-        # A scope that only a newer version knows, whose process works on the same rows, opens nothing here.
-        scopes=frozenset(_KNOWN_SCOPES[one] for one in row.scopes if one in _KNOWN_SCOPES),
+        scopes=known_scopes(row.scopes),
         roles=tuple(row.roles or ()),
         agents=None if row.agents is None else frozenset(row.agents),
         replaces=row.replaces,

@@ -33,8 +33,12 @@ _raw_decode = JSONDecoder().raw_decode
 class Outbox(Protocol):
     """Whom events are told to, as a port: store/outbox.py."""
 
+    async def ready(self) -> None:
+        """Before a transaction begins, for the look that it may take: know who is told what of its events."""
+        ...
+
     async def put(self, tx: "Tx", events: Sequence[Mapping[str, Any]]) -> None:
-        """Store, in the transaction of these events, what is to be sent of them."""
+        """Store, in the transaction of these events (store/history.py's rows), what is to be sent of them."""
         ...
 
 

@@ -30,7 +30,7 @@ from chargehand.store.tables import AgentTask, TaskEvent, TaskStep
 
 # Built once, like those of store/tasks.py.
 _LAST_EVENTS = (
-    select(AgentTask.id, AgentTask.last_event)
+    select(AgentTask.id, AgentTask.tenant, AgentTask.last_event)
     .where(AgentTask.id.in_(bindparam("ids", expanding=True)))
     .order_by(AgentTask.id)
     .with_for_update()
@@ -50,6 +50,7 @@ _STEPS = (
     .order_by(TaskStep.started_at, TaskStep.path)
 )
 _INSERT_EVENT = insert(TaskEvent)
+_OF_EVENT = tuple(column.name for column in TaskEvent.__table__.columns)
 _INSERT_STEP = insert(TaskStep)
 _FINISH_STEP = RowUpdate.of(
     TaskStep,
@@ -60,16 +61,28 @@ _FINISH_STEP = RowUpdate.of(
 )
 
 
-def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) -> dict[str, Any]:
-    """An event as `insert_events` takes it. Readers, streams and webhooks get it: no secret may be in it."""
-    clean = taken_out_of(data)
-    return {"task_id": task_id, "sequence": sequence, "kind": kind, "at": at, "data": clean}
+def row(
+    task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject, *, tenant: str
+) -> dict[str, Any]:
+    """An event as `insert_events` takes it. Readers, streams and webhooks get it: no secret may be in it.
+
+    `tenant`: the task's. Whose secrets are meant is not asked of the caller, who often writes for many at once.
+    """
+    clean = taken_out_of(data, tenant=tenant)
+    return {
+        "tenant": tenant,
+        "task_id": task_id,
+        "sequence": sequence,
+        "kind": kind,
+        "at": at,
+        "data": clean,
+    }
 
 
 async def insert_events(tx: Tx, rows: Sequence[Mapping[str, Any]]) -> None:
     """Store events whose numbers the caller has assigned, and what is to be sent of them."""
     if rows:
-        await tx.connection.execute(_INSERT_EVENT, [dict(one) for one in rows])
+        await tx.connection.execute(_INSERT_EVENT, [{name: one[name] for name in _OF_EVENT} for one in rows])
         if tx.outbox is not None:
             await tx.outbox.put(tx, rows)
 
@@ -86,13 +99,14 @@ async def append(
     ids = list(dict.fromkeys(task_id for task_id, _, _ in events))
     if held is None:
         found = await tx.connection.execute(_LAST_EVENTS, {"ids": ids})
-        last: dict[str, int] = {row.id: row.last_event for row in found}
+        seen: Mapping[str, Any] = {one.id: one for one in found}
     else:
-        last = {task_id: held[task_id].last_event for task_id in ids}
+        seen = held
+    last: dict[str, int] = {task_id: seen[task_id].last_event for task_id in ids}
     rows: list[dict[str, Any]] = []
     for task_id, kind, data in events:
         last[task_id] += 1
-        rows.append(row(task_id, last[task_id], kind, tx.now, data))
+        rows.append(row(task_id, last[task_id], kind, tx.now, data, tenant=seen[task_id].tenant))
     await insert_events(tx, rows)
     numbers = [{"seen_id": task_id, "number": last[task_id]} for task_id in ids]
     await tx.connection.execute(_SET_LAST_EVENT, numbers)

@@ -2,8 +2,8 @@
 
 Rule: an event and its deliveries are there together or not at all, so a kill loses neither. Who is told what is kept
 in memory, because every event asks: the process that changes an endpoint reads anew at once, others hear of it over
-the bus, and what another process could have changed unheard is used for MOST_AGE_SECONDS and no longer. Where there
-is no endpoint, an event costs a look at a set.
+the bus, and what another process could have changed unheard is used for MOST_AGE_SECONDS and no longer. It is read
+before a transaction begins, never in one that holds rows. Events of a tenant without endpoints cost a look in memory.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from chargehand.clock import Clock
-from chargehand.domain.webhook import SUBSCRIBABLE, Delivery, Subscription
+from chargehand.domain.webhook import Delivery, Subscription
 from chargehand.failpoint import fail_point
 from chargehand.store import webhook_deliveries, webhooks
 from chargehand.store.database import Database, Tx
@@ -29,7 +29,8 @@ class EventOutbox:
         self._clock = clock
         self._is_shared = is_shared
         self._subscriptions: dict[str, list[Subscription]] = {}
-        self._kinds: frozenset[str] = frozenset()
+        self._kinds: dict[str, frozenset[str]] = {}
+        """What is sent of the events of each tenant that has an endpoint."""
         self._changes = 1
         self._read_changes = 0
         self._read_at = 0.0
@@ -43,18 +44,14 @@ class EventOutbox:
 
     async def has_endpoints(self) -> bool:
         """Whether anybody is told anything."""
-        await self._refresh()
+        await self.ready()
         return bool(self._subscriptions)
 
     async def put(self, tx: Tx, events: Sequence[Mapping[str, Any]]) -> None:
-        """Store what the endpoints are to be told of these events (rows of `task_events`)."""
-        if not self._is_fresh():
-            if not any(one["kind"] in SUBSCRIBABLE for one in events):
-                return
-            await self._refresh()
+        """Store what the endpoints are to be told of these events."""
         if not self._kinds:
             return
-        wanted = [one for one in events if one["kind"] in self._kinds]
+        wanted = [one for one in events if one["kind"] in self._kinds.get(one["tenant"], ())]
         if not wanted:
             return
         deliveries = await self._deliveries(tx, wanted)
@@ -76,11 +73,12 @@ class EventOutbox:
                 event=(one["task_id"], one["sequence"]),
             )
             for one in events
-            for subscription in self._subscriptions.get(told[one["task_id"]].tenant, ())
+            for subscription in self._subscriptions.get(one["tenant"], ())
             if subscription.wants(str(one["kind"]), told[one["task_id"]])
         ]
 
-    async def _refresh(self) -> None:
+    async def ready(self) -> None:
+        """Read anew what is not fresh."""
         if self._is_fresh():
             return
         async with self._reading:
@@ -95,7 +93,10 @@ class EventOutbox:
             for one in found:
                 by_tenant[one.tenant].append(one)
             self._subscriptions = dict(by_tenant)
-            self._kinds = frozenset(kind for one in found for kind in one.kinds)
+            self._kinds = {
+                tenant: frozenset(kind for one in theirs for kind in one.kinds)
+                for tenant, theirs in by_tenant.items()
+            }
             self._read_changes, self._read_at = changes, began_at
 
     def _is_fresh(self) -> bool:

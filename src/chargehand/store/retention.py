@@ -14,6 +14,7 @@ from sqlalchemy.orm import aliased
 from chargehand.clock import uuid7
 from chargehand.domain.retention import PruneOrder
 from chargehand.domain.task import OPEN
+from chargehand.domain.webhook import DeliveryStatus
 from chargehand.store import webhook_deliveries
 from chargehand.store.database import Tx
 from chargehand.store.planning import by_no_index
@@ -28,6 +29,7 @@ from chargehand.store.tables import (
     TaskStep,
     WorkspaceHead,
 )
+from chargehand.store.webhook_tables import WebhookDelivery, WebhookEndpoint
 
 _OPEN = [status.value for status in OPEN]
 _OF_A_TASK = (IdempotencyKey, TaskDeliverable, TaskMessage, TaskStep, TaskEvent)
@@ -46,7 +48,10 @@ class Tree:
 async def ended_roots(
     tx: Tx, order: PruneOrder, *, tenant: str | None, before: datetime, limit: int
 ) -> list[str]:
-    """Roots, oldest first, that ended before that time, of trees in which nothing is open or gone on from."""
+    """Roots, oldest first, that ended before that time, of trees in which nothing is open or gone on from.
+
+    Nor is anybody still to be told of what happened in them.
+    """
     below, later, earlier = aliased(AgentTask), aliased(AgentTask), aliased(AgentTask)
     open_below = exists().where(below.root_id == AgentTask.id, below.status.in_(_OPEN))
     open_later = exists().where(
@@ -63,6 +68,7 @@ async def ended_roots(
             AgentTask.id < uuid7(int(before.timestamp() * 1000) + 1, bytes(10)),
             ~open_below,
             ~open_later,
+            ~_is_to_be_told(AgentTask.id),
         )
         .order_by(AgentTask.id)
         .limit(limit)
@@ -74,6 +80,18 @@ async def ended_roots(
     if order.agent_id is not None:
         statement = statement.where(by_no_index(AgentTask.agent_id) == order.agent_id)
     return list(await tx.connection.scalars(statement))
+
+
+def _is_to_be_told(root_id: InstrumentedAttribute[str]) -> ColumnElement[bool]:
+    """Whether something of a tree is still to be sent; what a disabled endpoint waits for keeps nothing."""
+    of_tree = aliased(AgentTask)
+    return exists().where(
+        of_tree.root_id == root_id,
+        WebhookDelivery.task_id == of_tree.id,
+        WebhookDelivery.status == DeliveryStatus.PENDING.value,
+        WebhookEndpoint.id == WebhookDelivery.endpoint_id,
+        WebhookEndpoint.disabled_at.is_(None),
+    )
 
 
 async def sizes(tx: Tx, root_ids: Sequence[str]) -> list[Tree]:
@@ -112,11 +130,11 @@ async def hold_ended(tx: Tx, root_ids: Collection[str], *, before: datetime) -> 
     for row in await tx.connection.execute(statement):
         found.setdefault(row.root_id, []).append(row)  # pyright: ignore[reportArgumentType] - a row reads as one
     whole = {tree.root_id: tree.tasks for tree in await sizes(tx, list(found))}
-    gone_on_from = await _gone_on_from(tx, list(found))
+    kept = await _gone_on_from(tx, list(found)) | await _to_be_told(tx, list(found))
     return {
         root_id: rows
         for root_id, rows in found.items()
-        if root_id not in gone_on_from
+        if root_id not in kept
         and len(rows) == whole.get(root_id)
         and all(row.status not in _OPEN for row in rows)
         and all(row.finished_at is not None and row.finished_at < before for row in rows if row.id == root_id)
@@ -132,6 +150,12 @@ async def _gone_on_from(tx: Tx, root_ids: Sequence[str]) -> set[str]:
         .where(earlier.root_id.in_(root_ids), later.status.in_(_OPEN))
         .distinct()
     )
+    return set(await tx.connection.scalars(statement))
+
+
+async def _to_be_told(tx: Tx, root_ids: Sequence[str]) -> set[str]:
+    root = aliased(AgentTask)
+    statement = select(root.id).where(root.id.in_(root_ids), _is_to_be_told(root.id))
     return set(await tx.connection.scalars(statement))
 
 

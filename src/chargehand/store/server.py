@@ -68,6 +68,8 @@ class ServerDatabase(Database):
         """One transaction. A cancel during the commit is raised once its outcome is known."""
         with HeldBackCancels(), self._work(), told_plainly(self.url):
             async with self._writers.connect() as connection:
+                if self.outbox is not None:
+                    await self.outbox.ready()
                 await self._wall.around_transaction(connection, tenant)
                 tx = Tx(connection=connection, now=self._clock.now(), outbox=self.outbox)
                 yield tx

@@ -6,7 +6,7 @@ from typing import Any
 
 from sqlalchemy import Row, delete, insert, or_, select, update
 
-from chargehand.domain.access import Scope
+from chargehand.domain.access import Scope, known_scopes
 from chargehand.store.database import Tx
 from chargehand.store.session_tables import BrowserSession
 
@@ -96,7 +96,7 @@ def _as_record(row: Row[Any]) -> SessionRecord:
         tenant=row.tenant,
         principal_id=row.principal_id,
         key_id=row.key_id,
-        scopes=frozenset(Scope(scope) for scope in row.scopes),
+        scopes=known_scopes(row.scopes),
         created_at=row.created_at,
         seen_at=row.seen_at,
         expires_at=row.expires_at,

@@ -80,6 +80,8 @@ class SqliteDatabase(Database):
             self._require_open()
             with HeldBackCancels() as cancels:
                 await self._writer.open()
+                if self.outbox is not None:
+                    await self.outbox.ready()
                 await self._writer.begin()
                 tx = self._tx(self._writer)
                 try:

@@ -10,6 +10,7 @@ from sqlalchemy import ColumnElement, func, select
 
 from chargehand.domain.approval import ApprovalStatus
 from chargehand.domain.task import Status
+from chargehand.store import backlog
 from chargehand.store.database import Tx
 from chargehand.store.tables import AgentTask, Approval
 from chargehand.store.tasks import count_by_status
@@ -21,7 +22,7 @@ class Standing:
 
     by_status: dict[str, int]
     due: int
-    """Pending tasks that could begin now."""
+    """Pending tasks that could begin now; none of a suspended tenant's could."""
     oldest_due_seconds: float
     """How long the first of them has been due; 0 when none is."""
     expired_leases: int
@@ -32,12 +33,10 @@ class Standing:
 
 async def read_standing(tx: Tx) -> Standing:
     """The numbers of this moment."""
-    is_due = (AgentTask.status == Status.PENDING.value, AgentTask.run_after <= tx.now)
     is_silent = (AgentTask.status == Status.RUNNING.value, AgentTask.lease_until <= tx.now)
     is_open = Approval.status == ApprovalStatus.OPEN.value
-    due = select(func.count(), func.min(AgentTask.run_after)).where(*is_due)
     asked = select(func.count(), func.min(Approval.created_at)).where(is_open)
-    due_count, due_since = (await tx.connection.execute(due)).one()
+    due_count, due_since = await backlog.whole(tx)
     open_count, open_since = (await tx.connection.execute(asked)).one()
     return Standing(
         by_status=await count_by_status(tx),

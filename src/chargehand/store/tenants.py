@@ -13,6 +13,7 @@ from chargehand.store.database import Tx
 
 _ROW = tenant_tables.Tenant
 _COLUMNS = [getattr(_ROW, field.name) for field in fields(Tenant)]
+_SUSPENDED = select(_ROW.id).where(_ROW.suspended_at.is_not(None))
 
 
 def _as_tenant(row: Row[*tuple[Any, ...]]) -> Tenant:
@@ -49,6 +50,11 @@ async def page(tx: Tx, *, after: str | None, limit: int) -> list[Tenant]:
 async def change(tx: Tx, tenant_id: str, values: Mapping[str, Any]) -> None:
     """Set columns of a row that is held."""
     await tx.connection.execute(update(_ROW).where(_ROW.id == tenant_id).values(**values))
+
+
+async def suspended(tx: Tx) -> list[str]:
+    """The tenants of whose tasks none begins; there are few or none."""
+    return list(await tx.connection.scalars(_SUSPENDED))
 
 
 async def suspended_since(tx: Tx, tenant_id: str) -> datetime | None:

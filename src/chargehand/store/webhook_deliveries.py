@@ -9,7 +9,7 @@ from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, bindparam, delete, insert, select, update
+from sqlalchemy import Row, bindparam, delete, insert, or_, select, update
 
 from chargehand.domain.task import FOREVER
 from chargehand.domain.values import JsonObject
@@ -34,6 +34,7 @@ _DUE = (
     .order_by(_ROW.next_at, _ROW.id)
     .limit(bindparam("most"))
 )
+_HAS_ENDPOINT = select(WebhookEndpoint.id).where(WebhookEndpoint.id == _ROW.endpoint_id).exists()
 _EVENT = (
     select(TaskEvent.at, TaskEvent.data, AgentTask.agent_id, AgentTask.labels, AgentTask.parent_id)
     .join(AgentTask, AgentTask.id == TaskEvent.task_id)
@@ -197,5 +198,10 @@ async def old(tx: Tx, before: datetime, *, limit: int) -> list[str]:
 
 async def without_endpoint(tx: Tx, *, limit: int) -> list[str]:
     """Ids of those whose endpoint is gone: stored by a process that had not heard of it yet."""
-    known = select(WebhookEndpoint.id).where(WebhookEndpoint.id == _ROW.endpoint_id).exists()
-    return list(await tx.connection.scalars(select(_ROW.id).where(~known).limit(limit)))
+    return list(await tx.connection.scalars(select(_ROW.id).where(~_HAS_ENDPOINT).limit(limit)))
+
+
+async def hold_no_more_wanted(tx: Tx, delivery_ids: Collection[str], before: datetime) -> list[str]:
+    """Those that `old` or `without_endpoint` would still find; one that was sent again since is not among them."""
+    statement = select(_ROW.id).where(_ROW.id.in_(delivery_ids), or_(_ROW.ended_at < before, ~_HAS_ENDPOINT))
+    return list(await tx.connection.scalars(statement.with_for_update()))
