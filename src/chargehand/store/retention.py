@@ -8,8 +8,8 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from sqlalchemy import and_, delete, exists, func, select
-from sqlalchemy.orm import aliased
+from sqlalchemy import ColumnElement, and_, delete, exists, func, select
+from sqlalchemy.orm import InstrumentedAttribute, aliased
 
 from chargehand.clock import uuid7
 from chargehand.domain.retention import PruneOrder
