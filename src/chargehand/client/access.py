@@ -7,7 +7,7 @@ from datetime import datetime
 import httpx2
 
 from chargehand.client.answers import answer_of
-from chargehand.client.calls import Call, path_of, sending
+from chargehand.client.calls import Call, fields_of, path_of, query_of, sending
 from chargehand.wire.access import (
     KeyBody,
     KeyMade,
@@ -28,8 +28,7 @@ class AccessCalls(ABC):
 
     async def keys(self, *, name: str | None = None, cursor: str | None = None, limit: int = 50) -> KeyPage:
         """A page of the tenant's keys, by name."""
-        given = {"name": name, "cursor": cursor, "limit": limit}
-        query = [(key, str(value)) for key, value in given.items() if value is not None]
+        query = query_of({"name": name, "cursor": cursor, "limit": limit})
         return answer_of(KeyPage, await self.send(Call(method="GET", path="/keys", query=query)))
 
     async def key(self, key_id: str) -> KeyBody:
@@ -63,10 +62,8 @@ class AccessCalls(ABC):
             "keep_seconds": keep_seconds,
             "expires_at": None if expires_at is None else expires_at.isoformat(),
         }
-        body = {name: value for name, value in given.items() if value is not None}
-        return answer_of(
-            KeyRotated, await self.send(sending("POST", path_of("keys", key_id, "rotate"), body))
-        )
+        call = sending("POST", path_of("keys", key_id, "rotate"), fields_of(given))
+        return answer_of(KeyRotated, await self.send(call))
 
     async def revoke_key(self, key_id: str) -> KeyBody:
         """End a key; sent twice it does the same as once."""
@@ -74,8 +71,7 @@ class AccessCalls(ABC):
 
     async def tenants(self, *, cursor: str | None = None, limit: int = 50) -> TenantPage:
         """A page of all tenants, by id."""
-        given = {"cursor": cursor, "limit": limit}
-        query = [(key, str(value)) for key, value in given.items() if value is not None]
+        query = query_of({"cursor": cursor, "limit": limit})
         return answer_of(TenantPage, await self.send(Call(method="GET", path="/tenants", query=query)))
 
     async def tenant(self, tenant_id: str) -> TenantBody:
@@ -93,7 +89,6 @@ class AccessCalls(ABC):
         self, tenant_id: str, *, display_name: str | None = None, is_suspended: bool | None = None
     ) -> TenantBody:
         """Rename, suspend or resume a tenant; sent twice it does the same as once."""
-        given = {"display_name": display_name, "is_suspended": is_suspended}
-        body = {name: value for name, value in given.items() if value is not None}
+        body = fields_of({"display_name": display_name, "is_suspended": is_suspended})
         call = sending("PATCH", path_of("tenants", tenant_id), body, repeatable=True)
         return answer_of(TenantBody, await self.send(call))

@@ -32,12 +32,17 @@ _Answer = TypeVar("_Answer", bound=BaseModel)
 
 def answer_of(model: type[_Answer], response: httpx2.Response) -> _Answer:
     """The answer's body; the error that it tells of; NotChargehand when no Chargehand service wrote it."""
-    if not response.is_success:
-        raise error_of(response)
+    require_success(response)
     try:
         return model.model_validate_json(response.content)
     except ValidationError:
         raise not_chargehand(response) from None
+
+
+def require_success(response: httpx2.Response) -> None:
+    """Raise the error that the answer tells of, if it tells of one."""
+    if not response.is_success:
+        raise error_of(response)
 
 
 def error_of(response: httpx2.Response) -> ChargehandError:

@@ -1,6 +1,6 @@
 """Approvals as the SDK's calls: what waits for a person, and the decision."""
 
-from chargehand.client.calls import Call, path_of, sending
+from chargehand.client.calls import Call, fields_of, path_of, query_of, sending
 from chargehand.domain.values import JsonObject
 
 
@@ -9,8 +9,7 @@ def approval_listing(
 ) -> Call:
     """GET a page of approvals, newest first."""
     given = {"status": status, "task_id": task_id, "cursor": cursor, "limit": limit}
-    query = [(name, str(value)) for name, value in given.items() if value is not None]
-    return Call(method="GET", path="/approvals", query=query)
+    return Call(method="GET", path="/approvals", query=query_of(given))
 
 
 def decision(
@@ -22,7 +21,6 @@ def decision(
     reason: str | None = None,
 ) -> Call:
     """POST a decision; sent twice it does the same as once."""
-    body: dict[str, object] = {"decision": "approve" if approve else "deny"}
     extras = {"arguments_hash": arguments_hash, "arguments": arguments, "reason": reason}
-    body |= {name: value for name, value in extras.items() if value is not None}
+    body = {"decision": "approve" if approve else "deny"} | fields_of(extras)
     return sending("POST", path_of("approvals", approval_id), body, repeatable=True)

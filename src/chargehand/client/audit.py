@@ -1,6 +1,6 @@
 """The audit as the SDK's calls."""
 
-from chargehand.client.calls import Call
+from chargehand.client.calls import Call, query_of
 
 
 def audit_listing(
@@ -22,8 +22,9 @@ def audit_listing(
         "object": object_id,
         "object_kind": object_kind,
         "result": result,
+        "since": since,
+        "until": until,
+        "cursor": cursor,
+        "limit": limit,
     }
-    given |= {"since": since, "until": until, "cursor": cursor, "limit": str(limit)}
-    return Call(
-        method="GET", path="/audit", query=[(key, value) for key, value in given.items() if value is not None]
-    )
+    return Call(method="GET", path="/audit", query=query_of(given))

@@ -34,6 +34,16 @@ def path_of(*parts: str) -> str:
     return "/" + "/".join(quote(part, safe="") for part in parts)
 
 
+def query_of(given: Mapping[str, object]) -> list[tuple[str, str]]:
+    """The query that says what was given; None was not."""
+    return [(name, str(value)) for name, value in given.items() if value is not None]
+
+
+def fields_of(given: Mapping[str, object]) -> dict[str, object]:
+    """The fields of a body that say what was given; None was not."""
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def submission(
     agent_id: str,
     task_data: JsonObject,
@@ -78,9 +88,8 @@ def listing(
 ) -> Call:
     """GET a page of tasks, newest first."""
     given = {"agent_id": agent_id, "status": status, "cursor": cursor, "limit": limit}
-    query = [(name, str(value)) for name, value in given.items() if value is not None]
-    query += [("label", f"{name}:{value}") for name, value in (labels or {}).items()]
-    return Call(method="GET", path="/tasks", query=query)
+    wanted = [("label", f"{name}:{value}") for name, value in (labels or {}).items()]
+    return Call(method="GET", path="/tasks", query=[*query_of(given), *wanted])
 
 
 def usage_report(
@@ -103,8 +112,7 @@ def usage_report(
         "task_id": task_id,
         "limit": limit,
     }
-    query = [(name, str(value)) for name, value in given.items() if value is not None]
-    return Call(method="GET", path="/usage", query=query)
+    return Call(method="GET", path="/usage", query=query_of(given))
 
 
 def sending(

@@ -8,7 +8,7 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing
+from contextlib import aclosing, asynccontextmanager
 from types import TracebackType
 from typing import BinaryIO, Self, TypeVar
 
@@ -16,7 +16,15 @@ import httpx2
 from pydantic import BaseModel, ValidationError
 
 from chargehand.client.access import AccessCalls
-from chargehand.client.answers import answer_of, delta_of, error_of, event_of, not_chargehand, retry_after
+from chargehand.client.answers import (
+    answer_of,
+    delta_of,
+    error_of,
+    event_of,
+    not_chargehand,
+    require_success,
+    retry_after,
+)
 from chargehand.client.calls import (
     DEFAULT_URL,
     Call,
@@ -171,9 +179,7 @@ class AsyncClient(AccessCalls):
     async def answer(self, task_id: str, question: str, answer: JsonValue) -> None:
         """Answer a question."""
         body = {"question": question, "answer": answer}
-        response = await self.send(sending("POST", path_of("tasks", task_id, "answers"), body))
-        if not response.is_success:
-            raise error_of(response)
+        require_success(await self.send(sending("POST", path_of("tasks", task_id, "answers"), body)))
 
     async def send_message(self, task_id: str, text: str) -> rest.TaskBody:
         """Tell a task something; the task that has the message, which is a new one when this one had ended."""
@@ -211,9 +217,7 @@ class AsyncClient(AccessCalls):
     async def remove_schedule(self, schedule_id: str) -> None:
         """End a schedule."""
         call = Call(method="DELETE", path=path_of("schedules", schedule_id), repeatable=False)
-        response = await self.send(call)
-        if not response.is_success:
-            raise error_of(response)
+        require_success(await self.send(call))
 
     # Secrets
 
@@ -229,9 +233,7 @@ class AsyncClient(AccessCalls):
     async def delete_secret(self, name: str) -> None:
         """Delete a secret."""
         call = Call(method="DELETE", path=path_of("secrets", name), repeatable=False)
-        response = await self.send(call)
-        if not response.is_success:
-            raise error_of(response)
+        require_success(await self.send(call))
 
     async def rewrap_secrets(self) -> RewrapAnswer:
         """Encrypt every tenant's data key with the first master key."""
@@ -246,18 +248,9 @@ class AsyncClient(AccessCalls):
     async def audit_export(self, *, after: int = 0) -> AsyncGenerator[str, None]:
         """Every entry in order, behind a number, each as a line of JSON."""
         request = self._http.build_request("GET", path_of("audit", "export"), params={"after": str(after)})
-        try:
-            response = await self._http.send(request, stream=True)
-            try:
-                if not response.is_success:
-                    await response.aread()
-                    raise error_of(response)
-                async for line in response.aiter_lines():
-                    yield line
-            finally:
-                await response.aclose()
-        except httpx2.TransportError as error:
-            raise self._out_of_reach(error) from error
+        async with self._streaming(request) as response:
+            async for line in response.aiter_lines():
+                yield line
 
     # Webhooks
 
@@ -276,18 +269,9 @@ class AsyncClient(AccessCalls):
         """Write a deliverable (a folder comes as a zip), or all of them as one zip, into an open file."""
         last = ("deliverables", name) if name is not None else ("deliverables.zip",)
         request = self._http.build_request("GET", path_of("tasks", task_id, *last))
-        try:
-            response = await self._http.send(request, stream=True)
-            try:
-                if not response.is_success:
-                    await response.aread()
-                    raise error_of(response)
-                async for chunk in response.aiter_bytes():
-                    into.write(chunk)
-            finally:
-                await response.aclose()
-        except httpx2.TransportError as error:
-            raise self._out_of_reach(error) from error
+        async with self._streaming(request) as response:
+            async for chunk in response.aiter_bytes():
+                into.write(chunk)
 
     # The service
 
@@ -374,7 +358,8 @@ class AsyncClient(AccessCalls):
         """
         lost_at: float | None = None
         while True:
-            ended, opened_at, trouble = False, None, Unavailable("the service ended the stream")
+            ended, opened_at = False, None
+            trouble: ChargehandError = Unavailable("the service ended the stream")
             try:
                 async with aclosing(self._stream(task_id, after, on_delta)) as stream:
                     async for event in stream:
@@ -385,8 +370,8 @@ class AsyncClient(AccessCalls):
                             yield event
                 if ended or await self._has_ended(task_id, after):
                     return
-            except (httpx2.TransportError, Unavailable, TooManyRequests) as error:
-                trouble = error if isinstance(error, ChargehandError) else self._out_of_reach(error)
+            except (Unavailable, TooManyRequests) as error:
+                trouble = error
             now = time.monotonic()
             if lost_at is None or (opened_at is not None and now - opened_at > STEADY_SECONDS):
                 lost_at = now
@@ -402,11 +387,7 @@ class AsyncClient(AccessCalls):
         """One connection's events; None first, when the service has accepted it. Nothing: all is known."""
         headers = {"Accept": "text/event-stream", "Last-Event-ID": str(after)}
         request = self._http.build_request("GET", path_of("tasks", task_id, "events"), headers=headers)
-        response = await self._http.send(request, stream=True)
-        try:
-            if not response.is_success:
-                await response.aread()
-                raise error_of(response)
+        async with self._streaming(request) as response:
             if response.status_code == 204:
                 return
             if not response.headers.get("content-type", "").startswith("text/event-stream"):
@@ -418,8 +399,6 @@ class AsyncClient(AccessCalls):
                         on_delta(delta_of(sent.data, response))
                 elif sent.data:
                     yield event_of(sent.data, response)
-        finally:
-            await response.aclose()
 
     async def _has_ended(self, task_id: str, after: int) -> bool:
         task = await self.task(task_id)
@@ -429,6 +408,21 @@ class AsyncClient(AccessCalls):
 
     async def _get(self, model: type[_Answer], *parts: str) -> _Answer:
         return answer_of(model, await self.send(Call(method="GET", path=path_of(*parts))))
+
+    @asynccontextmanager
+    async def _streaming(self, request: httpx2.Request) -> AsyncGenerator[httpx2.Response]:
+        """The answer to a request, read as it comes. Unavailable: it did not come, or not to its end."""
+        try:
+            response = await self._http.send(request, stream=True)
+            try:
+                if not response.is_success:
+                    await response.aread()
+                    raise error_of(response)
+                yield response
+            finally:
+                await response.aclose()
+        except httpx2.TransportError as error:
+            raise self._out_of_reach(error) from error
 
     async def send(self, call: Call) -> httpx2.Response:
         """Send a call; again while patience lasts, when that does no harm. Unavailable: no answer came."""

@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Mapping
 
-from chargehand.client.calls import Call, path_of, sending
+from chargehand.client.calls import Call, path_of, query_of, sending
 from chargehand.domain.values import JsonObject
 
 
@@ -33,8 +33,7 @@ def schedule_listing(
 ) -> Call:
     """GET a page of schedules, newest first."""
     given = {"name": name, "agent_id": agent_id, "cursor": cursor, "limit": limit}
-    query = [(key, str(value)) for key, value in given.items() if value is not None]
-    return Call(method="GET", path="/schedules", query=query)
+    return Call(method="GET", path="/schedules", query=query_of(given))
 
 
 def schedule_change(schedule_id: str, changes: JsonObject) -> Call:

@@ -7,8 +7,8 @@ from typing import TypeVar
 import httpx2
 from pydantic import BaseModel
 
-from chargehand.client.answers import answer_of, error_of
-from chargehand.client.calls import Call, path_of, sending
+from chargehand.client.answers import answer_of, require_success
+from chargehand.client.calls import Call, path_of, query_of, sending
 from chargehand.domain.values import JsonObject
 from chargehand.wire.webhooks import (
     WebhookBody,
@@ -46,7 +46,7 @@ class WebhookCalls:
 
     async def list(self, *, cursor: str | None = None, limit: int = 50) -> WebhookPage:
         """A page of webhooks, newest first."""
-        call = Call(method="GET", path="/webhooks", query=_query(cursor=cursor, limit=str(limit)))
+        call = Call(method="GET", path="/webhooks", query=query_of({"cursor": cursor, "limit": limit}))
         return await self._asked(WebhookPage, call)
 
     async def get(self, webhook_id: str) -> WebhookBody:
@@ -61,9 +61,7 @@ class WebhookCalls:
     async def remove(self, webhook_id: str) -> None:
         """End a webhook."""
         call = Call(method="DELETE", path=path_of("webhooks", webhook_id), repeatable=False)
-        response = await self.send(call)
-        if not response.is_success:
-            raise error_of(response)
+        require_success(await self.send(call))
 
     async def rotate_secret(self, webhook_id: str, *, overlap_seconds: int = 86_400) -> WebhookMade:
         """A new secret; for so long the one before it signs too."""
@@ -80,7 +78,7 @@ class WebhookCalls:
         self, webhook_id: str, *, status: str | None = None, cursor: str | None = None, limit: int = 50
     ) -> WebhookDeliveryPage:
         """A page of what was or is to be sent, newest first."""
-        query = _query(status=status, cursor=cursor, limit=str(limit))
+        query = query_of({"status": status, "cursor": cursor, "limit": limit})
         call = Call(method="GET", path=path_of("webhooks", webhook_id, "deliveries"), query=query)
         return await self._asked(WebhookDeliveryPage, call)
 
@@ -96,7 +94,3 @@ class WebhookCalls:
 
     async def _asked(self, model: type[_Answer], call: Call) -> _Answer:
         return answer_of(model, await self.send(call))
-
-
-def _query(**given: str | None) -> list[tuple[str, str]]:
-    return [(name, value) for name, value in given.items() if value is not None]
