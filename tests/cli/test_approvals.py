@@ -28,15 +28,15 @@ def test_a_watched_task_tells_what_waits_and_goes_on_when_it_is_decided(tmp_path
         hint = next(line for line in watching.stderr if "decide with" in line)
         approval_id = hint.split("approvals approve ")[1].split(",")[0]
 
-        listed = cli.run("approvals", "list")
-        shown = cli.run("approvals", "show", approval_id)
-        wrong = cli.run("approvals", "approve", approval_id, "--arguments", "[1]")
-        misshapen = cli.run("approvals", "approve", approval_id, "--arguments", '{"cmd": "ls"}')
+        listed = cli.call("approvals", "list")
+        shown = cli.call("approvals", "show", approval_id)
+        wrong = cli.call("approvals", "approve", approval_id, "--arguments", "[1]")
+        misshapen = cli.call("approvals", "approve", approval_id, "--arguments", '{"cmd": "ls"}')
         edited = '{"file_path": "other.txt", "content": "another"}'
-        decided = cli.run("approvals", "approve", approval_id, "--arguments", edited, "--reason", "better")
-        again = cli.run("approvals", "deny", approval_id)
+        decided = cli.call("approvals", "approve", approval_id, "--arguments", edited, "--reason", "better")
+        again = cli.call("approvals", "deny", approval_id)
         said, _ = watching.communicate(timeout=30)
-        every = json.loads(cli.run("approvals", "list", "--status", "all", "--json").stdout)
+        every = json.loads(cli.call("approvals", "list", "--status", "all", "--json").stdout)
 
     assert approval_id in listed.stdout
     assert "Write note.txt" in listed.stdout
@@ -59,7 +59,7 @@ def test_a_watched_task_tells_what_waits_and_goes_on_when_it_is_decided(tmp_path
 def test_without_a_service_a_decision_is_stored_and_the_task_goes_on_later(tmp_path: Path) -> None:
     cli = a_careful_cli(tmp_path)
     with running_service(cli):
-        task_id = cli.run("run", "writer", "--no-wait").stdout.strip()
+        task_id = cli.call("run", "writer", "--no-wait").stdout.strip()
         waiting = cli.start("tasks", "watch", task_id)
         assert waiting.stderr is not None
         hint = next(line for line in waiting.stderr if "decide with" in line)
@@ -97,10 +97,10 @@ def test_a_policy_that_cannot_be_read_stops_the_start_and_names_the_fault(tmp_pa
 
 
 def test_a_message_to_an_agent_that_no_model_runs_is_refused(cli: Cli) -> None:
-    task_id = cli.run("run", "waiter", "--no-wait").stdout.strip()
+    task_id = cli.call("run", "waiter", "--no-wait").stdout.strip()
 
-    refused = cli.run("tasks", "send", task_id, "Use tabs.")
+    refused = cli.call("tasks", "send", task_id, "Use tabs.")
 
     assert refused.returncode == 2
     assert "only a model takes messages" in refused.stderr
-    cli.run("tasks", "cancel", task_id)
+    cli.call("tasks", "cancel", task_id)

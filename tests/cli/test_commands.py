@@ -12,7 +12,7 @@ from tests.cli.service import LIMIT_SECONDS, Cli, Running, definition
 
 
 def ran(cli: Cli, *arguments: str, code: int = 0) -> str:
-    done = cli.run(*arguments)
+    done = cli.call(*arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout
 
@@ -23,7 +23,7 @@ def json_of(cli: Cli, *arguments: str) -> Any:
 
 def submitted(cli: Cli, agent: str, *arguments: str) -> str:
     """The id of a task that nobody watches."""
-    done = cli.run("run", agent, "--no-wait", *arguments)
+    done = cli.call("run", agent, "--no-wait", *arguments)
     assert done.returncode == 0, done.stderr
     return done.stdout.strip()
 
@@ -129,7 +129,7 @@ def test_a_list_goes_on_over_pages_up_to_its_limit(cli: Cli, service: Running) -
     for _ in range(3):
         ran(cli, "tasks", "cancel", submitted(cli, "waiter", "--label", "test=pages"))
 
-    done = cli.run("tasks", "list", "--label", "test=pages", "--limit", "2", "--json")
+    done = cli.call("tasks", "list", "--label", "test=pages", "--limit", "2", "--json")
 
     assert len(json.loads(done.stdout)) == 2
 
@@ -152,7 +152,7 @@ def test_the_same_idempotency_key_means_the_same_task(cli: Cli, service: Running
     first = submitted(cli, "greeter", "--idempotency-key", "once-only")
 
     second = submitted(cli, "greeter", "--idempotency-key", "once-only")
-    other = cli.run("run", "greeter", "--idempotency-key", "once-only", "--data", '{"name": "else"}')
+    other = cli.call("run", "greeter", "--idempotency-key", "once-only", "--data", '{"name": "else"}')
 
     assert first == second
     assert other.returncode == 2
@@ -164,7 +164,7 @@ def test_a_canceled_task_exits_with_3_and_a_retry_takes_it_up_again(cli: Cli, se
     waits(cli, task_id)
 
     canceled = ran(cli, "tasks", "cancel", task_id)
-    watched = cli.run("tasks", "watch", task_id)
+    watched = cli.call("tasks", "watch", task_id)
     again = ran(cli, "tasks", "retry", task_id)
 
     assert "canceled: nothing of task" in canceled
@@ -178,10 +178,10 @@ def test_a_question_is_shown_answered_and_checked_against_its_choices(cli: Cli, 
     waits(cli, task_id)
 
     shown = ran(cli, "tasks", "show", task_id)
-    refused = cli.run("tasks", "answer", task_id, "green")
+    refused = cli.call("tasks", "answer", task_id, "green")
     answered = ran(cli, "tasks", "answer", task_id, "blue")
     watched = ran(cli, "tasks", "watch", task_id)
-    late = cli.run("tasks", "answer", task_id, "red")
+    late = cli.call("tasks", "answer", task_id, "red")
 
     assert "Which color?" in shown
     assert "one of: red, blue" in shown
@@ -250,9 +250,9 @@ def test_deliverables_are_listed_and_fetched_afterwards(cli: Cli, service: Runni
 
     listed = ran(cli, "deliverables", "list", task_id)
     fetched = ran(cli, "deliverables", "get", task_id, "book", "--out", str(tmp_path / "a"))
-    refused = cli.run("deliverables", "get", task_id, "--out", str(tmp_path / "a"))
-    forced = cli.run("deliverables", "get", task_id, "--out", str(tmp_path / "a"), "--force")
-    unknown = cli.run("deliverables", "get", task_id, "film", "--out", str(tmp_path / "b"))
+    refused = cli.call("deliverables", "get", task_id, "--out", str(tmp_path / "a"))
+    forced = cli.call("deliverables", "get", task_id, "--out", str(tmp_path / "a"), "--force")
+    unknown = cli.call("deliverables", "get", task_id, "film", "--out", str(tmp_path / "b"))
 
     assert "book: 3 files" in listed
     assert fetched == f"3 files written to {tmp_path / 'a'}\n"

@@ -14,7 +14,7 @@ from tests.cli.service import Cli, Running
 
 
 def checks_of(cli: Cli, code: int) -> dict[str, Any]:
-    done = cli.run("doctor", "--json")
+    done = cli.call("doctor", "--json")
     assert done.returncode == code, done.stdout + done.stderr
     return {one["name"]: one for one in json.loads(done.stdout)["checks"]}
 
@@ -89,7 +89,10 @@ def test_a_sandbox_that_was_asked_for_and_cannot_be_had_fails(alone: Cli) -> Non
     assert checks_of(wrong, 6)[f"sandbox {wanted}"]["state"] == "fail"
 
 
-def test_what_is_configured_and_well_is_told_without_a_key(alone: Cli, tmp_path: Path) -> None:
+def test_what_is_configured_and_well_is_told_without_a_key(
+    alone: Cli, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     servers = {
         "desk": {"url": "http://127.0.0.1:9/", "headers_from_env": {"Authorization": "DESK_TOKEN"}},
         "units": {"command": "serve", "env_from": ["DESK_TOKEN"]},
@@ -111,7 +114,6 @@ def test_what_is_configured_and_well_is_told_without_a_key(alone: Cli, tmp_path:
         CHARGEHAND_POLICY_FILE=str(tmp_path / "policy.yaml"),
         CHARGEHAND_SKILLS_DIR=str(tmp_path / "skills"),
         CHARGEHAND_TOOLS='["tools_of_a_test:count"]',
-        PYTHONPATH=str(tmp_path),
         ANTHROPIC_API_KEY="canary-123",
         DESK_TOKEN="canary-456",
     )

@@ -24,7 +24,7 @@ def postgresql() -> Iterator[str]:
 
 
 def checks_of(cli: Cli) -> dict[str, Any]:
-    done = cli.run("doctor", "--json")
+    done = cli.call("doctor", "--json")
     assert "s3cret" not in done.stdout + done.stderr
     return {one["name"]: one for one in json.loads(done.stdout)["checks"]}
 
@@ -100,11 +100,11 @@ def test_a_schema_of_another_version_is_refused_by_every_process(
 def test_status_and_upgrade_of_a_server(alone: Cli, postgresql: str) -> None:
     cli = on(alone, DATABASE_URL=postgresql)
 
-    ready = cli.run("db", "status")
-    again = cli.run("db", "upgrade")
+    ready = cli.call("db", "status")
+    again = cli.call("db", "upgrade")
     execute(postgresql, "UPDATE alembic_version SET version_num = '9999'")
-    newer = cli.run("db", "status", "--json")
-    refused = cli.run("db", "upgrade")
+    newer = cli.call("db", "status", "--json")
+    refused = cli.call("db", "upgrade")
 
     assert (ready.returncode, f"at revision {HEAD}" in ready.stdout) == (0, True)
     assert (again.returncode, "nothing to do" in again.stdout) == (0, True)
@@ -117,7 +117,7 @@ def test_upgrade_fills_an_empty_database_on_a_server(alone: Cli) -> None:
     execute(server, "DROP DATABASE IF EXISTS chargehand_test_up", "CREATE DATABASE chargehand_test_up")
     url = urlsplit(server)._replace(path="/chargehand_test_up").geturl()
     try:
-        done = on(alone, DATABASE_URL=url).run("db", "upgrade")
+        done = on(alone, DATABASE_URL=url).call("db", "upgrade")
 
         assert f"brought from nothing to {HEAD}" in done.stdout, done.stderr
         assert found(url, "SELECT version_num FROM alembic_version") == [(HEAD,)]
@@ -126,15 +126,15 @@ def test_upgrade_fills_an_empty_database_on_a_server(alone: Cli) -> None:
 
 
 def test_a_newer_sqlite_file_fails_and_status_changes_nothing(alone: Cli) -> None:
-    none_yet = alone.run("db", "status")
+    none_yet = alone.call("db", "status")
     assert "none yet" in none_yet.stdout
     assert not alone.data_dir.exists()
 
-    assert alone.run("db", "upgrade").returncode == 0
+    assert alone.call("db", "upgrade").returncode == 0
     with closing(sqlite3.connect(alone.data_dir / "chargehand.db")) as file, file:
         file.execute("UPDATE alembic_version SET version_num = '9999'")
 
-    newer = alone.run("db", "status")
+    newer = alone.call("db", "status")
 
     assert newer.returncode == 6
     assert "newer than this version" in newer.stdout

@@ -8,6 +8,7 @@ import time
 import pytest
 
 from tests.cli.service import Cli
+from tests.house.tree import ROOT, text_of
 
 COMMANDS = [
     "demo", "run", "serve", "doctor", "agents list", "agents show", "agents put", "agents lint", "agents import",
@@ -65,7 +66,7 @@ def test_help_comes_within_a_third_of_a_second(alone: Cli) -> None:
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_the_help_of_each_command_has_an_example(alone: Cli, command: str) -> None:
-    done = alone.run(*command.split(), "--help")
+    done = alone.call(*command.split(), "--help")
 
     assert done.returncode == 0
     assert re.search(rf"Examples?:\n.*chargehand {command}\b", done.stdout, re.DOTALL)
@@ -91,7 +92,7 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
         "secrets",
         "audit",
     ):
-        text = alone.run(*group.split(), "--help").stdout.partition("Commands:\n")[2]
+        text = alone.call(*group.split(), "--help").stdout.partition("Commands:\n")[2]
         names = re.findall(r"^  (\S+)", text.partition("\n\n")[0], re.MULTILINE)
         listed |= {f"{group} {name}".strip() for name in names}
 
@@ -114,6 +115,15 @@ def test_every_command_is_known_to_these_tests(alone: Cli) -> None:
     }
 
 
+def test_the_guide_has_every_command_in_its_table() -> None:
+    table = text_of(ROOT / "docs" / "guide" / "command-line.md").partition("\n## ")[0]
+    told: set[str] = set()
+    for name, text in re.findall(r"^\| `chargehand ([a-z -]+)` \| (.+) \|$", table, re.MULTILINE):
+        told |= {name, *(f"{name} {word}" for word in re.findall(r"`([a-z-]+)`", text))}
+
+    assert set(COMMANDS) - told == set()
+
+
 def test_the_version_is_told(alone: Cli) -> None:
     done = alone.run("--version")
 
@@ -133,7 +143,7 @@ def test_the_version_is_told(alone: Cli) -> None:
     ],
 )
 def test_a_wrong_usage_is_told_and_exits_with_2(alone: Cli, arguments: list[str], told: str) -> None:
-    done = alone.run(*arguments)
+    done = alone.call(*arguments)
 
     assert done.returncode == 2
     assert told in done.stderr

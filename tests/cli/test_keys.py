@@ -6,12 +6,12 @@ from tests.cli.service import Cli
 
 
 def test_a_key_lives_its_life_from_the_terminal(cli: Cli) -> None:
-    created = cli.run("keys", "create", "ci", "--role", "viewer", "--agent", "greeter", "--expires", "90d")
+    created = cli.call("keys", "create", "ci", "--role", "viewer", "--agent", "greeter", "--expires", "90d")
     held = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
-    seen = json.loads(held.run("agents", "list", "--json").stdout)
-    refused = held.run("keys", "list")
-    rotated = json.loads(cli.run("keys", "rotate", "ci", "--keep", "1h", "--json").stdout)
-    shown = cli.run("keys", "show", "ci")
+    seen = json.loads(held.call("agents", "list", "--json").stdout)
+    refused = held.call("keys", "list")
+    rotated = json.loads(cli.call("keys", "rotate", "ci", "--keep", "1h", "--json").stdout)
+    shown = cli.call("keys", "show", "ci")
 
     assert created.returncode == 0, created.stderr
     assert "shown this once" in created.stderr
@@ -22,19 +22,19 @@ def test_a_key_lives_its_life_from_the_terminal(cli: Cli) -> None:
 
 
 def test_a_tenants_own_key_works_in_its_tenant(cli: Cli) -> None:
-    created = cli.run("tenants", "create", "lab")
+    created = cli.call("tenants", "create", "lab")
     theirs = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
 
-    crew = json.loads(theirs.run("agents", "list", "--json").stdout)
-    refused = theirs.run("tenants", "list")
+    crew = json.loads(theirs.call("agents", "list", "--json").stdout)
+    refused = theirs.call("tenants", "list")
 
     assert "backend-developer" in {one["id"] for one in crew}
     assert (refused.returncode, "admin:service" in refused.stderr) == (5, True)
 
 
 def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:
-    no_time = cli.run("keys", "create", "x", "--role", "viewer", "--expires", "soon")
-    absent = cli.run("keys", "revoke", "none-such")
+    no_time = cli.call("keys", "create", "x", "--role", "viewer", "--expires", "soon")
+    absent = cli.call("keys", "revoke", "none-such")
 
     assert (no_time.returncode, "like 30m, 24h or 90d" in no_time.stderr) == (2, True)
     assert (absent.returncode, "chargehand keys list" in absent.stderr) == (4, True)

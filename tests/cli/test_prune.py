@@ -1,28 +1,28 @@
 """`chargehand prune`, beside a running service and without one."""
 
 import json
+import subprocess
 
 import pytest
 
 from tests.cli.service import Cli, Running, running_service
 
 
-def told(cli: Cli, *arguments: str, code: int = 0) -> str:
-    done = cli.run(*arguments)
+def told(done: subprocess.CompletedProcess[str], code: int = 0) -> str:
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 
 
 def test_it_asks_the_service_that_holds_the_folder(alone: Cli) -> None:
     with running_service(alone):
-        told(alone, "run", "greeter")
-        assert "would prune 0 trees" in told(alone, "prune", "--older-than", "1h", "--dry-run")
+        told(alone.call("run", "greeter"))
+        assert "would prune 0 trees" in told(alone.call("prune", "--older-than", "1h", "--dry-run"))
 
 
 def test_without_a_service_it_opens_the_folder_itself(alone: Cli) -> None:
-    told(alone, "run", "greeter")
+    told(alone.run("run", "greeter"))
 
-    done = json.loads(told(alone, "prune", "--older-than", "1d", "--json"))
+    done = json.loads(told(alone.run("prune", "--older-than", "1d", "--json")))
 
     assert done == {
         "dry_run": False,
@@ -33,7 +33,7 @@ def test_without_a_service_it_opens_the_folder_itself(alone: Cli) -> None:
         "blobs": 0,
         "blob_bytes": 0,
     }
-    assert len(json.loads(told(alone, "tasks", "list", "--json"))) > 0
+    assert len(json.loads(told(alone.run("tasks", "list", "--json")))) > 0
 
 
 @pytest.mark.parametrize(
@@ -49,4 +49,4 @@ def test_without_a_service_it_opens_the_folder_itself(alone: Cli) -> None:
 )
 def test_what_is_refused(cli: Cli, service: Running, arguments: list[str], said: str) -> None:
     assert service.url
-    assert said in told(cli, "prune", *arguments, code=2)
+    assert said in told(cli.call("prune", *arguments), code=2)

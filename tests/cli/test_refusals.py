@@ -27,8 +27,16 @@ resources:
 
 
 def refused(cli: Cli, *arguments: str, code: int, told: str, stdin: str = "") -> str:
-    """Run what must be refused; what it told, in whole."""
-    done = cli.run(*arguments, stdin=stdin)
+    """What must be refused; what it told, in whole."""
+    return as_refused(cli.call(*arguments, stdin=stdin), code, told)
+
+
+def refused_at_start(cli: Cli, *arguments: str, code: int, told: str) -> str:
+    """The same of what begins a service, and so sets up the logging of a whole process."""
+    return as_refused(cli.run(*arguments), code, told)
+
+
+def as_refused(done: subprocess.CompletedProcess[str], code: int, told: str) -> str:
     assert done.returncode == code, done.stdout + done.stderr
     assert re.search(told, done.stderr), done.stderr
     assert "Traceback" not in done.stderr
@@ -188,13 +196,13 @@ def test_a_target_folder_with_something_in_it_is_refused_before_the_task_is_sent
     cli: Cli, service: Running, tmp_path: Path
 ) -> None:
     (tmp_path / "mine").write_text("x", encoding="utf-8")
-    before = len(cli.run("tasks", "list", "--limit", "1000").stdout.splitlines())
+    before = len(cli.call("tasks", "list", "--limit", "1000").stdout.splitlines())
 
     refused(
         cli, "run", "greeter", "--out", str(tmp_path), code=2, told="is not empty; name another with --out"
     )
 
-    assert len(cli.run("tasks", "list", "--limit", "1000").stdout.splitlines()) == before
+    assert len(cli.call("tasks", "list", "--limit", "1000").stdout.splitlines()) == before
 
 
 def test_a_status_that_is_none_is_told_with_those_that_are(cli: Cli, service: Running) -> None:
@@ -215,7 +223,7 @@ def test_a_setting_that_is_wrong_is_named(alone: Cli) -> None:
 
 
 def test_a_second_service_on_the_same_data_folder_is_refused(cli: Cli, service: Running) -> None:
-    told = refused(cli, "serve", "--port", "0", code=6, told="the data folder .* is held by process")
+    told = refused_at_start(cli, "serve", "--port", "0", code=6, told="the data folder .* is held by process")
 
     assert service.url in told
 
@@ -228,14 +236,14 @@ def test_a_port_in_use_is_named_with_the_way_out(alone: Cli) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = str(taken.getsockname()[1])
 
-        refused(alone, "serve", "--port", port, code=6, told=rf"{port}.*in use")
+        refused_at_start(alone, "serve", "--port", port, code=6, told=rf"{port}.*in use")
 
 
 def test_a_data_folder_that_cannot_be_written_is_named(alone: Cli, tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x", encoding="utf-8")
     wrong = alone.with_environment(CHARGEHAND_DATA_DIR=str(tmp_path / "file" / "data"))
 
-    refused(
+    refused_at_start(
         wrong, "tasks", "list", code=6, told="the data folder .* cannot be used .*set CHARGEHAND_DATA_DIR"
     )
 
@@ -245,7 +253,7 @@ def test_a_task_that_needs_a_model_is_refused_at_submission(
 ) -> None:
     file = tmp_path / "thinker.md"
     file.write_text("---\nname: thinker\ndescription: Thinks.\n---\nThink.\n", encoding="utf-8")
-    assert cli.run("agents", "put", str(file)).returncode == 0
+    assert cli.call("agents", "put", str(file)).returncode == 0
 
     refused(cli, "run", "thinker", "--prompt", "Think!", code=2, told="model")
 

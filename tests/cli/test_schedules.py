@@ -6,20 +6,20 @@ from tests.cli.service import Cli
 
 
 def test_a_schedule_lives_its_life_from_the_terminal(cli: Cli) -> None:
-    added = cli.run(
+    added = cli.call(
         *("schedules", "add", "nightly", "--cron", "30 2 * * *", "--zone", "Europe/Berlin"),
         *("--agent", "greeter", "--data", '{"name": "Ada"}', "--label", "team=shop", "--budget", "steps=50"),
     )
-    listed = cli.run("schedules", "list", "--agent", "greeter")
-    shown = cli.run("schedules", "show", "nightly")
-    told = json.loads(cli.run("schedules", "show", "nightly", "--json").stdout)
-    paused = cli.run("schedules", "pause", "nightly")
-    ran = cli.run("schedules", "run-now", told["id"])
-    watched = cli.run("tasks", "watch", ran.stdout.strip())
-    of_it = json.loads(cli.run("tasks", "list", "--label", "schedule=nightly", "--json").stdout)
-    resumed = cli.run("schedules", "resume", "nightly")
-    removed = cli.run("schedules", "remove", "nightly")
-    left = json.loads(cli.run("schedules", "list", "--json").stdout)
+    listed = cli.call("schedules", "list", "--agent", "greeter")
+    shown = cli.call("schedules", "show", "nightly")
+    told = json.loads(cli.call("schedules", "show", "nightly", "--json").stdout)
+    paused = cli.call("schedules", "pause", "nightly")
+    ran = cli.call("schedules", "run-now", told["id"])
+    watched = cli.call("tasks", "watch", ran.stdout.strip())
+    of_it = json.loads(cli.call("tasks", "list", "--label", "schedule=nightly", "--json").stdout)
+    resumed = cli.call("schedules", "resume", "nightly")
+    removed = cli.call("schedules", "remove", "nightly")
+    left = json.loads(cli.call("schedules", "list", "--json").stdout)
 
     assert added.returncode == 0, added.stderr
     assert added.stdout.startswith("nightly: 20")
@@ -39,11 +39,11 @@ def test_a_schedule_lives_its_life_from_the_terminal(cli: Cli) -> None:
 def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:
     base = ("schedules", "add", "wrong", "--agent", "greeter")
 
-    bad_cron = cli.run(*base, "--cron", "0 99 * * *")
-    bad_zone = cli.run(*base, "--cron", "@daily", "--zone", "Mars/Base")
-    bad_missed = cli.run(*base, "--cron", "@daily", "--missed", "never")
-    no_agent = cli.run("schedules", "add", "wrong", "--agent", "nobody", "--cron", "@daily")
-    absent = [cli.run("schedules", one, "none-such") for one in ("show", "pause", "run-now", "remove")]
+    bad_cron = cli.call(*base, "--cron", "0 99 * * *")
+    bad_zone = cli.call(*base, "--cron", "@daily", "--zone", "Mars/Base")
+    bad_missed = cli.call(*base, "--cron", "@daily", "--missed", "never")
+    no_agent = cli.call("schedules", "add", "wrong", "--agent", "nobody", "--cron", "@daily")
+    absent = [cli.call("schedules", one, "none-such") for one in ("show", "pause", "run-now", "remove")]
 
     assert (bad_cron.returncode, bad_zone.returncode, bad_missed.returncode) == (2, 2, 2)
     assert "its hour is wrong; it takes 0-23" in bad_cron.stderr

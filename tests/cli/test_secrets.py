@@ -16,12 +16,12 @@ VALUE = "canary-of-the-terminal-41"
 
 
 def test_a_secret_is_set_listed_and_deleted_and_all_of_it_is_in_the_audit(cli: Cli) -> None:
-    made = cli.run("secrets", "set", "TRACKER_TOKEN", stdin=f"{VALUE}\n")
-    listed = cli.run("secrets", "list")
-    deleted = cli.run("secrets", "delete", "TRACKER_TOKEN")
-    entries = cli.run("audit", "list", "--object", "TRACKER_TOKEN")
-    exported = cli.run("audit", "export")
-    verified = cli.run("audit", "verify", "--json")
+    made = cli.call("secrets", "set", "TRACKER_TOKEN", stdin=f"{VALUE}\n")
+    listed = cli.call("secrets", "list")
+    deleted = cli.call("secrets", "delete", "TRACKER_TOKEN")
+    entries = cli.call("audit", "list", "--object", "TRACKER_TOKEN")
+    exported = cli.call("audit", "export")
+    verified = cli.call("audit", "verify", "--json")
 
     assert (made.returncode, made.stdout) == (0, "TRACKER_TOKEN: version 1\n"), made.stderr
     assert "TRACKER_TOKEN" in listed.stdout
@@ -35,8 +35,8 @@ def test_a_secret_is_set_listed_and_deleted_and_all_of_it_is_in_the_audit(cli: C
 
 
 def test_what_is_no_secret_is_refused_before_anything_is_asked(alone: Cli) -> None:
-    short = alone.run("secrets", "set", "TOKEN", stdin="short\n")
-    unnamed = alone.run("secrets", "set", "1st", stdin=VALUE)
+    short = alone.call("secrets", "set", "TOKEN", stdin="short\n")
+    unnamed = alone.call("secrets", "set", "1st", stdin=VALUE)
 
     assert (short.returncode, unnamed.returncode) == (2, 2)
     assert "at least 8 characters" in short.stderr

@@ -10,7 +10,7 @@ from tests.cli.service import Cli, Running
 
 
 def told(cli: Cli, *arguments: str, code: int = 0) -> str:
-    done = cli.run(*arguments)
+    done = cli.call(*arguments)
     assert done.returncode == code, done.stdout + done.stderr
     return done.stdout + done.stderr
 

@@ -52,27 +52,27 @@ def test_what_the_guide_says_works(tmp_path: Path, unused_tcp_port: int) -> None
     first, private = blocks("sh")
     with running_service(cli):
         [local] = typed(private.replace("127.0.0.1:8790", host))
-        added = cli.run(*local)
+        added = cli.call(*local)
         secret = re.findall(r"whsec_\S+", added.stdout)[0]
-        webhook = json.loads(cli.run("webhooks", "list", "--json").stdout)[0]["id"]
+        webhook = json.loads(cli.call("webhooks", "list", "--json").stdout)[0]["id"]
         add, *others = typed(first.replace(ABSENT, webhook))
-        public = cli.run(*add)
+        public = cli.call(*add)
         with the_guides_receiver(unused_tcp_port, secret) as receiver:
             until_it_answers(cli, webhook)
-            answered = [cli.run(*one) for one in others]
-            task = cli.run("run", "greeter", "--data", '{"name": "Ada"}')
+            answered = [cli.call(*one) for one in others]
+            task = cli.call("run", "greeter", "--data", '{"name": "Ada"}')
             assert receiver.stdout is not None
             heard = next(line for line in receiver.stdout if line.startswith("task."))
-        rotated = cli.run("webhooks", "rotate-secret", webhook, "--overlap", "0")
-        disabled = cli.run("webhooks", "disable", webhook)
-        shown = cli.run("webhooks", "show", webhook)
-        enabled = cli.run("webhooks", "enable", webhook)
-        changed = cli.run("webhooks", "change", webhook, "--event", "task.failed", "--description", "d")
-        deliveries = json.loads(cli.run("webhooks", "deliveries", webhook, "--json").stdout)
-        tried = cli.run("webhooks", "delivery", webhook, deliveries[0]["id"])
-        again = cli.run("webhooks", "redeliver", webhook, deliveries[0]["id"])
-        unheard = cli.run("webhooks", "test", webhook)
-        removed = cli.run("webhooks", "remove", webhook)
+        rotated = cli.call("webhooks", "rotate-secret", webhook, "--overlap", "0")
+        disabled = cli.call("webhooks", "disable", webhook)
+        shown = cli.call("webhooks", "show", webhook)
+        enabled = cli.call("webhooks", "enable", webhook)
+        changed = cli.call("webhooks", "change", webhook, "--event", "task.failed", "--description", "d")
+        deliveries = json.loads(cli.call("webhooks", "deliveries", webhook, "--json").stdout)
+        tried = cli.call("webhooks", "delivery", webhook, deliveries[0]["id"])
+        again = cli.call("webhooks", "redeliver", webhook, deliveries[0]["id"])
+        unheard = cli.call("webhooks", "test", webhook)
+        removed = cli.call("webhooks", "remove", webhook)
 
     assert added.returncode == public.returncode == task.returncode == 0, added.stderr + public.stderr
     assert "it is not shown again" in added.stderr
@@ -95,16 +95,16 @@ def test_what_the_guide_says_works(tmp_path: Path, unused_tcp_port: int) -> None
 def until_it_answers(cli: Cli, webhook: str) -> None:
     """The receiver has just been started."""
     for _ in range(50):
-        if cli.run("webhooks", "test", webhook).returncode == 0:
+        if cli.call("webhooks", "test", webhook).returncode == 0:
             return
     pytest.fail("the guide's receiver takes nothing")
 
 
 def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:
-    inside = cli.run("webhooks", "add", "https://127.0.0.1/")
-    plain = cli.run("webhooks", "add", "http://example.com/")
-    unknown = cli.run("webhooks", "add", "https://example.com/", "--event", "task.done")
-    absent = cli.run("webhooks", "show", ABSENT)
+    inside = cli.call("webhooks", "add", "https://127.0.0.1/")
+    plain = cli.call("webhooks", "add", "http://example.com/")
+    unknown = cli.call("webhooks", "add", "https://example.com/", "--event", "task.done")
+    absent = cli.call("webhooks", "show", ABSENT)
 
     assert (inside.returncode, plain.returncode, unknown.returncode, absent.returncode) == (2, 2, 2, 4)
     assert "127.0.0.1 is not a public address" in inside.stderr

@@ -5,12 +5,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import typer.main
-from typer.testing import CliRunner, Result
 
 from chargehand.app.preflight import PREFIX
 from chargehand.cli.main import app
 from chargehand.settings import Settings
-from tests.cli.service import Cli
 
 ROOT = Path(__file__).parents[2]
 PACKAGING = ROOT / "packaging"
@@ -32,12 +30,6 @@ def parsed_by_the_program(line: str | list[str]) -> str:
     except Exception as error:
         raise ValueError(f"{line}: {error}") from error
     return " ".join(path)
-
-
-def typed(cli: Cli, line: str) -> Result:
-    """A command on what `cli` works on, in this process, which spares a start of the interpreter each."""
-    environment = {name: value for name, value in cli.environment.items() if name.startswith(PREFIX)}
-    return CliRunner().invoke(app, shlex.split(line), env=environment)
 
 
 def unit_fields(text: str) -> Iterator[tuple[str, str, str]]:

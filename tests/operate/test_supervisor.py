@@ -15,7 +15,6 @@ from chargehand.app.supervisor import notify
 from chargehand.cli.configured import load_settings
 from chargehand.errors import InvalidInput
 from tests.cli.service import Cli, cli_in, definition
-from tests.operate.shipped import typed
 
 LIMIT_SECONDS = 60
 
@@ -36,7 +35,7 @@ def told(listener: socket.socket) -> dict[str, str]:
 
 
 def agents(cli: Cli) -> set[str]:
-    listed = json.loads(typed(cli, "agents list --json").stdout)
+    listed = json.loads(cli.call("agents", "list", "--json").stdout)
     return {one["id"] for one in listed}
 
 
