@@ -11,13 +11,13 @@
     python3 dev.py chaos --help         what it can be told; shorter, another seed, one process instead of a fleet
     python3 dev.py check                ruff, basedpyright (strict), import-linter: all are run, all must pass
     python3 dev.py bench                the service beside its peers, measured: docs/performance.md; --help says more
-    python3 dev.py fuzz                 120,000 hostile requests, and schemathesis over the whole API; --help says more
+    python3 dev.py fuzz                 hostile requests by the hundred thousand, and schemathesis over the whole API
     python3 dev.py mutants              weaken each guard in a copy, and see that the tests notice; --help says more
     python3 dev.py audit                known vulnerabilities of the locked packages; fails where it cannot ask
     python3 dev.py sbom PATH            write the bill of materials of what is shipped (CycloneDX)
     python3 dev.py setup                only make the environment, for an editor
     python3 dev.py lock                 write the lock files anew after a change of dependencies
-    python3 dev.py lock --upgrade       the same, with the newest versions
+    python3 dev.py lock --upgrade       the same, with the newest versions that are a week old
 
 Each command makes what it needs in .venv, or in the folder that CHARGEHAND_VENV names: the packages that the
 lock files pin, each checked against its hash. What is there already is used, and nothing is downloaded.

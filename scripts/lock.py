@@ -7,6 +7,7 @@ knows leaves no mark, neither as an address nor as a hash.
 import subprocess
 import tempfile
 from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from scripts import environment
@@ -40,6 +41,9 @@ PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 # What the benchmark compares with, in an environment of its own: it is no part of the product.
 PEERS = ROOT / "bench" / "peers" / "requirements.in"
 
+COOLING_DAYS = 7
+"""Younger files are not taken: packages that were turned against their users were mostly found out within hours."""
+
 
 def write(arguments: Sequence[str]) -> int:
     """Resolve anew; versions that fit stay, unless the arguments (for `uv pip compile`) say otherwise."""
@@ -70,7 +74,23 @@ def resolve(wanted: Path, lock: Path, more: Sequence[str]) -> None:
         "python3 dev.py lock",
     ]
     names = [path.relative_to(ROOT).as_posix() for path in (wanted, lock)]
-    uv("compile", *resolution, *silence, *more, names[0], "--output-file", names[1])
+    uv(
+        "compile",
+        *resolution,
+        *silence,
+        *cooling(more, datetime.now(UTC)),
+        *more,
+        names[0],
+        "--output-file",
+        names[1],
+    )
+
+
+def cooling(arguments: Sequence[str], now: datetime) -> list[str]:
+    """What keeps young files out; nothing where the arguments say from when on themselves."""
+    if any(one.partition("=")[0] == "--exclude-newer" for one in arguments):
+        return []
+    return ["--exclude-newer", f"{now - timedelta(days=COOLING_DAYS):%Y-%m-%dT%H:%M:%SZ}"]
 
 
 def see_that_it_installs(lock: Path, platform: str) -> None:

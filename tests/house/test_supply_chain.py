@@ -3,12 +3,13 @@
 import json
 import subprocess
 import sys
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from scripts import audit
+from scripts import audit, lock
 from scripts.audit import CLEAN, CONTROL, UNREACHABLE, VULNERABLE, Answer
 from scripts.environment import LOCKS
 from scripts.packages import locked
@@ -135,6 +136,15 @@ def test_clean_vulnerable_and_unreachable_are_three_endings(
     assert said in capsys.readouterr().err
     if found is not None:
         assert asked[1].keys() == locked(LOCKS["run"]).keys() | locked(LOCKS["dev"]).keys()
+
+
+def test_files_younger_than_a_week_are_not_locked_unless_somebody_says_so() -> None:
+    now = datetime(2030, 1, 31, 12, tzinfo=UTC)
+
+    assert lock.cooling(["--upgrade"], now) == ["--exclude-newer", "2030-01-24T12:00:00Z"]
+    assert lock.cooling(["--exclude-newer-package", "x=2030-01-31"], now) == lock.cooling([], now)
+    assert lock.cooling(["--exclude-newer", "2030-01-31"], now) == []
+    assert lock.cooling(["--exclude-newer=2030-01-31"], now) == []
 
 
 def test_no_installed_package_runs_code_at_every_start_but_those_that_are_known() -> None:
