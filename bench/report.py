@@ -31,6 +31,8 @@ def page(
         *_in_database(results, measures, list(contestants)),
         "## How it is measured",
         METHOD,
+        "## Measured by themselves",
+        BY_THEMSELVES,
         *_left_out(results),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
@@ -49,6 +51,19 @@ METHOD = """\
   task is open.
 - PostgreSQL and Redis run with their defaults: every commit of PostgreSQL is on disk, Redis keeps nothing that was
   just said."""
+
+
+BY_THEMSELVES = """\
+Questions about this service alone, which are no part of the run above. `python3 dev.py setup` makes the environment;
+give each command in the folder of the repository, with that environment's Python.
+
+- `python -m bench.guards`, a minute: what authentication and limits cost. Accepts with all of them to accepts with
+  none, and `GET /health`.
+- `python -m bench.abuse`, three minutes: what one tenant that takes all it can does to another's p99. `--unlimited`
+  shows it without limits for tenants.
+- `python bench/sandbox.py`, a minute: what each sandbox level adds to a command.
+
+[Limits](guide/limits.md), [decision 0018](decisions/0018-limits.md) and [sandbox](sandbox.md) have their figures."""
 
 
 def goal_table(verdicts: Sequence[Verdict]) -> str:

@@ -1,5 +1,7 @@
 """The page and the plot that a run writes."""
 
+import importlib.util
+import re
 import xml.etree.ElementTree as ElementTree
 
 import pytest
@@ -36,6 +38,13 @@ def test_the_page_has_a_row_for_each_goal_and_each_measure() -> None:
     assert "|  | `ours` | `hand` |" in text
     assert "| tasks [/s] | 1,100 (1,000–1,200) | 100 |" in text
     assert "Short of the goal" not in text
+
+
+def test_the_page_names_what_is_measured_by_itself_and_how_it_is_run() -> None:
+    told = written(Results()).partition("## Measured by themselves")[2]
+
+    assert set(re.findall(r"`python -m (bench\.\w+)`", told)) == {"bench.guards", "bench.abuse"}
+    assert all(importlib.util.find_spec(name) for name in ("bench.guards", "bench.abuse", "bench.sandbox"))
 
 
 def test_a_goal_that_is_missed_is_explained() -> None:
