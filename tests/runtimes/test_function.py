@@ -1,6 +1,7 @@
 """Functions: any callable, journaled as one step, wherever it blocks and whatever it returns or raises."""
 
 import asyncio
+import sys
 import threading
 from functools import partial
 from pathlib import Path
@@ -8,11 +9,13 @@ from typing import Any
 
 import pytest
 
-from chargehand.app.core import Core
+from chargehand.app.core import Core, open_core
 from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.task import Status, Task
 from chargehand.domain.values import JsonObject, JsonValue
+from chargehand.errors import InvalidInput
 from chargehand.runtimes.function import FunctionContext
+from chargehand.settings import Settings
 from tests import given
 from tests.given import ME
 
@@ -231,3 +234,24 @@ async def test_a_function_that_fails_is_tried_again_as_its_policy_says(tmp_path:
 
     async with given.a_core(tmp_path, functions={"it": sometimes}) as core:
         assert (await tried(core)).result == 3
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("greet", "is not of the form name=package.module:callable"),
+        ("=package.module:greet", "is not of the form name="),
+        ("greet=nowhere_at_all", "is not of the form package.module:function"),
+        ("greet=nowhere_at_all:greet", "cannot be loaded: ModuleNotFoundError"),
+        ("greet=falls_over:greet", "cannot be loaded: RuntimeError: while it was imported"),
+    ],
+)
+async def test_a_callable_that_cannot_be_loaded_is_told_at_the_start_with_its_setting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, told: str
+) -> None:
+    (tmp_path / "falls_over.py").write_text("raise RuntimeError('while it was imported')\n", "utf-8")
+    monkeypatch.setattr(sys, "path", [str(tmp_path), *sys.path])
+
+    with pytest.raises(InvalidInput, match=f"^CHARGEHAND_PLAYBOOKS: .*{told}"):
+        async with open_core(Settings(data_dir=tmp_path / "data", playbooks=(text,)), with_engine=False):
+            pass

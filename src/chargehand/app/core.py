@@ -4,7 +4,6 @@
 """
 
 import asyncio
-import importlib
 import os
 import socket
 import sys
@@ -12,7 +11,6 @@ from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
-from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +18,12 @@ from chargehand.app import options
 from chargehand.app.duties import duties_of, of_schedules
 from chargehand.app.engines import Engine, EngineDoor, Part, Publisher, open_publisher
 from chargehand.app.fleet import check_fleet
+from chargehand.app.loading import installed, loaded
 from chargehand.app.policy import policy_of
 from chargehand.app.preflight import check_models
 from chargehand.app.servers import telling_of_servers
 from chargehand.app.signals import bus_of, rates_of
-from chargehand.app.toolbox import NOT_FOUND_HINT, open_toolbox
+from chargehand.app.toolbox import open_toolbox
 from chargehand.app.webhooks import WebhookParts, check_webhooks, open_webhooks
 from chargehand.app.workplaces import workplaces_of
 from chargehand.clock import Clock
@@ -357,9 +356,10 @@ def _telemetry(settings: Settings) -> Telemetry:
 
 def _runtimes(settings: Settings, clock: Clock, registered: Registered, secrets: Secrets) -> Runtimes:
     playbooks: dict[str, Playbook] = {**PLAYBOOKS, **registered.playbooks}
-    for name, found in _named("chargehand.playbooks", settings.playbooks).items():
+    for name, found in _named("chargehand.playbooks", "CHARGEHAND_PLAYBOOKS", settings.playbooks).items():
         playbooks[name] = found if isinstance(found, Playbook) else Playbook(name=name, run=found)
-    functions = {**_named("chargehand.functions", settings.functions), **registered.functions}
+    own = _named("chargehand.functions", "CHARGEHAND_FUNCTIONS", settings.functions)
+    functions = {**own, **registered.functions}
     choice = ModelChoice(
         default=settings.model,
         aliases=settings.model_aliases,
@@ -383,16 +383,12 @@ def _runtimes(settings: Settings, clock: Clock, registered: Registered, secrets:
     )
 
 
-def _named(group: str, listed: Sequence[str]) -> dict[str, Any]:
+def _named(group: str, setting: str, listed: Sequence[str]) -> dict[str, Any]:
     """Callables by name: from installed packages' entry points, then from the settings."""
-    found = {one.name: one.load() for one in entry_points(group=group)}
+    found: dict[str, Any] = {name: one for name, _, one in installed(group)}
     for text in listed:
         name, equals, place = text.partition("=")
-        module, colon, attribute = place.partition(":")
-        if not (equals and colon):
-            raise InvalidInput(f"{text!r} is not of the form name=package.module:callable")
-        try:
-            found[name] = getattr(importlib.import_module(module), attribute)
-        except (ImportError, AttributeError) as error:
-            raise InvalidInput(f"{text!r} cannot be loaded: {error}{NOT_FOUND_HINT}") from error
+        if not (name and equals):
+            raise InvalidInput(f"{setting}: {text!r} is not of the form name=package.module:callable")
+        found[name] = loaded(place, setting)
     return found

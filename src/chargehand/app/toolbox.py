@@ -1,10 +1,9 @@
 """The tools of this service: those that it brings, those that its settings allow, and the operator's own."""
 
-import importlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import entry_points
 
+from chargehand.app.loading import installed, loaded
 from chargehand.domain.agent_tools import Offer, is_taken
 from chargehand.errors import InvalidInput
 from chargehand.network.addresses import HostRules
@@ -17,9 +16,6 @@ from chargehand.tools.python import tool_of
 from chargehand.tools.skills import SkillTool, find_skills
 
 ENTRY_POINTS = "chargehand.tools"
-
-NOT_FOUND_HINT = "; the module must be installed, or lie where `python -m chargehand serve` is started"
-"""For modules of the operator's own: the command `chargehand` does not look into the folder it is started in."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,21 +51,7 @@ def open_toolbox(settings: Settings) -> Toolbox:
 
 def _own(settings: Settings) -> Iterator[tuple[str, Tool]]:
     """From installed packages' entry points, then from the settings, each with where it stands."""
-    for one in entry_points(group=ENTRY_POINTS):
-        place = f"the entry point {one.name} = {one.value}"
-        try:
-            found: object = one.load()
-        except Exception as error:
-            raise InvalidInput(f"{place} cannot be loaded: {type(error).__name__}: {error}") from error
+    for _, place, found in installed(ENTRY_POINTS):
         yield place, tool_of(found, place)
     for text in settings.tools:
-        module, colon, attribute = text.partition(":")
-        if not (colon and module and attribute):
-            raise InvalidInput(f"CHARGEHAND_TOOLS: {text!r} is not of the form package.module:function")
-        try:
-            found = getattr(importlib.import_module(module), attribute)
-        except Exception as error:
-            raise InvalidInput(
-                f"CHARGEHAND_TOOLS: {text!r} cannot be loaded: {type(error).__name__}: {error}{NOT_FOUND_HINT}"
-            ) from error
-        yield text, tool_of(found, text)
+        yield text, tool_of(loaded(text, "CHARGEHAND_TOOLS"), text)
