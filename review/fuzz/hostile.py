@@ -19,58 +19,16 @@ for _code in [*range(0x3000), *range(0x3000, sys.maxunicode, 97)]:
 _CATEGORIES = sorted(_BY_CATEGORY)
 
 SQL = (
-    *(
-        "' OR '1'='1",
-        "'; DROP TABLE agent_tasks; --",
-        "1) UNION SELECT key_hash FROM api_keys --",
-        "\\' OR 1=1 #",
-    ),
-    *(
-        "$.a') OR json_extract(task_data,'$",
-        'a"; SELECT pg_sleep(9) --',
-        "%' ESCAPE '!",
-        "id ASC, (SELECT 1)",
-    ),
-    *(
-        "0x27204f5220",
-        "NULL",
-        "*",
-        "`id`",
-        "${jndi:ldap://127.0.0.1/x}",
-        "{{7*7}}",
-        "<script>alert(1)</script>",
-    ),
-)
+    "' OR '1'='1", "'; DROP TABLE agent_tasks; --", "1) UNION SELECT key_hash FROM api_keys --",
+    "\\' OR 1=1 #", "$.a') OR json_extract(task_data,'$", 'a"; SELECT pg_sleep(9) --', "%' ESCAPE '!",
+    "id ASC, (SELECT 1)", "0x27204f5220", "NULL", "*", "`id`", "${jndi:ldap://127.0.0.1/x}", "{{7*7}}",
+    "<script>alert(1)</script>",
+)  # fmt: skip
 KEYS = (
-    *(
-        "__proto__",
-        "constructor",
-        "__class__",
-        "__reduce__",
-        "lc",
-        "$ref",
-        "$where",
-        "@type",
-        "py/object",
-        "!!python",
-    ),
-    *(
-        "",
-        " ",
-        ".",
-        "a.b",
-        "a[0]",
-        "$",
-        "-",
-        "\u0000",
-        "\ufeff",
-        "tenant",
-        "tenant_id",
-        "scopes",
-        "id",
-        "created_by",
-    ),
-)
+    "__proto__", "constructor", "__class__", "__reduce__", "lc", "$ref", "$where", "@type", "py/object",
+    "!!python", "", " ", ".", "a.b", "a[0]", "$", "-", "\u0000", "\ufeff", "tenant", "tenant_id", "scopes",
+    "id", "created_by",
+)  # fmt: skip
 _OBJECTS: tuple[Any, ...] = (
     {"lc": 1, "type": "constructor", "id": ["os", "system"], "kwargs": {"command": "true"}},
     {"__proto__": {"is_admin": True}},
@@ -80,72 +38,22 @@ _OBJECTS: tuple[Any, ...] = (
     {"@type": "java.lang.Runtime"},
 )
 _PATHS = (
-    *(
-        "../../etc/passwd",
-        "..%2f..%2fetc%2fpasswd",
-        "%2e%2e/%2e%2e/",
-        "....//",
-        "..;/admin",
-        "a;b=c",
-        "%00",
-        "a%00.txt",
-    ),
-    *(
-        "%c0%ae%c0%ae/",
-        "%252e%252e%252f",
-        "//",
-        "/",
-        "\\..\\",
-        "C:\\x",
-        "file:///etc/passwd",
-        "CON",
-        ".",
-        "..",
-        "%",
-    ),
-    *("%zz", "%ff%fe", "~", "-", "a" * 300, "%f0%9f%92%a9", "?", "#", "%0d%0aset-cookie:a=b", "%2f", "[::1]"),
-)
+    "../../etc/passwd", "..%2f..%2fetc%2fpasswd", "%2e%2e/%2e%2e/", "....//", "..;/admin", "a;b=c", "%00",
+    "a%00.txt", "%c0%ae%c0%ae/", "%252e%252e%252f", "//", "/", "\\..\\", "C:\\x", "file:///etc/passwd",
+    "CON", ".", "..", "%", "%zz", "%ff%fe", "~", "-", "a" * 300, "%f0%9f%92%a9", "?", "#",
+    "%0d%0aset-cookie:a=b", "%2f", "[::1]",
+)  # fmt: skip
 _TEXTS = (
-    *("", " ", "\t", "null", "undefined", "true", "NaN", "-0", "1e999", "0" * 400, "9" * 400, "Infinity"),
-    *(
-        "\u202eabc",
-        "\u200d",
-        "a\u200db",
-        "\ufeffa",
-        "\u0301",
-        "e\u0301",
-        "\u00e9",
-        "\u1e9b\u0323",
-        "\U0001f469\u200d\U0001f680",
-    ),
-    *(
-        "\u0000",
-        "a\u0000b",
-        "\x1b[31m",
-        "\r\nX: y",
-        "\u2028",
-        "\uffff",
-        "\U0010ffff",
-        "\u06f1\u06f2",
-        "\u212a",
-        "\u0130",
-    ),
-    *(
-        "A" * 5000,
-        "\U0001d54f" * 300,
-        "{}" * 200,
-        "%s%n%x",
-        "../" * 40,
-        CANARY,
-        "2026-02-30T25:61:61Z",
-        "P1Y",
-        "@daily",
-    ),
-)
+    "", " ", "\t", "null", "undefined", "true", "NaN", "-0", "1e999", "0" * 400, "9" * 400, "Infinity",
+    "\u202eabc", "\u200d", "a\u200db", "\ufeffa", "\u0301", "e\u0301", "\u00e9", "\u1e9b\u0323",
+    "\U0001f469\u200d\U0001f680", "\u0000", "a\u0000b", "\x1b[31m", "\r\nX: y", "\u2028", "\uffff",
+    "\U0010ffff", "\u06f1\u06f2", "\u212a", "\u0130", "A" * 5000, "\U0001d54f" * 300, "{}" * 200, "%s%n%x",
+    "../" * 40, CANARY, "2026-02-30T25:61:61Z", "P1Y", "@daily",
+)  # fmt: skip
 _NUMBERS: tuple[float | int, ...] = (
-    *(0, -0.0, -1, 1, 2**31, 2**32, 2**53 - 1, 2**53, 2**53 + 1, -(2**53), 2**63, 2**64, 10**30, -(10**300)),
-    *(0.1, 1e-320, 1.7976931348623157e308, -1e308, 1.5, 101, 1e15, 1e16),
-)
+    0, -0.0, -1, 1, 2**31, 2**32, 2**53 - 1, 2**53, 2**53 + 1, -(2**53), 2**63, 2**64, 10**30, -(10**300),
+    0.1, 1e-320, 1.7976931348623157e308, -1e308, 1.5, 101, 1e15, 1e16,
+)  # fmt: skip
 
 
 def text(rng: Random) -> str:

@@ -26,21 +26,10 @@ _METHODS = (
     "PROPFIND",
 )
 _TYPES = (
-    *(
-        "application/json",
-        "text/markdown",
-        "application/json; charset=utf-16",
-        "application/xml",
-        "text/json",
-        "",
-    ),
-    *(
-        "multipart/form-data; boundary=x",
-        "application/x-www-form-urlencoded",
-        "application/json, text/plain",
-        "\xff",
-    ),
-)
+    "application/json", "text/markdown", "application/json; charset=utf-16", "application/xml", "text/json",
+    "", "multipart/form-data; boundary=x", "application/x-www-form-urlencoded",
+    "application/json, text/plain", "\xff",
+)  # fmt: skip
 _MOST_KNOWN = 200
 
 

@@ -21,94 +21,32 @@ _AT_ONCE = 16
 _MOST_BYTES = 65_536
 
 _LINES = (
-    *(
-        b"GET / HTTP/0.9",
-        b"GET / HTTP/2.0",
-        b"GET /",
-        b"GET  /tasks  HTTP/1.1",
-        b"PRI * HTTP/2.0",
-        b"\x16\x03\x01\x02\x00",
-    ),
-    *(b"GET http://evil.example/tasks HTTP/1.1", b"GET //evil.example/tasks HTTP/1.1", b"OPTIONS * HTTP/1.1"),
-    *(b"GET /tasks\x00 HTTP/1.1", b"GET /ta sks HTTP/1.1", b"G\xc3\x89T / HTTP/1.1", b"GET /%zz HTTP/1.1"),
-    *(
-        b"GET /tasks#a HTTP/1.1",
-        b"GET /..%2f..%2fetc/passwd HTTP/1.1",
-        b"GET \xff\xfe HTTP/1.1",
-        b"",
-        b"\r\n\r\n",
-        b"A" * 70_000,
-    ),
-    *(
-        b"GET /" + b"a" * 70_000 + b" HTTP/1.1",
-        b"CONNECT 127.0.0.1:22 HTTP/1.1",
-        b"GET /health HTTP/1.1\nX: y",
-    ),
-)
+    b"GET / HTTP/0.9", b"GET / HTTP/2.0", b"GET /", b"GET  /tasks  HTTP/1.1", b"PRI * HTTP/2.0",
+    b"\x16\x03\x01\x02\x00", b"GET http://evil.example/tasks HTTP/1.1",
+    b"GET //evil.example/tasks HTTP/1.1", b"OPTIONS * HTTP/1.1", b"GET /tasks\x00 HTTP/1.1",
+    b"GET /ta sks HTTP/1.1", b"G\xc3\x89T / HTTP/1.1", b"GET /%zz HTTP/1.1", b"GET /tasks#a HTTP/1.1",
+    b"GET /..%2f..%2fetc/passwd HTTP/1.1", b"GET \xff\xfe HTTP/1.1", b"", b"\r\n\r\n", b"A" * 70_000,
+    b"GET /" + b"a" * 70_000 + b" HTTP/1.1", b"CONNECT 127.0.0.1:22 HTTP/1.1",
+    b"GET /health HTTP/1.1\nX: y",
+)  # fmt: skip
 _HEADERS = (
-    *(
-        b"Host: evil.example",
-        b"Host: 127.0.0.1, evil",
-        b"Host:",
-        b"Host: 127.0.0.1\r\nHost: evil",
-        b"Host: 127.0.0.1:99999999",
-    ),
-    *(
-        b"Content-Length: -1",
-        b"Content-Length: 5, 6",
-        b"Content-Length: 5\r\nContent-Length: 6",
-        b"Content-Length: 9999999999999999",
-    ),
-    *(b"Content-Length: 1e3", b"Content-Length: +5", b"Content-Length: 0x5", b"Content-Length : 5"),
-    *(
-        b"Transfer-Encoding: chunked\r\nContent-Length: 4",
-        b"Transfer-Encoding: gzip, chunked",
-        b"Transfer-Encoding: xchunked",
-    ),
-    *(
-        b"Transfer-Encoding:\x0bchunked",
-        b"Transfer-Encoding: chunked, identity",
-        b"Expect: 100-continue",
-        b"Expect: x",
-    ),
-    *(
-        b"X: " + b"a" * 70_000,
-        b"\r\n".join(b"X-%d: y" % one for one in range(3_000)),
-        b"X\x00: y",
-        b"X: \x00",
-        b"X: y\r\n folded",
-    ),
-    *(
-        b"no colon",
-        b": empty",
-        b"X:\xff\xfe",
-        b"Connection: upgrade\r\nUpgrade: websocket",
-        b"Upgrade: h2c\r\nHTTP2-Settings: x",
-    ),
-    *(
-        b"Range: bytes=0-,0-,0-",
-        b"Accept-Encoding: gzip;q=nan",
-        b"X-Forwarded-Host: evil",
-        b"X-Original-URL: /health",
-    ),
-)
+    b"Host: evil.example", b"Host: 127.0.0.1, evil", b"Host:", b"Host: 127.0.0.1\r\nHost: evil",
+    b"Host: 127.0.0.1:99999999", b"Content-Length: -1", b"Content-Length: 5, 6",
+    b"Content-Length: 5\r\nContent-Length: 6", b"Content-Length: 9999999999999999", b"Content-Length: 1e3",
+    b"Content-Length: +5", b"Content-Length: 0x5", b"Content-Length : 5",
+    b"Transfer-Encoding: chunked\r\nContent-Length: 4", b"Transfer-Encoding: gzip, chunked",
+    b"Transfer-Encoding: xchunked", b"Transfer-Encoding:\x0bchunked",
+    b"Transfer-Encoding: chunked, identity", b"Expect: 100-continue", b"Expect: x", b"X: " + b"a" * 70_000,
+    b"\r\n".join(b"X-%d: y" % one for one in range(3_000)), b"X\x00: y", b"X: \x00", b"X: y\r\n folded",
+    b"no colon", b": empty", b"X:\xff\xfe", b"Connection: upgrade\r\nUpgrade: websocket",
+    b"Upgrade: h2c\r\nHTTP2-Settings: x", b"Range: bytes=0-,0-,0-", b"Accept-Encoding: gzip;q=nan",
+    b"X-Forwarded-Host: evil", b"X-Original-URL: /health",
+)  # fmt: skip
 _BODIES = (
-    *(
-        b"",
-        b"5\r\nabcde\r\n0\r\n\r\n",
-        b"ffffffffffffffff1\r\nx",
-        b"-1\r\n\r\n",
-        b"5;ext=\xff\r\nabcde\r\n0\r\nTrailer: x\r\n\r\n",
-    ),
-    *(
-        b"zz\r\n",
-        b"5\r\nabc",
-        b"{}",
-        b"\x00" * 100,
-        b"0\r\n\r\nGET /tasks HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n",
-        b"5\nabcde\n0\n\n",
-    ),
-)
+    b"", b"5\r\nabcde\r\n0\r\n\r\n", b"ffffffffffffffff1\r\nx", b"-1\r\n\r\n",
+    b"5;ext=\xff\r\nabcde\r\n0\r\nTrailer: x\r\n\r\n", b"zz\r\n", b"5\r\nabc", b"{}", b"\x00" * 100,
+    b"0\r\n\r\nGET /tasks HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n", b"5\nabcde\n0\n\n",
+)  # fmt: skip
 
 
 @dataclass(slots=True)
