@@ -9,9 +9,9 @@ import asyncio
 import re
 import ssl
 import zlib
-from collections.abc import Mapping
+from collections.abc import Coroutine, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urljoin, urlsplit
 
 from chargehand.errors import AddressRefused, ToolError
@@ -80,18 +80,18 @@ class GuardedHttp:
 
         ToolError says what is wrong: the address, who it belongs to, the time, the connection.
         """
-        try:
-            async with asyncio.timeout(self.total_seconds):
-                return await self._followed(url, leaves_host=leaves_host)
-        except TimeoutError:
-            raise ToolError(f"{_told(url)} did not answer within {self.total_seconds:g} s") from None
+        return await self._in_time(url, self._followed(url, leaves_host=leaves_host))
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Fetched:
         """Send a body. No redirect is followed: `location` of the answer says where one leads. ToolError as above."""
         sent = [("accept", "*/*"), ("accept-encoding", "identity"), *headers.items()]
+        place = self.checked(url)
+        return await self._in_time(url, self._once(place, _Message(method="POST", headers=sent, body=body)))
+
+    async def _in_time(self, url: str, asking: Coroutine[Any, Any, Fetched]) -> Fetched:
         try:
             async with asyncio.timeout(self.total_seconds):
-                return await self._once(self.checked(url), _Message(method="POST", headers=sent, body=body))
+                return await asking
         except TimeoutError:
             raise ToolError(f"{_told(url)} did not answer within {self.total_seconds:g} s") from None
 

@@ -157,8 +157,12 @@ def stop(name: str) -> None:
     """Ask it to stop and return when it has: what it carries is given back."""
     service = win32("win32service")
     with _opened(name, QUERY | STOP) as opened:
-        service.ControlService(opened, int(Control.STOP))
-        _until(service, opened, name, State.STOPPED, State.STOP_PENDING)
+        _stop(service, opened, name)
+
+
+def _stop(service: Any, opened: object, name: str) -> None:
+    service.ControlService(opened, int(Control.STOP))
+    _until(service, opened, name, State.STOPPED, State.STOP_PENDING)
 
 
 def standing(name: str) -> Standing:
@@ -187,8 +191,7 @@ def uninstall(name: str) -> None:
     service = win32("win32service")
     with _opened(name, QUERY | STOP | DELETE) as opened:
         if service.QueryServiceStatusEx(opened)["CurrentState"] != State.STOPPED:
-            service.ControlService(opened, int(Control.STOP))
-            _until(service, opened, name, State.STOPPED, State.STOP_PENDING)
+            _stop(service, opened, name)
         service.DeleteService(opened)
         win32("win32evtlogutil").RemoveSourceFromRegistry(name, "Application")
 
