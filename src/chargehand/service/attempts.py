@@ -93,6 +93,7 @@ class Attempts:
                     EventKind.STARTED,
                     tx.now,
                     {"attempt": task.attempt, "worker": worker},
+                    tenant=task.tenant,
                 )
                 for task in claimed
             ]

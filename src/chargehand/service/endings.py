@@ -72,7 +72,8 @@ async def _complete(tx: Tx, ended: Sequence[tuple[Task, Mapping[str, Any]]]) -> 
     numbered = [(task, {**values, "last_event": task.last_event + 1}) for task, values in ended]
     moved = await tasks.move(tx, Move.COMPLETE, numbered)
     events = [
-        history.row(task.id, task.last_event, EventKind.COMPLETED, tx.now, _told(task)) for task in moved
+        history.row(task.id, task.last_event, EventKind.COMPLETED, tx.now, _told(task), tenant=task.tenant)
+        for task in moved
     ]
     await history.insert_events(tx, events)
     return moved

@@ -30,7 +30,7 @@ from chargehand.store.tables import AgentTask, TaskEvent, TaskStep
 
 # Built once, like those of store/tasks.py.
 _LAST_EVENTS = (
-    select(AgentTask.id, AgentTask.last_event)
+    select(AgentTask.id, AgentTask.last_event, AgentTask.tenant)
     .where(AgentTask.id.in_(bindparam("ids", expanding=True)))
     .order_by(AgentTask.id)
     .with_for_update()
@@ -60,9 +60,14 @@ _FINISH_STEP = RowUpdate.of(
 )
 
 
-def row(task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject) -> dict[str, Any]:
-    """An event as `insert_events` takes it. Readers, streams and webhooks get it: no secret may be in it."""
-    clean = taken_out_of(data)
+def row(
+    task_id: str, sequence: int, kind: str, at: datetime, data: JsonObject, *, tenant: str
+) -> dict[str, Any]:
+    """An event as `insert_events` takes it. Readers, streams and webhooks get it: no secret may be in it.
+
+    `tenant`: the task's. Many tenants' events are written in one commit, which is made for none of them.
+    """
+    clean = taken_out_of(data, tenant)
     return {"task_id": task_id, "sequence": sequence, "kind": kind, "at": at, "data": clean}
 
 
@@ -86,15 +91,16 @@ async def append(
     ids = list(dict.fromkeys(task_id for task_id, _, _ in events))
     if held is None:
         found = await tx.connection.execute(_LAST_EVENTS, {"ids": ids})
-        last: dict[str, int] = {row.id: row.last_event for row in found}
+        last: dict[str, tuple[int, str]] = {row.id: (row.last_event, row.tenant) for row in found}
     else:
-        last = {task_id: held[task_id].last_event for task_id in ids}
+        last = {task_id: (held[task_id].last_event, held[task_id].tenant) for task_id in ids}
     rows: list[dict[str, Any]] = []
     for task_id, kind, data in events:
-        last[task_id] += 1
-        rows.append(row(task_id, last[task_id], kind, tx.now, data))
+        number, tenant = last[task_id]
+        last[task_id] = number + 1, tenant
+        rows.append(row(task_id, number + 1, kind, tx.now, data, tenant=tenant))
     await insert_events(tx, rows)
-    numbers = [{"seen_id": task_id, "number": last[task_id]} for task_id in ids]
+    numbers = [{"seen_id": task_id, "number": last[task_id][0]} for task_id in ids]
     await tx.connection.execute(_SET_LAST_EVENT, numbers)
 
 

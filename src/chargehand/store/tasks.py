@@ -85,7 +85,7 @@ async def insert_tasks(
     await history.insert_events(
         tx,
         [
-            history.row(task.id, 1, EventKind.SUBMITTED, tx.now, data)
+            history.row(task.id, 1, EventKind.SUBMITTED, tx.now, data, tenant=task.tenant)
             for task, data in zip(tasks, submitted, strict=True)
         ],
     )
