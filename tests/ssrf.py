@@ -137,7 +137,13 @@ Entry = Callable[[Attack, str], Awaitable[object]]
 """Given an attack and its URL. It raises, or returns what it was told; both are well, a connection is not."""
 
 
-async def held(canary: Canary, entry: Entry, refusals: type[Exception], *, scheme: str = "https") -> None:
+async def held(
+    canary: Canary,
+    entry: Entry,
+    refusals: type[Exception] | tuple[type[Exception], ...],
+    *,
+    scheme: str = "https",
+) -> None:
     """Run the table through a way in: each is refused as it should be, and nobody has connected."""
     taken: list[str] = []
     for attack in ATTACKS:

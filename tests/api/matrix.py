@@ -163,15 +163,15 @@ ENTRIES: Mapping[str, Entry] = {
         needs=Scope.SECRETS_WRITE, path=_SECRET, body={"value": "made by the matrix"}, makes_its_own=True
     ),
     "DELETE /secrets/{secret}": Entry(needs=Scope.SECRETS_WRITE, path=_SECRET),
-    "POST /admin/rewrap": Entry(needs=Scope.ADMIN),
+    "POST /admin/rewrap": Entry(needs=Scope.ADMIN_SERVICE),
     "GET /audit": Entry(needs=Scope.AUDIT_READ, query={"object": "task"}),
     "GET /audit/export": Entry(needs=Scope.AUDIT_READ),
     "POST /session": Entry(needs=None),
     "GET /session": Entry(needs=None, has_target=False),
     "DELETE /session": Entry(needs=None, has_target=False),
-    "GET /mcp/tools": Entry(needs=Scope.ADMIN),
+    "GET /mcp/tools": Entry(needs=Scope.ADMIN_SERVICE),
     "POST /mcp/tools/{server}/{tool}/approve": Entry(
-        needs=Scope.ADMIN,
+        needs=Scope.ADMIN_SERVICE,
         path={"server": "mcp_server", "tool": "mcp_tool"},
         body={"seen_hash": "0" * 64},
         has_target=False,
@@ -181,7 +181,7 @@ ENTRIES: Mapping[str, Entry] = {
         names={"after": "task", "agent_id": "agent"},
         body={"older_than_seconds": 3_600, "dry_run": True},
     ),
-    "POST /admin/sweep": Entry(needs=Scope.ADMIN),
+    "POST /admin/sweep": Entry(needs=Scope.ADMIN_SERVICE),
     "GET /usage": Entry(needs=_READ, query={"agent_id": "agent", "root_id": "task", "task_id": "task"}),
     "GET /metrics": Entry(needs=Scope.METRICS_READ),
 }

@@ -229,7 +229,7 @@ def told(answers: Sequence[httpx2.Response], theirs: Ids) -> list[tuple[int, str
 def check_closed(name: str, entry: Entry, answer: httpx2.Response, ids: Ids) -> None:
     """404 where the path has an id; else an answer in which nothing of these things stands."""
     takes = {kind for kind in entry.path.values() if kind not in ("tenant", "name", "file")}
-    if takes & set(ids) and not entry.makes_its_own and entry.needs is not Scope.ADMIN:
+    if takes & set(ids) and not entry.makes_its_own and entry.needs is not Scope.ADMIN_SERVICE:
         assert (name, answer.status_code) == (name, 404)
     if not entry.makes_its_own:
         check_untold(name, answer, ids)

@@ -32,6 +32,7 @@ NONE = dict.fromkeys(
 
 @pytest.fixture
 async def operator(service: Service) -> AsyncGenerator[httpx2.AsyncClient, None]:
+    await service.services.tenants.create(OPERATOR, "acme", with_key=False)
     async with service.client(await service.key_with(Scope.ADMIN_SERVICE, who=OPERATOR)) as opened:
         yield opened
 
@@ -85,8 +86,20 @@ async def test_what_is_no_limit_is_refused_and_changes_nothing(
     assert (await operator.get("/tenants/acme/limits")).json()["own"] == NONE
 
 
-@pytest.mark.parametrize("tenant", ["ACME", "a" * 64, "-", "%00", "a%2Fb", "caf%C3%A9", "..%2f"])
-async def test_what_can_be_no_tenant_is_not_found(operator: httpx2.AsyncClient, tenant: str) -> None:
+@pytest.mark.parametrize("tenant", ["acne", "ACME", "a" * 64, "-", "%00", "caf%C3%A9"])
+async def test_what_is_no_tenant_is_not_found_and_gets_no_limits(
+    service: Service, operator: httpx2.AsyncClient, tenant: str
+) -> None:
+    for answer in (
+        await operator.get(f"/tenants/{tenant}/limits"),
+        await operator.put(f"/tenants/{tenant}/limits", json={"concurrency": 1}),
+    ):
+        assert (answer.status_code, answer.json()["code"]) == (404, "tenant.not_found")
+    assert await service.services.limits.concurrency() == {}
+
+
+@pytest.mark.parametrize("tenant", ["a%2Fb", "..%2f"])
+async def test_what_leads_out_of_the_address_is_not_found(operator: httpx2.AsyncClient, tenant: str) -> None:
     assert (await operator.get(f"/tenants/{tenant}/limits")).status_code == 404
     assert (await operator.put(f"/tenants/{tenant}/limits", json={})).status_code == 404
 

@@ -36,6 +36,17 @@ def test_without_a_service_it_opens_the_folder_itself(alone: Cli) -> None:
     assert len(json.loads(told(alone.run("tasks", "list", "--json")))) > 0
 
 
+def test_with_a_tenants_key_the_rows_go_and_it_says_who_removes_the_rest(cli: Cli, service: Running) -> None:
+    assert service.url
+    created = cli.run("keys", "create", "administrator", "--scope", "admin")
+    theirs = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
+
+    said = told(theirs, "prune", "--older-than", "30d")
+
+    assert "pruned 0 trees" in said
+    assert "when the service's operator prunes (admin:service)" in said
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -6,7 +6,7 @@ import pytest
 
 from chargehand.domain.access import LOCAL_OPERATOR, Principal, Scope
 from chargehand.domain.tenant_limits import TenantLimits
-from chargehand.errors import Forbidden, NotFound, TooManyRequests, Unavailable
+from chargehand.errors import Forbidden, TenantNotFound, TooManyRequests, Unavailable
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.tenant_limits import FRESH_SECONDS, LimitsOfTenants
 from chargehand.store.bus import Bus
@@ -74,11 +74,13 @@ async def test_only_who_operates_the_service_may_see_and_change_them(tmp_path: P
             await core.quotas.limits.read(own_admin, MINE)
 
 
-@pytest.mark.parametrize("name", ["", "UPPER", "a" * 65, "a/b", "-a", "a\n", "\u00e9"])
-async def test_what_can_be_no_tenant_is_not_found(tmp_path: Path, name: str) -> None:
+@pytest.mark.parametrize("name", ["nobody", "", "UPPER", "a" * 65, "a/b", "-a", "a\n", "\u00e9"])
+async def test_what_is_no_tenant_is_not_found(tmp_path: Path, name: str) -> None:
     async with given.a_core(tmp_path, with_engine=False) as core:
-        with pytest.raises(NotFound):
+        with pytest.raises(TenantNotFound):
             await core.quotas.limits.replace(OPERATOR, name, SOME)
+        with pytest.raises(TenantNotFound):
+            await core.quotas.limits.read(OPERATOR, name)
 
 
 async def test_a_tenant_may_have_as_many_tasks_wait_as_its_own_limit_says(tmp_path: Path) -> None:

@@ -8,9 +8,11 @@ from tests.house.tree import ROOT, shown
 SOURCE = ROOT / "src" / "chargehand"
 CLIENTS = {
     "aiohttp", "anyio.connect_tcp", "asyncio.open_connection", "asyncio.open_unix_connection", "ftplib", "http.client",
-    "httpcore", "httpcore2", "httpx", "httpx2", "imaplib", "niquests", "poplib", "pycurl", "requests", "smtplib",
-    "socket", "ssl", "telnetlib", "urllib.request", "urllib3", "websockets", "xmlrpc",
+    "genai_prices.update_prices", "httpcore", "httpcore2", "httpx", "httpx2", "imaplib", "jsonschema_rs", "niquests",
+    "opentelemetry.exporter", "poplib", "pycurl", "requests", "smtplib", "socket", "ssl", "telnetlib",
+    "urllib.request", "urllib3", "websockets", "xmlrpc",
 }  # fmt: skip
+"""Some are no clients by name: a validator that fetches what a schema refers to, an exporter of traces."""
 MAY = {
     "network/addresses.py": "what the guard itself is made of",
     "network/guarded_connections.py": "what the guard itself is made of",
@@ -19,6 +21,9 @@ MAY = {
     "tools/mcp_transport.py": "through the guarded network, to what the operator's file names",
     "models/requests.py": "providers, and the operator's CHARGEHAND_MODEL_URLS",
     "models/wire.py": "providers, and the operator's CHARGEHAND_MODEL_URLS",
+    "models/output_schema.py": "nothing: schemas are validated offline",
+    "tools/mcp_tools.py": "nothing: what a schema refers to is not retrieved",
+    "telemetry/traces.py": "the operator's collector (OTEL_EXPORTER_OTLP_ENDPOINT)",
     "app/supervisor.py": "the socket that systemd names in the environment",
     "client/access.py": "the SDK: the service that its user names",
     "client/answers.py": "the SDK: the service that its user names",

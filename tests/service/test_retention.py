@@ -365,8 +365,10 @@ async def test_what_is_refused(tmp_path: Path) -> None:
         reader = Principal(id="r", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.TASKS_WRITE}))
         with pytest.raises(Forbidden):
             await core.retention.prune(reader, OLD)
-        with pytest.raises(Forbidden):
-            await core.retention.sweep(reader)
+        administrator = Principal(id="a", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+        for who in (reader, administrator):
+            with pytest.raises(Forbidden, match="admin:service"):
+                await core.retention.sweep(who)
         for order in (
             PruneOrder(older_than=timedelta(seconds=59)),
             PruneOrder(older_than=timedelta(days=40_000)),

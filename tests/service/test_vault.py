@@ -20,7 +20,8 @@ from chargehand.store.server_url import ServerLimits
 from tests.api.service import with_database
 from tests.databases import VARIABLE, outside
 
-OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
+OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN_SERVICE}))
+ADMIN = Principal(id="admin", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN}))
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
 VALUE = b"canary-7f3a91"
 LIMITS = ServerLimits(connections=4)
@@ -143,8 +144,9 @@ async def test_a_new_key_before_the_old_seals_and_rewrap_frees_the_old(tmp_path:
 
         assert done.data_keys == 2
         assert (await vault.rewrap(OWNER)).data_keys == 0
-        with pytest.raises(Forbidden):
-            await vault.rewrap(STRANGER)
+        for administrator in (ADMIN, STRANGER):
+            with pytest.raises(Forbidden, match="admin:service"):
+                await vault.rewrap(administrator)
     async with opened(tmp_path, KEY) as (vault, db):
         assert await open_(vault, db, old) == VALUE
 

@@ -322,15 +322,18 @@ async def test_a_model_is_shown_the_tools_and_calls_them(tmp_path: Path) -> None
             assert offer.calls == [("echo", {"text": "hi"})]
 
 
-async def test_only_an_administrator_sees_and_approves_and_the_unknown_is_told(tmp_path: Path) -> None:
+async def test_only_who_operates_the_service_sees_and_approves_and_the_unknown_is_told(
+    tmp_path: Path,
+) -> None:
     writer = Principal(id="k", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.AGENTS_WRITE}))
     async with a_calling_core(tmp_path, {}) as core:
         with pytest.raises(Forbidden):
             await core.mcp_pins.all(writer)
         with pytest.raises(Forbidden):
             await core.mcp_pins.approve(writer, "desk", "echo", "0" * 64)
-        with pytest.raises(Forbidden, match="the operator's"):
-            await core.mcp_pins.all(Principal(id="k", tenant="other", scopes=frozenset({Scope.ADMIN})))
+        for tenant in (DEFAULT_TENANT, "other"):
+            with pytest.raises(Forbidden, match="admin:service"):
+                await core.mcp_pins.all(Principal(id="k", tenant=tenant, scopes=frozenset({Scope.ADMIN})))
         with pytest.raises(NotFound, match="seen: none"):
             await core.mcp_pins.approve(ME, "desk", "echo", "0" * 64)
 

@@ -9,7 +9,7 @@ from chargehand.client import AsyncClient
 from chargehand.domain.duration import duration_of
 from chargehand.domain.retention import PruneOrder
 from chargehand.domain.task import FINAL, Status
-from chargehand.errors import InvalidInput
+from chargehand.errors import Forbidden, InvalidInput
 from chargehand.wire.retention import PruneAnswer, PruneRequest, SweepAnswer
 
 
@@ -35,12 +35,12 @@ async def prune(
     )
     async with connect(server) as connection:
         done = await _prune(connection.client, wanted)
-        swept = None if dry_run else await connection.client.sweep()
+        swept = None if dry_run else await _sweep(connection.client)
     if as_json:
         told = done.model_dump(exclude={"after"})
         write_json({"dry_run": dry_run, **told, **(swept.model_dump() if swept else {})})
     else:
-        _write(done, swept)
+        _write(done, swept, dry_run=dry_run)
     return ExitCode.OK
 
 
@@ -69,11 +69,22 @@ async def _prune(client: AsyncClient, wanted: PruneRequest) -> PruneAnswer:
         say(f"{done.trees} trees, {done.tasks} tasks so far")
 
 
-def _write(done: PruneAnswer, swept: SweepAnswer | None) -> None:
+async def _sweep(client: AsyncClient) -> SweepAnswer | None:
+    """None with a key that concerns one tenant only: what lies unused is of all tenants, and the operator's."""
+    try:
+        return await client.sweep()
+    except Forbidden:
+        return None
+
+
+def _write(done: PruneAnswer, swept: SweepAnswer | None, *, dry_run: bool) -> None:
     what = f"{done.trees} trees of {done.tasks} tasks with {done.events} events"
-    if swept is None:
+    if dry_run:
         write(f"would prune {what}; nothing was changed")
         return
-    mib = swept.blob_bytes / 2**20
     write(f"pruned {what}")
+    if swept is None:
+        write("their workspaces and stored files go when the service's operator prunes (admin:service)")
+        return
+    mib = swept.blob_bytes / 2**20
     write(f"removed {swept.workspaces} workspaces and {swept.blobs} stored files ({mib:.1f} MiB)")

@@ -34,7 +34,10 @@ class Scope(StrEnum):
     ADMIN = "admin"
     """Everything, in the key's own tenant."""
     ADMIN_SERVICE = "admin:service"
-    """What concerns all tenants: which there are, and their limits. `admin` does not include it."""
+    """What concerns all tenants: which there are, their limits, master keys, MCP servers, what lies unused in storage.
+
+    `admin` does not include it.
+    """
 
 
 _BY_NAME = {scope.value: scope for scope in Scope}

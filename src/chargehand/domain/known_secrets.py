@@ -3,6 +3,8 @@
 Rule: a value is known from the moment at which it is read or stored, before anything is done with it. The cost is
 bounded: a text without a secret is looked through a few times, however many values are known. What a tenant calls a
 secret is taken out of what is said for that tenant alone: else one could take words out of another's events.
+
+Of what an agent works with, only known values are taken out: what merely looks like a key may be the work itself.
 """
 
 import base64
@@ -28,6 +30,8 @@ _TELLING = 16
 """So much of a value's beginning gives it away, where a text was cut."""
 _FEW = 48
 _GRAM = SHORTEST
+_START = 4
+"""So many characters of a value are looked for at the end of a text that goes on."""
 
 _LOOKS = (
     (re.compile(r"(chg_live_)[0-9A-Za-z]{8,}"), r"\1" + SHOWN),
@@ -57,6 +61,7 @@ class KnownSecrets:
         self._heads: list[str] = []
         """Their beginnings, in the same order."""
         self._grams: dict[str, list[str]] = {}
+        self._starts: set[str] = set()
 
     def add(self, values: Iterable[str]) -> None:
         """Know these from now on; those that are too short to be told from other words are passed over."""
@@ -76,38 +81,55 @@ class KnownSecrets:
         self._grams = {}
         for form in self._forms:
             self._grams.setdefault(form[:_GRAM], []).append(form)
+        self._starts = {form[:length] for form in self._forms for length in range(1, _START + 1)}
 
-    def taken_out(self, text: str) -> str:
-        """The text without any of them, and without what looks like a key, a token or a private key."""
+    def unfinished(self, text: str) -> int:
+        """Where the text's end begins that the next piece may make one of them; its length when there is none."""
+        longest = len(self._forms[0]) if self._forms else 0
+        for place in range(max(0, len(text) - longest), len(text)):
+            if text[place : place + _START] in self._starts:
+                tail = text[place:]
+                if any(form.startswith(tail) and form != tail for form in self._forms):
+                    return place
+        return len(text)
+
+    def taken_out(self, text: str, *, looks: bool = True) -> str:
+        """The text without any of them; with `looks` also without what looks like a key, a token, a private key."""
         if len(text) < SHORTEST:
             return text
         for form in self._perhaps_in(text):
             text = without(text, form, beginning=_TELLING)
-        if _looks(text):
+        if looks and _looks(text):
             for pattern, shown in _LOOKS:
                 text = pattern.sub(shown, text)
         return text
 
-    def taken_out_of(self, value: Any) -> Any:
+    def taken_out_of(self, value: Any, *, looks: bool = True) -> Any:
         """JSON without any of them; what holds none is given back as it is, without a copy."""
-        return self._cleared(value) if self._may_be_in(value) else value
+        if not (looks or self._forms):
+            return value
+        return self._cleared(value, looks) if self._may_be_in(value, looks) else value
 
-    def _may_be_in(self, value: Any) -> bool:
+    def _may_be_in(self, value: Any, looks: bool) -> bool:
         if isinstance(value, str):
-            return len(value) >= SHORTEST and (_looks(value) or bool(self._perhaps_in(value)))
+            return len(value) >= SHORTEST and ((looks and _looks(value)) or bool(self._perhaps_in(value)))
         if isinstance(value, dict):
             mapping = cast("dict[str, Any]", value)
-            return any(map(self._may_be_in, mapping)) or any(map(self._may_be_in, mapping.values()))
-        return isinstance(value, list | tuple) and any(map(self._may_be_in, cast("list[Any]", value)))
+            return any(self._may_be_in(one, looks) for some in (mapping, mapping.values()) for one in some)
+        return isinstance(value, list | tuple) and any(
+            self._may_be_in(one, looks) for one in cast("list[Any]", value)
+        )
 
-    def _cleared(self, value: Any) -> Any:
+    def _cleared(self, value: Any, looks: bool) -> Any:
         if isinstance(value, str):
-            return self.taken_out(value)
+            return self.taken_out(value, looks=looks)
         if isinstance(value, dict):
             mapping = cast("dict[str, Any]", value)
-            return {self.taken_out(key): self._cleared(one) for key, one in mapping.items()}
+            return {
+                self.taken_out(key, looks=looks): self._cleared(one, looks) for key, one in mapping.items()
+            }
         if isinstance(value, list | tuple):
-            return [self._cleared(one) for one in cast("list[Any]", value)]
+            return [self._cleared(one, looks) for one in cast("list[Any]", value)]
         return value
 
     def _perhaps_in(self, text: str) -> list[str]:
@@ -152,10 +174,23 @@ def taken_out(text: str) -> str:
     return KNOWN.taken_out(text) if own is None else own.taken_out(KNOWN.taken_out(text))
 
 
-def taken_out_of(value: Any, *, tenant: str | None = None) -> Any:
-    """As `taken_out`, of JSON. `tenant`: whose it is, for who does this for many at once."""
-    own = _OF_TENANTS.get(tenant or _tenant.get() or "")
+def taken_out_of(value: Any, tenant: str) -> Any:
+    """As `taken_out`, of JSON that is said for this tenant: who writes for many at once works for none of them."""
+    own = _OF_TENANTS.get(tenant)
     return KNOWN.taken_out_of(value) if own is None else own.taken_out_of(KNOWN.taken_out_of(value))
+
+
+def values_taken_out_of(value: Any, tenant: str) -> Any:
+    """JSON that an agent of this tenant works with, without known values; as it is, when it holds none."""
+    own, clear = _OF_TENANTS.get(tenant), KNOWN.taken_out_of(value, looks=False)
+    return clear if own is None else own.taken_out_of(clear, looks=False)
+
+
+def unfinished(text: str, tenant: str) -> int:
+    """Where the end of a text that goes on may be the beginning of a known value; its length, where it is none."""
+    own = _OF_TENANTS.get(tenant)
+    place = KNOWN.unfinished(text)
+    return place if own is None else min(place, own.unfinished(text))
 
 
 def _can_be_told(value: str) -> bool:

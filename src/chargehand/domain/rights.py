@@ -1,7 +1,8 @@
 """The rights that go with a task: what its submitter could do, so that what is done for it can do no more.
 
-Rule: a delegated task has its parent's rights, never more. What an agent may do besides is its definition's word: whom
-it delegates to, with which tools; and that word is only taken from somebody who could have it done (service/agents.py).
+Rule: a delegated task has its parent's rights, never more, and each delegation is held against them. Who is narrowed to
+an agent may have it do its work, with those whom its own definition names; but the word of a definition outside of the
+key leads no further. Besides, a definition is only taken from somebody who could have it done (service/agents.py).
 """
 
 from collections.abc import Iterable
@@ -29,6 +30,22 @@ def holder_of(rights: JsonObject | None, *, id: str, tenant: str) -> Principal:
         tenant=tenant,
         scopes=known_scopes(_texts(rights.get("scopes"))),
         agents=None if agents is None else frozenset(_texts(agents)),
+    )
+
+
+def delegation_refusal(rights: JsonObject | None, *, by: str, to: str) -> str | None:
+    """Why a task of the agent `by`, with these rights, hands nothing to `to`; None: it may."""
+    if rights is None:
+        return None
+    holder = holder_of(rights, id="", tenant="")
+    if not holder.has(Scope.TASKS_WRITE):
+        return f"who submitted this work may submit no tasks; handing work to {to!r} takes {Scope.TASKS_WRITE.value}"
+    if holder.sees(to) or holder.sees(by):
+        return None
+    own = ", ".join(sorted(holder.agents or ()))
+    return (
+        f"handing work to {to!r} takes {Scope.TASKS_WRITE.value} for {to!r} or for {by!r}, and who submitted this work"
+        f" has it for {own} only"
     )
 
 

@@ -17,7 +17,7 @@ from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
 from chargehand.domain.history import Step, StepKind
-from chargehand.domain.known_secrets import working_for
+from chargehand.domain.known_secrets import taken_out_of, values_taken_out_of, working_for
 from chargehand.domain.policy import Policy
 from chargehand.domain.task import (
     Canceled,
@@ -110,7 +110,7 @@ class Runner:
     async def _carry(self, task: Task) -> None:
         with self.telemetry.attempt(task) as attempt:
             try:
-                outcome = await self._outcome(task)
+                outcome = _without_secrets(await self._outcome(task), task.tenant)
                 ended = await self._finish(task, outcome)
             except LeaseLost:
                 attempt.ended(None)
@@ -271,6 +271,18 @@ def _what_was_read(recorded: Mapping[str, Step], *, enforced: bool) -> ReadLedge
         if step.kind is StepKind.TOOL and isinstance(details, dict):
             reads.learn(details)
     return reads
+
+
+def _without_secrets(outcome: Outcome, tenant: str) -> Outcome:
+    """What a function returns or raises passes no step of the journal."""
+    match outcome:
+        case Completed(result=result):
+            return Completed(result=values_taken_out_of(result, tenant))
+        case Failed(error=error):
+            message, details = taken_out_of([error.message, error.details], tenant)
+            return replace(outcome, error=replace(error, message=message, details=details))
+        case _:
+            return outcome
 
 
 def _failed(

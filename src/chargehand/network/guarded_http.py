@@ -149,7 +149,7 @@ class GuardedHttp:
 
         from chargehand.network.guarded_connections import GuardedNetwork  # noqa: PLC0415 - it needs httpcore2
 
-        if self._tls is None:
+        if self._tls is None and place.scheme == "https":
             self._tls = await asyncio.to_thread(httpcore2.default_ssl_context)
         waits = dict.fromkeys(("connect", "pool"), CONNECT_SECONDS) | dict.fromkeys(
             ("read", "write"), self.total_seconds

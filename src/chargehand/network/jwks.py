@@ -16,9 +16,10 @@ from jwt import PyJWK, PyJWTError
 
 from chargehand.domain.issuer import ALGORITHMS, Issuer
 from chargehand.errors import ChargehandError, InvalidInput, Unauthorized, Unavailable
-from chargehand.network.addresses import HostRules
-from chargehand.network.guarded_http import GuardedHttp, system_resolve
+from chargehand.network.addresses import HostRules, Resolve
+from chargehand.network.guarded_http import GuardedHttp
 from chargehand.network.operators_places import checked_place, host_port
+from chargehand.network.resolving import system_resolve
 
 log = structlog.stdlib.get_logger("chargehand.issuers")
 
@@ -51,9 +52,10 @@ class _Keys:
 class IssuerKeys:
     """The keys of one issuer, by the id that they were published under."""
 
-    def __init__(self, issuer: Issuer, clock: Monotonic) -> None:
+    def __init__(self, issuer: Issuer, clock: Monotonic, resolve: Resolve = system_resolve) -> None:
         self._issuer = issuer
         self._clock = clock
+        self._resolve = resolve
         self._keys: _Keys | None = None
         self._tried_at: float | None = None
         self._fetching: asyncio.Task[None] | None = None
@@ -131,7 +133,7 @@ class IssuerKeys:
         place = checked_place(url, self._issuer.private_hosts)
         rules = HostRules(hosts=(host_port(place),), private=self._issuer.private_hosts)
         client = GuardedHttp(
-            rules=rules, total_seconds=FETCH_SECONDS, max_body_bytes=MAX_BYTES, resolve=system_resolve
+            rules=rules, total_seconds=FETCH_SECONDS, max_body_bytes=MAX_BYTES, resolve=self._resolve
         )
         answer = await client.get(url, leaves_host=False)
         if answer.status != 200 or answer.is_cut or answer.url != place.geturl():

@@ -3,6 +3,9 @@
 Rule: a finished step is never run again. What stands at a path must be what the replay asks for, by kind,
 name and arguments; anything else is a JournalMismatch that names both.
 
+What a step found is recorded and used without the values that are known as secrets: a tool or a program may say back
+what it was given, and a replay must find what the first run used.
+
 Where one step is followed at once by another, its end may be held back and written in the transaction in which the
 next begins. Rule: until then nothing is done that could be seen from outside, and nothing is waited for; whatever is
 not a beginning writes it first (`write_held_back`). A death between is one before the end was recorded.
@@ -13,6 +16,7 @@ from dataclasses import dataclass, field, replace
 
 from chargehand.domain.charge import Estimate, Grant, Settlement
 from chargehand.domain.history import Step, StepKind, StepStatus
+from chargehand.domain.known_secrets import values_taken_out_of
 from chargehand.domain.task import Task
 from chargehand.domain.values import JsonObject, JsonValue, canonical
 from chargehand.errors import JournalMismatch
@@ -202,6 +206,9 @@ class DurableSteps:
         return grant
 
     async def _end(self, ended: Ended, *, goes_on: bool = False) -> JsonValue:
+        clear = values_taken_out_of(ended.result, self.task.tenant)
+        if clear is not ended.result:
+            ended = replace(ended, result=clear)
         await self.write_held_back()
         if goes_on:
             self._held_back = ended

@@ -110,15 +110,16 @@ class ModelAnswers:
             return self._costs.estimate(model, most_input_tokens(place.conversation, place.tools))
 
         fresh: ModelResponse | None = None
+        told: JsonObject | None = None
 
         async def work(grant: Grant) -> Paid:
-            nonlocal fresh
+            nonlocal fresh, told
             answer, result, tokens = await self._measured(model, place, grant.max_output_tokens)
             result[CUT_BY_BUDGET] = grant.is_cut and answer.finish_reason == "length"
             used = self._costs.settlement(model, tokens)
             if used.usd_nanos is not None:
                 self.hands.telemetry.cost(model.provider.name, model.model, used.usd_nanos)
-            fresh = answer
+            fresh, told = answer, result
             return Paid(result, used, goes_on=not grant.is_cut and self._begins_a_tool(answer))
 
         try:
@@ -132,8 +133,10 @@ class ModelAnswers:
                 f"what was left of the budget allowed {self.model} no answer that is long enough: it was cut short;"
                 f" go on with `chargehand tasks retry {self.hands.task.root_id} --budget LIMIT=AMOUNT`"
             )
-        # What was answered just now has been read back already.
-        return fresh or message_of(held.get("message"), str(self.model))
+        # What was answered just now has been read back already, unless the journal took a secret out of it.
+        return (
+            fresh if fresh is not None and data is told else message_of(held.get("message"), str(self.model))
+        )
 
     def _begins_a_tool(self, answer: ModelResponse) -> bool:
         """Whether one plain tool call follows at once, with whose beginning the answer can be written."""
@@ -167,7 +170,7 @@ class ModelAnswers:
         """The model's answer; told piece by piece when somebody watches the task."""
         if not self.hands.attempts.is_watched(self.hands.task):
             return await self._requests.ask(model, place.conversation, place.tools, max_output_tokens=most)
-        deltas = Deltas(self.hands, place.path)
+        deltas = Deltas(self.hands.attempts, self.hands.task, place.path)
         try:
             answer = await self._requests.ask(
                 model, place.conversation, place.tools, max_output_tokens=most, on_text=deltas.take

@@ -1,12 +1,15 @@
 """The text of an answer as it comes, for those who watch the task now: a few pieces a second, kept nowhere.
 
-Rule: whatever is lost here harms nothing. The finished answer is a step, and its text is told from there.
+Rule: whatever is lost here harms nothing. The finished answer is a step, and its text is told from there. A piece that
+may end in the beginning of a known secret is told up to there; the rest comes with what follows.
 """
 
 import asyncio
 
-from chargehand.domain.values import JsonObject, plain_text
-from chargehand.runtimes.base import Hands
+from chargehand.domain.known_secrets import taken_out_of, unfinished
+from chargehand.domain.task import Task
+from chargehand.domain.values import plain_text
+from chargehand.service.attempts import Attempts
 
 SECONDS_BETWEEN = 0.1
 MAX_CHARACTERS = 16 * 1024
@@ -16,10 +19,13 @@ MAX_CHARACTERS = 16 * 1024
 class Deltas:
     """What one request's answer says before it is complete."""
 
-    def __init__(self, hands: Hands, path: str) -> None:
-        self._hands = hands
+    def __init__(self, attempts: Attempts, task: Task, path: str) -> None:
+        self._attempts = attempts
+        self._task = task
         self._path = path
         self._pending: list[tuple[str, str]] = []
+        self._kept: dict[str, str] = {}
+        """Of each kind, the end of what came, which is not told yet."""
         self._timer: asyncio.TimerHandle | None = None
         self._has_told = False
 
@@ -29,23 +35,28 @@ class Deltas:
         if self._timer is None:
             self._timer = asyncio.get_running_loop().call_later(SECONDS_BETWEEN, self._tell)
 
-    def _tell(self) -> None:
+    def _tell(self, *, goes_on: bool = True) -> None:
         self._timer = None
         pending, self._pending = self._pending, []
         for kind in ("thinking", "text"):
-            text = "".join(piece for one, piece in pending if one == kind)
-            if text:
-                self._say({kind: plain_text(text[:MAX_CHARACTERS])})
+            text = self._kept.pop(kind, "") + "".join(piece for one, piece in pending if one == kind)
+            end = unfinished(text, self._task.tenant) if goes_on else len(text)
+            if end < len(text):
+                self._kept[kind] = text[end:]
+            if end:
+                self._say(kind, text[:end])
 
-    def _say(self, told: JsonObject) -> None:
+    def _say(self, kind: str, text: str) -> None:
         self._has_told = True
-        self._hands.attempts.say(self._hands.task, {"path": self._path, **told})
+        clean = taken_out_of(text, self._task.tenant)
+        self._attempts.say(self._task, {"path": self._path, kind: plain_text(clean[:MAX_CHARACTERS])})
 
     def complete(self) -> None:
         """The answer is here: what is left is told at once."""
         if self._timer is not None:
             self._timer.cancel()
-            self._tell()
+        if self._pending or self._kept:
+            self._tell(goes_on=False)
 
     def broken_off(self) -> None:
         """No answer came of it: what was told of it counts no more, the request is made anew."""
@@ -53,5 +64,6 @@ class Deltas:
             self._timer.cancel()
             self._timer = None
         self._pending.clear()
+        self._kept.clear()
         if self._has_told:
-            self._say({"restart": True})
+            self._attempts.say(self._task, {"path": self._path, "restart": True})

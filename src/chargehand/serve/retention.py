@@ -59,7 +59,7 @@ class RetentionRoutes:
                 method="POST",
                 path="/admin/sweep",
                 endpoint=self.sweep_storage,
-                needs=Scope.ADMIN,
+                needs=Scope.ADMIN_SERVICE,
                 tag="admin",
                 answers={200: Answer(description="How much went.", model=SweepAnswer)},
                 problems=(409,),

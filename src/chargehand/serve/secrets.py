@@ -80,7 +80,7 @@ class SecretRoutes:
                 method="POST",
                 path="/admin/rewrap",
                 endpoint=self.rewrap_secrets,
-                needs=Scope.ADMIN,
+                needs=Scope.ADMIN_SERVICE,
                 tag="admin",
                 answers={200: Answer(description="Done.", model=RewrapAnswer)},
                 problems=(409,),

@@ -71,7 +71,7 @@ async def append(
         address=came.address[:64],
         request_id=came.request_id,
         result=result.value,
-        details=taken_out_of(details or {}),
+        details=taken_out_of(details or {}, tenant),
         previous_hash=last.hash,
         hash=BEFORE_THE_FIRST,
     )

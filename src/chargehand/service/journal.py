@@ -13,6 +13,7 @@ from chargehand.domain.approval import Approval, ApprovalStatus
 from chargehand.domain.charge import DayLimits, Estimate, Grant, Settlement
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus, changes_path, error_line
 from chargehand.domain.money import usd_text
+from chargehand.domain.rights import delegation_refusal
 from chargehand.domain.task import FINAL, FOREVER, Task
 from chargehand.domain.values import JsonObject, JsonValue, check_json
 from chargehand.errors import BudgetExhausted, BudgetReserved, Forbidden, LeaseLost, PriceUnknown
@@ -160,7 +161,10 @@ class Journal:
 
     @retried
     async def delegate(self, task: Task, step: Step, orders: Sequence[Delegation]) -> Step:
-        """Create a child task for each order and the open step that waits for them, all or nothing."""
+        """Create a child task for each order and the open step that waits for them, all or nothing.
+
+        Forbidden: the agent's definition does not name whom it goes to, or the submitter's rights do not reach there.
+        """
         definitions = [await self._agents.version_for(task.tenant, order.agent_id) for order in orders]
         for definition, order in zip(definitions, orders, strict=True):
             self._runtimes.check_input(definition, order.task_data)
@@ -173,6 +177,9 @@ class Journal:
                 )
         async with self._db.write() as tx:
             held = await held_or_lost(tx, task)
+            for order in orders:
+                if refusal := delegation_refusal(held.rights, by=held.agent_id, to=order.agent_id):
+                    raise Forbidden(refusal)
             limits = await spending.spend(tx, task, steps=1, children=len(orders))
             if held.depth + 1 > limits:
                 raise BudgetExhausted(

@@ -1,16 +1,15 @@
 """What can be done with the tools of MCP servers: note what they offer, list them, approve one.
 
-Rule: the servers are the operator's, one set for all tenants; so only the operator's own administrators see and
-approve.
+Rule: the servers are the operator's, one set for all tenants; so it takes `admin:service` to see and approve.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.access import Principal, Scope
 from chargehand.domain.audit import Action
 from chargehand.domain.mcp import McpTool, Pin
-from chargehand.errors import Conflict, Forbidden, NotFound
+from chargehand.errors import Conflict, NotFound
 from chargehand.service.audit_records import record
 from chargehand.service.ports import McpServers, NoMcpServers
 from chargehand.store import mcp_tools
@@ -45,7 +44,7 @@ class McpPins:
 
     async def all(self, who: Principal) -> tuple[list[Pin], Mapping[str, str]]:
         """Every tool that was ever seen, and each configured server with what is wrong with it (or nothing)."""
-        _require_operator(who)
+        who.require(Scope.ADMIN_SERVICE)
         problems = await self.servers.look()
         async with self.db.read(who.tenant) as tx:
             return await mcp_tools.pins(tx), problems
@@ -53,7 +52,7 @@ class McpPins:
     @retried
     async def approve(self, who: Principal, server: str, name: str, seen_hash: str) -> Pin:
         """Approve a tool as it was when its hash was read; Conflict when it has changed since."""
-        _require_operator(who)
+        who.require(Scope.ADMIN_SERVICE)
         async with self.db.write(who.tenant) as tx:
             pin = await self._pin(await mcp_tools.pins(tx, [server]), server, name)
             if pin.seen_hash != seen_hash:
@@ -72,11 +71,3 @@ class McpPins:
             known = ", ".join(pin.tool.name for pin in pins[:10]) or "none"
             raise NotFound(f"no tool {name[:128]!r} of server {server[:64]!r} has been seen; seen: {known}")
         return found
-
-
-def _require_operator(who: Principal) -> None:
-    who.require(Scope.ADMIN)
-    if who.tenant != DEFAULT_TENANT:
-        raise Forbidden(
-            f"the MCP servers are the operator's; use an administrator's key of {DEFAULT_TENANT!r}"
-        )

@@ -62,7 +62,7 @@ class Retention:
 
     async def sweep(self, who: Principal) -> Swept:
         """Remove the workspaces and the content that no row of any tenant names any more."""
-        who.require(Scope.ADMIN)
+        who.require(Scope.ADMIN_SERVICE)
         swept = await self._sweep()
         await self._note_sweep(who, swept)
         return swept

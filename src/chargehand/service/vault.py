@@ -10,9 +10,9 @@ another place says nothing there. Master keys are in no row; each record names t
 from dataclasses import dataclass
 
 from chargehand.clock import Clock
-from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.access import Principal, Scope
 from chargehand.domain.audit import Action
-from chargehand.errors import ContentDamaged, Forbidden, MasterKeyMissing, Unavailable
+from chargehand.errors import ContentDamaged, MasterKeyMissing, Unavailable
 from chargehand.service.audit_records import record
 from chargehand.service.master_keys import MasterKey, MasterKeySources, text_of
 from chargehand.service.sealing import KEY_BYTES, Seal
@@ -97,12 +97,8 @@ class Vault:
         return seal.open(sealed[1 + ID_BYTES :], tenant, kind, id, version, key_id)
 
     async def rewrap(self, who: Principal) -> Rewrapped:
-        """Wrap every data key that another master key wraps by the first one; then the others may go."""
-        who.require(Scope.ADMIN)
-        if who.tenant != DEFAULT_TENANT:
-            raise Forbidden(
-                f"the master keys are the operator's; use an administrator's key of {DEFAULT_TENANT!r}"
-            )
+        """Wrap every tenant's data key that another master key wraps by the first one; then the others may go."""
+        who.require(Scope.ADMIN_SERVICE)
         first = self._sealing_key()
         done, after = 0, ""
         while keys := await self._rewrap_some(who, first, after):

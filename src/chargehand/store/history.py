@@ -68,7 +68,7 @@ def row(
 
     `tenant`: the task's. Whose secrets are meant is not asked of the caller, who often writes for many at once.
     """
-    clean = taken_out_of(data, tenant=tenant)
+    clean = taken_out_of(data, tenant)
     return {
         "tenant": tenant,
         "task_id": task_id,

@@ -9,6 +9,7 @@ from collections.abc import Container, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
+from chargehand.domain.known_secrets import taken_out
 from chargehand.domain.task import Canceled, Completed, Failed, Outcome, Released, Suspended, Task
 from chargehand.domain.values import JsonObject
 from chargehand.telemetry.metrics import Metrics
@@ -93,7 +94,10 @@ class RunningRequest:
         if answer.finish_reason:
             noted["gen_ai.response.finish_reasons"] = (answer.finish_reason,)
         if self.telemetry.traces.with_content and answer.text is not None:
-            message = {"role": "assistant", "parts": [{"type": "text", "content": _clipped(answer.text)}]}
+            message = {
+                "role": "assistant",
+                "parts": [{"type": "text", "content": _clipped(taken_out(answer.text))}],
+            }
             noted["gen_ai.output.messages"] = json.dumps([message])
         self.mark.note(noted)
 
@@ -117,7 +121,7 @@ class RunningCall:
         if is_error:
             self.mark.fail(code or "tool_failed")
         if self.with_content:
-            self.mark.note({"gen_ai.tool.call.result": _clipped(content)})
+            self.mark.note({"gen_ai.tool.call.result": _clipped(taken_out(content))})
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,7 +178,7 @@ class Telemetry:
             "gen_ai.tool.type": "function",
         }
         if self.traces.with_content:
-            about["gen_ai.tool.call.arguments"] = _clipped(json.dumps(arguments))
+            about["gen_ai.tool.call.arguments"] = _clipped(taken_out(json.dumps(arguments)))
         with self.traces.span(f"execute_tool {name}", about) as mark:
             call = RunningCall(mark, self.traces.with_content)
             try:

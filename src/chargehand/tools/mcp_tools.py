@@ -150,7 +150,7 @@ class McpTools:
             await self.pins.see(server, [changed.now])
             raise McpFailure(
                 f"the tool {tool.name!r} of the MCP server {server!r} has changed since it was approved, and was not"
-                f" called; an administrator allows it with `chargehand mcp approve {server} {tool.name}`"
+                f" called; the operator allows it with `chargehand mcp approve {server} {tool.name}`"
             ) from changed
 
 
