@@ -21,6 +21,23 @@ HOST = "127.0.0.1:8700"
 HUNG_SECONDS = 20.0
 STALL_SECONDS = 0.05
 """Longer than this no request may keep the loop, in time of its processor."""
+MANY = 20_000
+"""After so many requests each operation has given a good answer, but for these."""
+HARD_TO_REACH = frozenset(
+    {
+        # A session comes with a cookie; tests/api/test_session.py has one.
+        "GET /session",
+        "DELETE /session",
+        # The agent under test asks nobody, and delivers nothing.
+        "GET /approvals/{approval_id}",
+        "POST /approvals/{approval_id}",
+        "POST /tasks/{task_id}/answers",
+        "GET /tasks/{task_id}/deliverables/{name}",
+        "GET /tasks/{task_id}/deliverables/{name}/files/{path}",
+        # No MCP server is set up.
+        "POST /mcp/tools/{server}/{tool}/approve",
+    }
+)
 _CHUNK = 65_536
 _MOST_TOLD = 40
 

@@ -22,6 +22,7 @@ from starlette.types import Scope as AsgiScope
 from chargehand.domain.access import Scope
 from chargehand.domain.tenant import TENANT_ID_PATTERN
 from chargehand.serve.auth import PUBLIC_PATHS, principal_of
+from chargehand.serve.security_schemes import BOTH, Way, security_of
 from chargehand.wire.access import KEY_ID_PATTERN
 from chargehand.wire.answers import to_json
 from chargehand.wire.rest import AGENT_ID_PATTERN, PROBLEM_TYPE, TASK_ID_PATTERN, ProblemBody
@@ -69,6 +70,8 @@ class Route:
     parameters: Sequence[Parameter] = ()
     is_open: bool = False
     """Public because the operator says so."""
+    ways: tuple[Way, ...] = BOTH
+    """By what a request may be let in."""
     body: type[BaseModel] | None = None
     body_is_optional: bool = False
     body_text_type: str | None = None
@@ -245,7 +248,7 @@ def _request_part(route: Route) -> dict[str, Any]:
     if route.endpoint.__doc__:
         extra["description"] = cleandoc(route.endpoint.__doc__)
     if not route.is_public:
-        extra["security"] = [{"key": []}]
+        extra["security"] = security_of(route.method, route.ways)
     content: dict[str, Any] = {}
     if route.body is not None:
         content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}
