@@ -166,8 +166,10 @@ def _worst(failures: Mapping[str, str], short: Sequence[str]) -> int:
 
 
 def _tell(so_far: Findings | Heard | Contract) -> None:
+    found = "".join(f"\n    {what[:160]}" for what in so_far.failures)
     print(
-        f"{type(so_far).__name__}: {so_far.cases} cases, {so_far.seconds:.0f} s, {len(so_far.failures)} faults",
+        f"{type(so_far).__name__}: {so_far.cases} cases, {so_far.seconds:.0f} s,"
+        f" {len(so_far.failures)} faults{found}",
         flush=True,
     )
 
