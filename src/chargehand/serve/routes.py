@@ -113,9 +113,11 @@ _PROBLEM_MEANINGS = {
     408: "The body did not arrive in time.",
     409: "The present state forbids it.",
     413: "The body is too large, too deep or has too many values.",
+    414: "The URL is too long.",
     415: "The body is of another media type than this route takes.",
     422: "What was sent cannot be accepted; `findings` tells each fault.",
     429: "Too much at once; `Retry-After` says when to try again.",
+    431: "There are too many headers, or they are too large.",
     500: "The service failed; its log has the cause under `request_id`.",
     503: "Not now; `Retry-After` says when to try again.",
     507: "The disk reserve, or what the tenant may store, is used up; nothing new is accepted.",
@@ -202,7 +204,10 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
                 }
                 for operation, (parameter, pointer) in answer.leads_to.items()
             }
-        content = {media_type: {"schema": {"type": "string"}} for media_type in answer.media_types}
+        content = {
+            media_type: {"schema": {"type": "object" if media_type == JsonResponse.media_type else "string"}}
+            for media_type in answer.media_types
+        }
         if content:
             shown["content"] = content
         responses[status] = shown
@@ -216,7 +221,7 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
 
 
 def _problem_statuses(route: Route) -> list[int]:
-    always = [400, 429, 500, 503]
+    always = [400, 414, 429, 431, 500, 503]
     if not route.is_public:
         always += [401, 403]
     if route.body is not None:
