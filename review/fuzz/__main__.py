@@ -22,14 +22,13 @@ from pathlib import Path
 import httpx2
 
 from chargehand.telemetry.logs import configure_logging
+from review.fuzz.answers import refused_unread
 from review.fuzz.contract import Contract, fuzz_contract
 from review.fuzz.ground import Served, opened, served
 from review.fuzz.inside import HARD_TO_REACH, MANY, STALL_SECONDS, Findings, fuzz_inside
 from review.fuzz.sockets import Heard, fuzz_sockets
 
 NOTHING_FOUND, FOUND, NOT_RUN = 0, 1, 2
-_REFUSED_UNREAD = {401: 0.2, 429: 0.05}
-"""What part of the answers may be of these statuses at most: such requests have not reached what they were made for."""
 PARTS = ("contract", "inside", "sockets")
 
 
@@ -104,7 +103,7 @@ async def _inside(folder: Path, chosen: argparse.Namespace) -> int:
     print(
         f"operations: {len(found.operations)}, of which these never gave a good answer: {', '.join(silent)}"
     )
-    short = _refused_unread(found.statuses)
+    short = refused_unread(found.statuses)
     if chosen.bodies >= MANY:
         short += [f"{one} never gave a good answer" for one in silent if one not in HARD_TO_REACH]
     return _worst(found.failures, short)
@@ -143,19 +142,10 @@ async def _contract(service: Served, place: Path, chosen: argparse.Namespace) ->
         found.statuses,
         found.failures,
     )
-    short = [*found.unfinished, *_refused_unread(found.statuses)]
+    short = [*found.unfinished, *refused_unread(found.statuses)]
     if found.cases < chosen.cases:
         short.append(f"only {found.cases} of {chosen.cases} cases were made")
     return _worst(found.failures, short)
-
-
-def _refused_unread(statuses: Mapping[int, int] | Mapping[str, int]) -> list[str]:
-    counts = {int(status): count for status, count in statuses.items() if str(status).isdecimal()}
-    return [
-        f"{counts[status]} of {sum(counts.values())} answers are {status}: refused before they were looked at"
-        for status, most in _REFUSED_UNREAD.items()
-        if counts.get(status, 0) > most * sum(counts.values())
-    ]
 
 
 def _worst(failures: Mapping[str, str], short: Sequence[str]) -> int:
