@@ -23,7 +23,7 @@ import httpx2
 from review.fuzz.ground import ROOT, Served
 from review.fuzz.requests import stood_on
 
-PROCESSES = 3
+PROCESSES = 4
 """Beside the one that follows links."""
 LINKED_EXAMPLES = 200
 """Chains of calls."""
@@ -98,7 +98,7 @@ async def fuzz_contract(
                 if found.cases == at_start:
                     break
     except TimeoutError:
-        found.unfinished.append(f"the time of {most_seconds / 60:.0f} minutes was up")
+        found.unfinished.append(f"the time of {most_seconds / 60:g} minutes was up")
     found.seconds = time.monotonic() - started
     found.statuses = await _statuses(service) - before
     return found
