@@ -1,6 +1,6 @@
 """Fuzz the whole service: no answer of 500 or above, none that the OpenAPI document does not declare.
 
-    python3 dev.py fuzz                                 everything; about ten minutes
+    python3 dev.py fuzz                                 everything; ten minutes on a machine that has other work
     python3 dev.py fuzz --bodies 5000 --only inside     one part, smaller
     python3 dev.py fuzz --seed 7                        other requests; the same seed makes the same ones
 
@@ -22,9 +22,10 @@ from pathlib import Path
 import httpx2
 
 from chargehand.telemetry.logs import configure_logging
+from review.fuzz.answers import refused_unread
 from review.fuzz.contract import Contract, fuzz_contract
-from review.fuzz.ground import opened, served
-from review.fuzz.inside import STALL_SECONDS, Findings, fuzz_inside
+from review.fuzz.ground import Served, opened, served
+from review.fuzz.inside import HARD_TO_REACH, MANY, STALL_SECONDS, Findings, fuzz_inside
 from review.fuzz.sockets import Heard, fuzz_sockets
 
 NOTHING_FOUND, FOUND, NOT_RUN = 0, 1, 2
@@ -54,13 +55,32 @@ def main(arguments: Sequence[str]) -> int:
 async def _run(chosen: argparse.Namespace, parts: Sequence[str]) -> int:
     codes: list[int] = []
     started = time.monotonic()
+    over_sockets = [part for part in parts if part != "inside"]
     with tempfile.TemporaryDirectory(prefix="fuzz-", ignore_cleanup_errors=True) as name:
-        if "inside" in parts:
+        if not over_sockets:
             codes.append(await _inside(Path(name), chosen))
-        if {"contract", "sockets"} & set(parts):
-            codes += await _served(Path(name), chosen, parts)
+        elif "inside" not in parts:
+            codes += await _served(Path(name), chosen, over_sockets)
+        else:
+            # Side by side: each of the two keeps less than one processor busy.
+            async with asyncio.TaskGroup() as group:
+                beside = group.create_task(_inside_beside(chosen))
+                codes += await _served(Path(name), chosen, over_sockets)
+            codes.append(beside.result())
     print(f"{time.monotonic() - started:.0f} s in all")
     return max(codes)
+
+
+async def _inside_beside(chosen: argparse.Namespace) -> int:
+    """That part in a process of its own, whose loop is to be watched."""
+    command = (sys.executable, "-m", "review.fuzz", "--only=inside", f"--seed={chosen.seed}")
+    process = await asyncio.create_subprocess_exec(*command, f"--bodies={chosen.bodies}")
+    try:
+        return await process.wait()
+    finally:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
 
 
 async def _inside(folder: Path, chosen: argparse.Namespace) -> int:
@@ -83,7 +103,10 @@ async def _inside(folder: Path, chosen: argparse.Namespace) -> int:
     print(
         f"operations: {len(found.operations)}, of which these never gave a good answer: {', '.join(silent)}"
     )
-    return FOUND if found.failures else NOTHING_FOUND
+    short = refused_unread(found.statuses)
+    if chosen.bodies >= MANY:
+        short += [f"{one} never gave a good answer" for one in silent if one not in HARD_TO_REACH]
+    return _worst(found.failures, short)
 
 
 async def _served(folder: Path, chosen: argparse.Namespace, parts: Sequence[str]) -> list[int]:
@@ -101,27 +124,42 @@ async def _served(folder: Path, chosen: argparse.Namespace, parts: Sequence[str]
             print(f"slowest /health beside them: {heard.slowest_health_seconds * 1000:.0f} ms")
             codes.append(FOUND if heard.failures else NOTHING_FOUND)
         if "contract" in parts:
-            seconds = chosen.minutes * 60
-            found = await fuzz_contract(
-                service, place, cases=chosen.cases, seed=chosen.seed, most_seconds=seconds, progress=_tell
-            )
-            failures = {f"round {number}": output[-6000:] for number, output in enumerate(found.failed, 1)}
-            _table(
-                f"schemathesis, {found.rounds} rounds", found.cases, found.seconds, found.statuses, failures
-            )
-            if found.cases < chosen.cases:
-                print(f"only {found.cases} of {chosen.cases} cases were made", file=sys.stderr)
-            codes.append(FOUND if failures else NOT_RUN if found.cases < chosen.cases else NOTHING_FOUND)
+            codes.append(await _contract(service, place, chosen))
         if not service.is_alive:
             print(f"the service has died: {service.log.read_text(encoding='utf-8')[-2000:]}", file=sys.stderr)
             codes.append(FOUND)
     return codes
 
 
+async def _contract(service: Served, place: Path, chosen: argparse.Namespace) -> int:
+    found = await fuzz_contract(
+        *(service, place), cases=chosen.cases, seed=chosen.seed, most_seconds=chosen.minutes * 60, progress=_tell
+    )  # fmt: skip
+    _table(
+        f"schemathesis, {found.operations} operations, {found.rounds} rounds",
+        found.cases,
+        found.seconds,
+        found.statuses,
+        found.failures,
+    )
+    short = [*found.unfinished, *refused_unread(found.statuses)]
+    if found.cases < chosen.cases:
+        short.append(f"only {found.cases} of {chosen.cases} cases were made")
+    return _worst(found.failures, short)
+
+
+def _worst(failures: Mapping[str, str], short: Sequence[str]) -> int:
+    """The exit code of a part; what it falls short of is told."""
+    for what in short:
+        print(f"SHORT {what}", file=sys.stderr)
+    return FOUND if failures else NOT_RUN if short else NOTHING_FOUND
+
+
 def _tell(so_far: Findings | Heard | Contract) -> None:
-    failures = so_far.failed if isinstance(so_far, Contract) else so_far.failures
+    found = "".join(f"\n    {what[:160]}" for what in so_far.failures)
     print(
-        f"{type(so_far).__name__}: {so_far.cases} cases, {so_far.seconds:.0f} s, {len(failures)} faults",
+        f"{type(so_far).__name__}: {so_far.cases} cases, {so_far.seconds:.0f} s,"
+        f" {len(so_far.failures)} faults{found}",
         flush=True,
     )
 

@@ -1,6 +1,7 @@
 """What is wrong with an answer: its status, its media type, its shape, its headers, what it repeats."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from review.fuzz.hostile import CANARY
@@ -9,6 +10,8 @@ from review.fuzz.operations import Operation
 NEEDED = (b"x-content-type-options", b"content-security-policy", b"cache-control", b"x-request-id")
 _WITHOUT_ROUTE = frozenset({"400", "401", "403", "404", "405", "408", "413", "414", "429", "431"})
 _PROBLEM = "application/problem+json"
+_REFUSED_UNREAD = {401: 0.2, 429: 0.05}
+"""What part of the answers may be of these statuses at most: such requests have not reached what they were made for."""
 
 
 @dataclass(slots=True)
@@ -57,3 +60,13 @@ def _problem_faults(answer: Answer) -> list[str]:
         told.get("code") == "invalid_input" and CANARY in f"{told.get('detail')} {told.get('findings')}"
     )
     return [*found, "what was sent is repeated"] if repeated else found
+
+
+def refused_unread(statuses: Mapping[int, int] | Mapping[str, int]) -> list[str]:
+    """What a run falls short of, in words, where too many of its requests were refused before they were looked at."""
+    counts = {int(status): count for status, count in statuses.items() if str(status).isdecimal()}
+    return [
+        f"{counts[status]} of {sum(counts.values())} answers are {status}: refused before they were looked at"
+        for status, most in _REFUSED_UNREAD.items()
+        if counts.get(status, 0) > most * sum(counts.values())
+    ]

@@ -74,6 +74,8 @@ class Served:
 async def served(folder: Path, port: int) -> AsyncGenerator[Served, None]:
     """A served process; ended with the block."""
     environment = {**os.environ, **options(folder), "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
+    # Made-up keys are a good part of what is sent; they are to be looked at.
+    environment.setdefault("CHARGEHAND_FAILED_AUTHENTICATIONS_PER_SECOND", "10000")
     url, log = f"http://127.0.0.1:{port}", folder / "serve.log"
     with log.open("wb") as file:
         process = await asyncio.create_subprocess_exec(

@@ -1,10 +1,12 @@
 """The mass of the requests: straight into the application, as its server would hand them over, without sockets."""
 
 import asyncio
+import gc
 import json
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, cast
 from urllib.parse import unquote
@@ -21,6 +23,23 @@ HOST = "127.0.0.1:8700"
 HUNG_SECONDS = 20.0
 STALL_SECONDS = 0.05
 """Longer than this no request may keep the loop, in time of its processor."""
+MANY = 20_000
+"""After so many requests each operation has given a good answer, but for these."""
+HARD_TO_REACH = frozenset(
+    {
+        # A session comes with a cookie; tests/api/test_session.py has one.
+        "GET /session",
+        "DELETE /session",
+        # The agent under test asks nobody, and delivers nothing.
+        "GET /approvals/{approval_id}",
+        "POST /approvals/{approval_id}",
+        "POST /tasks/{task_id}/answers",
+        "GET /tasks/{task_id}/deliverables/{name}",
+        "GET /tasks/{task_id}/deliverables/{name}/files/{path}",
+        # No MCP server is set up.
+        "POST /mcp/tools/{server}/{tool}/approve",
+    }
+)
 _CHUNK = 65_536
 _MOST_TOLD = 40
 
@@ -55,8 +74,7 @@ async def fuzz_inside(
     findings = Findings(operations=frozenset(map(str, reached.operations)))
     watch = _Watch()
     started = time.monotonic()
-    beating = asyncio.ensure_future(watch.beat())
-    try:
+    with watch.at_work():
         while findings.cases < cases:
             operation, request = requests.next()
             watch.begin()
@@ -70,8 +88,6 @@ async def fuzz_inside(
             if findings.cases % 5_000 == 0:
                 findings.seconds = time.monotonic() - started
                 progress(findings)
-    finally:
-        beating.cancel()
     findings.seconds = time.monotonic() - started
     return findings
 
@@ -86,8 +102,27 @@ class _Watch:
         self._pace = min(_pace() for _ in range(50))
         self._last = time.thread_time()
         self._longest = 0.0
+        self._collected = self._collecting_since = 0.0
 
-    async def beat(self) -> None:
+    @contextmanager
+    def at_work(self) -> Generator[None]:
+        """Look at every turn of the loop, and hear of every collection of garbage."""
+        beating = asyncio.ensure_future(self._beat())
+        gc.callbacks.append(self._heard)
+        try:
+            yield
+        finally:
+            gc.callbacks.remove(self._heard)
+            beating.cancel()
+
+    def _heard(self, phase: str, told: dict[str, int]) -> None:
+        del told
+        if phase == "start":
+            self._collecting_since = time.thread_time()
+        else:
+            self._collected += time.thread_time() - self._collecting_since
+
+    async def _beat(self) -> None:
         while True:
             self._turn()
             await asyncio.sleep(0)
@@ -98,7 +133,12 @@ class _Watch:
         self._last = now
 
     def begin(self) -> None:
-        self._last, self._longest = time.thread_time(), 0.0
+        self._last, self._longest, self._collected = time.thread_time(), 0.0, 0.0
+
+    @property
+    def collected(self) -> float:
+        """What of this request's time went to the collector of garbage."""
+        return self._collected
 
     def longest(self) -> float:
         self._turn()
@@ -116,7 +156,8 @@ def _pace() -> float:
 def _note_turn(findings: Findings, watch: _Watch, operation: Operation, request: Request) -> None:
     longest = watch.longest()
     if longest > STALL_SECONDS:
-        findings.fail(f"{operation} kept the loop for {longest * 1000:.0f} ms", _told(request))
+        what = f"{operation} kept the loop for {longest * 1000:.0f} ms"
+        findings.fail(f"{what}, {watch.collected * 1000:.0f} of them to collect garbage", _told(request))
     if longest > findings.longest_turn_seconds:
         findings.longest_turn_seconds, findings.slowest = longest, _told(request)
 

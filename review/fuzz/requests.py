@@ -6,6 +6,8 @@ from random import Random
 from typing import Any, cast
 from urllib.parse import quote, urlencode
 
+from chargehand.domain.access import DEFAULT_TENANT
+from chargehand.service.key_format import id_of
 from review.fuzz import agents, hostile
 from review.fuzz.operations import Operation
 from review.fuzz.schemas import Fitting, Schema
@@ -56,12 +58,21 @@ class Known:
     """Ids that the service has told, by the name of the path parameter that takes them."""
 
     by_name: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    spared: frozenset[str] = frozenset()
+    """What the fuzzer stands on: limits for its own tenant, or the end of its key, would have all else refused."""
 
     def learn(self, name: str, value: str) -> None:
         """Keep an id; of many, the latest."""
+        if value in self.spared:
+            return
         values = self.by_name.setdefault(name, [])
         values.append(value)
         del values[:-_MOST_KNOWN]
+
+
+def stood_on(key: str) -> frozenset[str]:
+    """The ids that must stay as they are for a holder of this key: its own, and its tenant's."""
+    return frozenset({DEFAULT_TENANT, id_of(key) or key})
 
 
 class Requests:
@@ -75,7 +86,7 @@ class Requests:
         self._key = key.encode()
         self._host = host.encode()
         self._rng = Random(seed)  # noqa: S311 - chance from a seed, so that a run can be repeated
-        self.known = Known()
+        self.known = Known(spared=stood_on(key))
 
     def next(self) -> tuple[Operation, Request]:
         """Another one, and the operation that it was made for."""

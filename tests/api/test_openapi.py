@@ -12,7 +12,9 @@ from fastapi.routing import APIRoute
 from starlette.routing import Match
 
 from chargehand.serve.auth import PUBLIC_PATHS
-from tests.api.service import Service
+from chargehand.serve.openapi import openapi_of
+from chargehand.settings import Settings
+from tests.api.service import Service, open_service
 
 HERE = Path(__file__).parent
 ROOT = HERE.parents[1]
@@ -77,6 +79,40 @@ async def test_every_operation_is_explained_and_says_how_it_fails(stranger: http
                 assert parameter["description"], parameter["name"]
 
 
+async def test_the_document_names_each_way_in_and_asks_for_a_token_only_with_a_session_that_changes(
+    stranger: httpx2.AsyncClient,
+) -> None:
+    document = (await stranger.get("/openapi.json")).json()
+    schemes = document["components"]["securitySchemes"]
+    found = {
+        f"{method.upper()} {path}": one.get("security")
+        for path, item in document["paths"].items()
+        for method, one in item.items()
+    }
+
+    assert {(one.get("scheme"), one.get("in"), one.get("name")) for one in schemes.values()} == {
+        ("bearer", None, None),
+        (None, "cookie", "chargehand_sid"),
+        (None, "header", "X-CSRF-Token"),
+    }
+    assert found.pop("POST /session") == [{"key": []}]
+    assert found.pop("GET /session") == [{"session": []}]
+    assert found.pop("DELETE /session") == [{"session": [], "csrf": []}]
+    for name, asked in found.items():
+        method, path = name.split()
+        changing: dict[str, list[str]] = {"session": [], "csrf": []}
+        both: list[dict[str, list[str]]] = [{"key": []}, {"session": []} if method == "GET" else changing]
+        assert asked == (None if path in PUBLIC_PATHS else both), name
+
+
+async def test_behind_tls_the_document_names_the_cookie_that_is_sent_there(tmp_path: Path) -> None:
+    settings = Settings(data_dir=tmp_path, behind_tls=True, trusted_hosts=("agents.example",))
+    async with open_service(tmp_path, settings=settings) as service:
+        schemes = openapi_of(service.http)["components"]["securitySchemes"]
+
+    assert schemes["session"]["name"] == "__Host-sid"
+
+
 async def test_the_page_needs_no_script_and_nothing_from_elsewhere(stranger: httpx2.AsyncClient) -> None:
     document = (await stranger.get("/openapi.json")).json()
 
@@ -86,8 +122,12 @@ async def test_the_page_needs_no_script_and_nothing_from_elsewhere(stranger: htt
     assert re.findall(r"<script|javascript:|style=|\son\w+=|@import|url\(", answer.text) == []
     assert re.findall(r"(?:src|href)=\"(?!#|/openapi\.json\")[^\"]*\"", answer.text) == []
     assert "'unsafe-inline'" not in answer.headers["content-security-policy"]
-    for path in document["paths"]:
-        assert path in answer.text
+    for path, item in document["paths"].items():
+        for method, one in item.items():
+            assert path in answer.text
+            assert f'<section id="{one["operationId"]}">' in answer.text, f"{method} {path}"
+    for scheme in document["components"]["securitySchemes"].values():
+        assert scheme.get("name", "Bearer") in answer.text
     targets = set(re.findall(r'href="#([^"]+)"', answer.text))
     assert targets <= set(re.findall(r'id="([^"]+)"', answer.text))
 

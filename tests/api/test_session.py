@@ -4,11 +4,13 @@ import json
 from collections.abc import AsyncGenerator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import httpx2
 import pytest
 
 from chargehand.domain.access import Scope
+from chargehand.serve.openapi import openapi_of
 from chargehand.settings import Settings
 from tests.api.matrix import ENTRIES, request_of
 from tests.api.service import OWNER, Service, open_service
@@ -170,6 +172,23 @@ async def test_every_route_that_changes_something_asks_for_the_token(
 
     assert len(answers) > 10
     assert set(answers.values()) == {403}
+
+
+async def test_the_cookie_opens_every_route_that_the_document_opens_to_it(
+    service: Service, browser: Browser
+) -> None:
+    await logged_in(browser)
+    paths: dict[str, dict[str, dict[str, Any]]] = openapi_of(service.http)["paths"]
+
+    answers: dict[str, int | None] = {}
+    for name in ENTRIES:
+        method, path, _ = request_of(name)
+        if method == "GET":
+            assert {"session": []} in paths[name.split()[1].replace(":path", "")]["get"]["security"], name
+            answers[name] = status(await browser.fetch(method, path))
+
+    assert len(answers) > 30
+    assert not {401, 403, None} & set(answers.values()), answers
 
 
 async def test_where_a_change_comes_from_is_told_by_the_browser_and_exactly(

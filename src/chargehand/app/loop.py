@@ -4,6 +4,7 @@ import asyncio
 import gc
 import signal
 import sys
+import time
 from collections.abc import Coroutine, Generator
 from contextlib import contextmanager
 from types import FrameType
@@ -30,6 +31,34 @@ def keep_what_the_start_made() -> None:
     """
     gc.collect()
     gc.freeze()
+    if _WHAT_LASTS not in gc.callbacks:
+        gc.callbacks.append(_WHAT_LASTS)
+
+
+class WhatLasts:
+    """Has the collector pass over what use has brought too, once looking through it takes long.
+
+    It is mostly statements that the database layer has compiled and keeps. What was in flight at that moment and ends
+    in a circle is never given back; so this is done a few times in all, and then a collection takes what it takes.
+    """
+
+    def __init__(self) -> None:
+        self._times_left = MOST_FREEZES
+        self._since = 0.0
+
+    def __call__(self, phase: str, told: dict[str, int]) -> None:
+        if told["generation"] < 2 or not self._times_left:
+            return
+        if phase == "start":
+            self._since = time.thread_time()
+        elif time.thread_time() - self._since > LONG_COLLECTION_SECONDS:
+            gc.freeze()
+            self._times_left -= 1
+
+
+MOST_FREEZES = 8
+LONG_COLLECTION_SECONDS = 0.015
+_WHAT_LASTS = WhatLasts()
 
 
 @contextmanager

@@ -19,7 +19,14 @@ from chargehand.serve.secure_headers import policy
 from chargehand.wire.answers import to_json
 
 _FOLDER = Path(__file__).parent / "templates"
-_METHODS = ("get", "post", "put")
+_METHODS = ("get", "post", "put", "patch", "delete")
+_COOKIE = "-b cookies.txt"
+_SHOWN_BY = {
+    "key": ('-H "Authorization: Bearer $CHARGEHAND_KEY"',),
+    "session": (_COOKIE,),
+    "session and csrf": (_COOKIE, '-H "Origin: $CHARGEHAND_URL"', '-H "X-CSRF-Token: $CSRF_TOKEN"'),
+}
+"""What a command line shows, for each way in."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,8 @@ class DocumentRoutes:
             info=document["info"],
             operations=operations(document),
             schemas=document["components"]["schemas"],
+            schemes=document["components"]["securitySchemes"],
+            ways_in=ways_in,
             style=style,
             type_of=type_of,
         )
@@ -94,11 +103,15 @@ def curl_of(method: str, path: str, operation: Mapping[str, Any]) -> str:
     parts = ["curl -sS"]
     if method != "get":
         parts.append(f"-X {method.upper()}")
-    if operation.get("security"):
-        parts.append('-H "Authorization: Bearer $CHARGEHAND_KEY"')
+    parts += _SHOWN_BY.get(ways_in(operation)[0], ()) if operation.get("security") else ()
     if "requestBody" in operation:
         parts.append("-H 'Content-Type: application/json' -d @body.json")
     return " ".join([*parts, f'"$CHARGEHAND_URL{path}"'])
+
+
+def ways_in(operation: Mapping[str, Any]) -> list[str]:
+    """What each way to be let in asks for, in words: `key`, `session and csrf`."""
+    return [" and ".join(one) for one in operation.get("security", ())]
 
 
 def type_of(schema: Mapping[str, Any]) -> str:

@@ -69,7 +69,7 @@ def create_http(services: Services, settings: Settings) -> FastAPI:
     )
     stopping = Stopping()
     app.state.stopping = stopping
-    cookie = SessionCookie(is_behind_tls=settings.behind_tls)
+    app.state.session_cookie = cookie = SessionCookie(is_behind_tls=settings.behind_tls)
     add_routes(app, [*_all_routes(services, stopping, app), *SessionRoutes(services, cookie).routes()])
     app.state.max_connections = settings.max_connections
     if settings.metrics != "off":

@@ -7,6 +7,7 @@ from fastapi.openapi.utils import get_openapi
 from pydantic.json_schema import models_json_schema
 
 from chargehand.serve.routes import bodies_of
+from chargehand.serve.security_schemes import security_schemes
 from chargehand.wire.rest import JSON_OBJECT_SCHEMA, JSON_VALUE_SCHEMA, REF_MARK, ProblemBody
 
 DESCRIPTION = (
@@ -23,7 +24,7 @@ def openapi_of(app: FastAPI) -> dict[str, Any]:
             title=app.title, version=app.version, description=app.description, routes=app.routes
         )
         components = document.setdefault("components", {})
-        components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+        components["securitySchemes"] = security_schemes(app.state.session_cookie)
         _, made = models_json_schema(
             [(model, "validation") for model in (*bodies_of(app), ProblemBody)],
             ref_template=_SCHEMA_PLACE,

@@ -22,6 +22,7 @@ from starlette.types import Scope as AsgiScope
 from chargehand.domain.access import Scope
 from chargehand.domain.tenant import TENANT_ID_PATTERN
 from chargehand.serve.auth import PUBLIC_PATHS, principal_of
+from chargehand.serve.security_schemes import BOTH, Way, security_of
 from chargehand.wire.access import KEY_ID_PATTERN
 from chargehand.wire.answers import to_json
 from chargehand.wire.rest import AGENT_ID_PATTERN, PROBLEM_TYPE, TASK_ID_PATTERN, ProblemBody
@@ -69,6 +70,8 @@ class Route:
     parameters: Sequence[Parameter] = ()
     is_open: bool = False
     """Public because the operator says so."""
+    ways: tuple[Way, ...] = BOTH
+    """By what a request may be let in."""
     body: type[BaseModel] | None = None
     body_is_optional: bool = False
     body_text_type: str | None = None
@@ -110,9 +113,11 @@ _PROBLEM_MEANINGS = {
     408: "The body did not arrive in time.",
     409: "The present state forbids it.",
     413: "The body is too large, too deep or has too many values.",
+    414: "The URL is too long.",
     415: "The body is of another media type than this route takes.",
     422: "What was sent cannot be accepted; `findings` tells each fault.",
     429: "Too much at once; `Retry-After` says when to try again.",
+    431: "There are too many headers, or they are too large.",
     500: "The service failed; its log has the cause under `request_id`.",
     503: "Not now; `Retry-After` says when to try again.",
     507: "The disk reserve, or what the tenant may store, is used up; nothing new is accepted.",
@@ -199,7 +204,10 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
                 }
                 for operation, (parameter, pointer) in answer.leads_to.items()
             }
-        content = {media_type: {"schema": {"type": "string"}} for media_type in answer.media_types}
+        content = {
+            media_type: {"schema": {"type": "object" if media_type == JsonResponse.media_type else "string"}}
+            for media_type in answer.media_types
+        }
         if content:
             shown["content"] = content
         responses[status] = shown
@@ -213,7 +221,7 @@ def _responses(route: Route) -> dict[int | str, dict[str, Any]]:
 
 
 def _problem_statuses(route: Route) -> list[int]:
-    always = [400, 429, 500, 503]
+    always = [400, 414, 429, 431, 500, 503]
     if not route.is_public:
         always += [401, 403]
     if route.body is not None:
@@ -245,7 +253,7 @@ def _request_part(route: Route) -> dict[str, Any]:
     if route.endpoint.__doc__:
         extra["description"] = cleandoc(route.endpoint.__doc__)
     if not route.is_public:
-        extra["security"] = [{"key": []}]
+        extra["security"] = security_of(route.method, route.ways)
     content: dict[str, Any] = {}
     if route.body is not None:
         content["application/json"] = {"schema": {"$ref": f"#/components/schemas/{route.body.__name__}"}}

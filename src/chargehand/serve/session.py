@@ -9,6 +9,7 @@ from starlette.responses import Response
 from chargehand.errors import Conflict, NotFound
 from chargehand.serve.auth import principal_of, shown_by
 from chargehand.serve.routes import Answer, JsonResponse, Route
+from chargehand.serve.security_schemes import Way
 from chargehand.serve.session_cookie import SessionCookie
 from chargehand.service.services import Services
 from chargehand.service.sessions import IDLE, Session
@@ -73,11 +74,12 @@ class SessionRoutes:
                 tag=_TAG,
                 answers=answers,
                 problems=problems,
+                ways=(way,),
             )
-            for method, endpoint, answers, problems in (
-                ("POST", self.begin_session, {201: begun}, (403, 409)),
-                ("GET", self.get_session, {200: stands}, (404,)),
-                ("DELETE", self.end_session, {204: over}, (403, 404)),
+            for method, way, endpoint, answers, problems in (
+                ("POST", Way.KEY, self.begin_session, {201: begun}, (403, 409)),
+                ("GET", Way.SESSION, self.get_session, {200: stands}, (404,)),
+                ("DELETE", Way.SESSION, self.end_session, {204: over}, (403, 404)),
             )
         ]
 

@@ -14,8 +14,9 @@ from chargehand.errors import Conflict, Forbidden, Unauthorized
 from chargehand.service.sessions import LONGEST, csrf_token
 from chargehand.settings import LOOPBACK_HOSTS
 
-CSRF_HEADER = b"x-csrf-token"
-_SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
+CSRF_HEADER = "X-CSRF-Token"
+_CSRF_BYTES = CSRF_HEADER.lower().encode()
+SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -61,11 +62,11 @@ class SessionCookie:
         if secret is None:
             return None
         site = _values(scope, b"sec-fetch-site")
-        if scope["method"] in _SAFE_METHODS:
+        if scope["method"] in SAFE_METHODS:
             # `none`: a person has typed the address. From a page elsewhere the cookie is as good as not sent.
             return secret if not site or site in (["same-origin"], ["none"]) else None
         self.require_own_page(scope)
-        shown = _values(scope, CSRF_HEADER)
+        shown = _values(scope, _CSRF_BYTES)
         if len(shown) != 1 or not hmac.compare_digest(shown[0].encode(), csrf_token(secret).encode()):
             raise Forbidden("with a session, send the header X-CSRF-Token; GET /session tells its value")
         return secret
