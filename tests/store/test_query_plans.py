@@ -77,7 +77,7 @@ async def sweep(tx: Tx) -> None:
 
 async def hold_and_tell(tx: Tx) -> None:
     await tasks.hold(tx, [ID])
-    await history.insert_events(tx, [history.row(ID, 1, EventKind.SUBMITTED, NOW, {})])
+    await history.insert_events(tx, [history.row(ID, 1, EventKind.SUBMITTED, NOW, {}, tenant="t")])
     await history.events_after(tx, ID, 0, limit=10)
     wanted = {"steps": 1, "children": 0, "tool_calls": 0}
     await tasks.spend(tx, ID, wanted, {"steps": 1, "children": 1, "tool_calls": None})
