@@ -25,6 +25,8 @@ from tests import given
 from tests.given import ME
 
 FOLDER = Path(sys.argv[1]) if len(sys.argv) > 1 else Path()
+LEASE_SECONDS = 30
+"""Longer than a busy machine halts a process: a lease lost in a life in peace would count as a death."""
 POLICY = "- {tool: Bash, action: ask}\n- {tool: Write, action: ask}\n"
 
 
@@ -35,7 +37,7 @@ async def one_life(models: str, key: str, point: str) -> None:
     opened = given.a_core(
         FOLDER,
         sandbox=await open_sandbox(SandboxLevel.NONE),
-        lease_seconds=given.crash_lease_seconds(5),
+        lease_seconds=LEASE_SECONDS,
         model="anthropic:claude-test",
         model_urls={"anthropic": models},
         policy_file=policy,
@@ -79,6 +81,7 @@ def main() -> None:
             asyncio.run(one_life(plan["models"], plan["key"], plan["point"]))
             os._exit(0)
         _, status = os.waitpid(pid, 0)
+        given.end_leases_of_the_dead()
         say(f"ended {-signal.SIGKILL if os.WIFSIGNALED(status) else os.waitstatus_to_exitcode(status)}")
 
 

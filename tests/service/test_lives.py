@@ -23,7 +23,7 @@ PLAYED = settings(
 )
 
 
-EXAMPLES = {"sqlite": 300, "postgresql": 3, "mysql": 3}
+EXAMPLES = {"sqlite": 300, "postgresql": 6, "mysql": 6}
 """The statements are the same everywhere; a server answers each a hundred times later."""
 ON_SQLITE = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
