@@ -36,6 +36,12 @@ HARD_TO_REACH = frozenset(
         "POST /tasks/{task_id}/answers",
         "GET /tasks/{task_id}/deliverables/{name}",
         "GET /tasks/{task_id}/deliverables/{name}/files/{path}",
+        # Its tasks are over at once.
+        "POST /tasks/{task_id}/messages",
+        # Two ids must belong together; schemathesis follows the links.
+        "GET /agents/{agent_id}/versions/{version}",
+        "GET /webhooks/{webhook_id}/deliveries/{delivery_id}",
+        "POST /webhooks/{webhook_id}/deliveries/{delivery_id}/redeliver",
         # No MCP server is set up.
         "POST /mcp/tools/{server}/{tool}/approve",
     }
@@ -233,13 +239,13 @@ def _learn(requests: Requests, operation: Operation, answer: Answer) -> None:
         return
     told: Any = json.loads(answer.body)
     noun = operation.template.strip("/").split("/")
-    names = {"agents": "agent_id", "tasks": "task_id"}
+    names = {"agents": "agent_id", "tasks": "task_id", "deliveries": "delivery_id"}
     items = cast("list[Any]", told["items"][:3] if isinstance(told, dict) and "items" in told else [told])
     for item in items:
         if isinstance(item, dict):
             found = cast("dict[str, Any]", item)
             kind = names.get(noun[-1] if len(noun) != 2 else noun[0], f"{noun[0].rstrip('s')}_id")
-            for name in (kind, "task_id", "approval_id", "name", "cursor"):
+            for name in (kind, "task_id", "approval_id", "version", "name", "cursor"):
                 value = found.get(name) or (found.get("id") if name == kind else None)
                 if isinstance(value, str):
                     requests.known.learn(name, value)
