@@ -61,7 +61,8 @@ give each command in the folder of the repository, with that environment's Pytho
   none, and `GET /health`.
 - `python -m bench.abuse`, three minutes: what one tenant that takes all it can does to another's p99. `--unlimited`
   shows it without limits for tenants.
-- `python -m bench.moving`, four minutes: whether `chargehand db copy` of 100,000 tasks, some of them running, loses any.
+- `python -m bench.moving`, four minutes: whether `chargehand db copy` of 100,000 tasks, some of them running, loses
+  any.
 - `python bench/sandbox.py`, a minute: what each sandbox level adds to a command.
 
 [Limits](guide/limits.md), [decision 0018](decisions/0018-limits.md) and [sandbox](sandbox.md) have their figures."""

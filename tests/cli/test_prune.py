@@ -41,7 +41,7 @@ def test_with_a_tenants_key_the_rows_go_and_it_says_who_removes_the_rest(cli: Cl
     created = cli.run("keys", "create", "administrator", "--scope", "admin")
     theirs = cli.with_environment(CHARGEHAND_KEY=created.stdout.strip())
 
-    said = told(theirs, "prune", "--older-than", "30d")
+    said = told(theirs.run("prune", "--older-than", "30d"))
 
     assert "pruned 0 trees" in said
     assert "when the service's operator prunes (admin:service)" in said
