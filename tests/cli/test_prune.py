@@ -50,7 +50,7 @@ def test_with_a_tenants_key_the_rows_go_and_it_says_who_removes_the_rest(cli: Cl
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["--older-than", "soon"], "30d for thirty days"),
+        (["--older-than", "soon"], "like 30m, 24h or 90d"),
         (["--older-than", "10s"], "at least a minute"),
         (["--older-than", "1d", "--status", "running"], "only ended tasks are pruned"),
         (["--older-than", "1d", "--status", ","], "only ended tasks are pruned"),
