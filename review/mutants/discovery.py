@@ -2,10 +2,18 @@
 
 import ast
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from review.mutants.operators import Change, Kind, changes, conditions_on, neutral
+from review.mutants.operators import (
+    Change,
+    Kind,
+    changes,
+    conditions_on,
+    neutral,
+    without_tenant,
+    without_walls,
+)
 
 
 class GuardMissing(Exception):
@@ -20,6 +28,8 @@ class Part:
     scopes: tuple[str, ...]
     tests: tuple[str, ...]
     kind: Kind = Kind.LOGIC
+    is_used_by_imports: bool = False
+    """Other modules call it while they are imported: each of its mutants wants an interpreter of its own."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -33,6 +43,10 @@ class Mutant:
     told: str
     source: str
     tests: tuple[str, ...]
+    lines: frozenset[int] = frozenset()
+    """A test that runs none of these is not likely to notice."""
+    is_anew: bool = False
+    """It cannot be put into a process that has imported the package."""
 
     @property
     def key(self) -> str:
@@ -50,9 +64,12 @@ def mutants_of(package: Path, guard: str, parts: Sequence[Part]) -> Iterator[Mut
         if not path.is_file():
             raise GuardMissing(f"{guard}: there is no {part.module}; mend review/mutants/guards.py")
         source = path.read_text(encoding="utf-8")
-        for scope, node in _scopes(ast.parse(source), part, guard):
-            found = changes(node, part.kind)
-            yield from _made(source, guard, part.module, ((scope, one) for one in found), part.tests)
+        tree = ast.parse(source)
+        names = _names_of_nodes(tree)
+        for scope, node in _scopes(tree, part, guard):
+            found = [(names.get(one.node, scope), one) for one in changes(node, part.kind)]
+            made = _made(source, guard, part.module, found, part.tests)
+            yield from (replace(one, is_anew=part.is_used_by_imports) for one in made)
 
 
 def tenant_filters(
@@ -90,6 +107,25 @@ def scope_checks(package: Path, guard: str, tests: tuple[str, ...]) -> Iterator[
         ]
         if found:
             yield from _made(source, guard, module, found, tests)
+
+
+def doors(package: Path, guard: str, tests: tuple[str, ...]) -> Iterator[Mutant]:
+    """Every door to the database that a use case opens for a tenant, opened for all."""
+    for path in sorted((package / "service").glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        tree = ast.parse(source)
+        names = _names_of_nodes(tree)
+        made = [(names.get(node, "module"), without_tenant(node)) for node in ast.walk(tree)]
+        found = [(name, change) for name, change in made if change is not None]
+        yield from _made(source, guard, path.relative_to(package).as_posix(), found, tests)
+
+
+def walls(package: Path, guard: str, tests: tuple[str, ...]) -> Iterator[Mutant]:
+    """Every wall that a migration makes around a table, not made."""
+    for path in sorted((package / "store" / "migrations" / "versions").glob("*.py")):
+        source = path.read_text(encoding="utf-8")
+        found = [("upgrade", one) for one in without_walls(ast.parse(source))]
+        yield from _made(source, guard, path.relative_to(package).as_posix(), found, tests)
 
 
 def _tests_named_after(stem: str, root: Path, module: str) -> tuple[str, ...]:
@@ -147,16 +183,49 @@ def _names_of_nodes(tree: ast.Module) -> dict[ast.AST, str]:
 
 
 def _made(
-    source: str, guard: str, module: str, found: "Iterator[tuple[str, Change]] | Sequence[tuple[str, Change]]",
-    tests: tuple[str, ...],
-) -> Iterator[Mutant]:  # fmt: skip
+    source: str, guard: str, module: str, found: Sequence[tuple[str, Change]], tests: tuple[str, ...]
+) -> Iterator[Mutant]:
+    tree = ast.parse(source)
     for scope, change in found:
         text = _replaced(source, change)
         if text is not None:
-            line: int = getattr(change.node, "lineno", 0)
             yield Mutant(
-                guard=guard, module=module, scope=scope, line=line, told=change.told, source=text, tests=tests
+                guard=guard,
+                module=module,
+                scope=scope,
+                line=getattr(change.node, "lineno", 0),
+                told=change.told,
+                source=text,
+                tests=tests,
+                lines=frozenset(_lines_of(tree, change.node)),
             )
+
+
+def _lines_of(tree: ast.Module, node: ast.AST) -> set[int]:
+    """The lines that run the node; of what a module makes once, those of the functions that use it by its name."""
+    lines = _span(node)
+    made_once = [one for one in tree.body if isinstance(one, ast.Assign | ast.AnnAssign)]
+    names: set[str] = set()
+    while True:
+        more = {name for one in made_once if _span(one) & lines for name in _assigned(one)} - names
+        if not more:
+            return lines
+        names |= more
+        for user in ast.walk(tree):
+            if isinstance(user, ast.Name) and user.id in more and isinstance(user.ctx, ast.Load):
+                lines |= _span(user)
+
+
+def _assigned(statement: ast.stmt) -> set[str]:
+    return {
+        one.id for one in ast.walk(statement) if isinstance(one, ast.Name) and isinstance(one.ctx, ast.Store)
+    }
+
+
+def _span(node: ast.AST) -> set[int]:
+    begin: int = getattr(node, "lineno", 0)
+    end: int | None = getattr(node, "end_lineno", None)
+    return set(range(begin, (end or begin) + 1))
 
 
 def _replaced(source: str, change: Change) -> str | None:

@@ -1,13 +1,22 @@
 """The guards that no release may weaken, and the tests that have to notice.
 
-To add one: a `Part` under its guard's name. Tenant filters and scope checks are found by themselves, in every module of
-store/ and service/; `TESTS` says which tests hold a module where they are not named after it.
+To add one: a `Part` under its guard's name. Tenant filters, the doors that are opened for a tenant and scope checks are
+found by themselves, in every module of store/ and service/, and so are the walls that migrations make; `TENANT_TESTS`
+says which tests hold a module where they are not named after it.
 """
 
 from collections.abc import Iterator
 from pathlib import Path
 
-from review.mutants.discovery import Mutant, Part, mutants_of, scope_checks, tenant_filters
+from review.mutants.discovery import (
+    Mutant,
+    Part,
+    doors,
+    mutants_of,
+    scope_checks,
+    tenant_filters,
+    walls,
+)
 from review.mutants.operators import Kind
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -21,16 +30,24 @@ _DIAL = (
     "tests/network/test_guarded_dialing.py",
     "tests/tools/test_fetching.py",
 )
-_BUDGETS = ("tests/service/test_reservations.py",)
+_BUDGETS = (
+    "tests/service/test_reservations.py",
+    "tests/service/test_journal.py",
+)
 _TENANTS = ("tests/service/test_tenants_apart.py",)
 
 TENANT_TESTS: dict[str, tuple[str, ...]] = {
-    "store/access.py": ("tests/store/test_key_rows.py", *_ACCESS),
+    "store/access.py": ("tests/store/test_key_rows.py", *_ACCESS, "tests/service/test_tenants.py"),
     "service/access.py": _ACCESS,
     "service/approvals.py": ("tests/api/test_approvals.py",),
     "service/visibility.py": ("tests/service/test_narrowing.py", *_TENANTS),
-    "store/backlog.py": ("tests/service/test_admission.py",),
-    "store/data_keys.py": ("tests/service/test_vault.py",),
+    # Whose tenant is suspended.
+    "store/claims.py": (*_TENANTS, "tests/service/test_tenants.py"),
+    "store/schedules.py": (*_TENANTS, "tests/service/test_tenants.py", "tests/service/test_schedules.py"),
+    "store/audit.py": (*_TENANTS, "tests/service/test_audit.py"),
+    "store/tenant_limits.py": _TENANTS,
+    "store/backlog.py": _TENANTS,
+    "store/data_keys.py": (*_TENANTS, "tests/service/test_vault.py"),
     "store/tenant_storage.py": ("tests/service/test_tenant_limits.py", "tests/api/test_tenant_limits.py"),
     **dict.fromkeys(
         ("store/webhooks.py", "store/webhook_deliveries.py", "service/webhooks.py"),
@@ -38,8 +55,8 @@ TENANT_TESTS: dict[str, tuple[str, ...]] = {
     ),
     **dict.fromkeys(
         (
-            *("store/agents.py", "store/charges.py", "store/claims.py", "store/lanes.py", "store/pages.py"),
-            *("store/retention.py", "store/schedules.py", "store/tasks.py", "store/usage.py"),
+            *("store/agents.py", "store/charges.py", "store/lanes.py", "store/pages.py"),
+            *("store/retention.py", "store/tasks.py", "store/usage.py"),
             *("service/agents.py", "service/journal.py", "service/mcp_pins.py", "service/messages.py"),
             *("service/schedules.py", "service/tasks.py", "service/watch.py"),
         ),
@@ -48,8 +65,20 @@ TENANT_TESTS: dict[str, tuple[str, ...]] = {
 }
 """Modules that are not here are held by the tests that are named after them."""
 _EVERY_USE_CASE = ("tests/service/test_scopes.py",)
+_DOORS = ("tests/service/test_tenant_doors.py",)
+_WALL = ("tests/store/test_tenant_wall.py",)
 
 PARTS: dict[str, tuple[Part, ...]] = {
+    "tenant filter": (
+        Part(module="store/tenant_wall.py", scopes=("*",), tests=_WALL, kind=Kind.LOGIC | Kind.STATEMENTS),
+        Part(module="store/server.py", scopes=("ServerDatabase.read", "ServerDatabase.write"), tests=_WALL),
+        Part(
+            module="store/migrations/walls.py",
+            scopes=("*",),
+            tests=(*_WALL, "tests/store/test_migrate.py"),
+            kind=Kind.LOGIC | Kind.STATEMENTS | Kind.RULES,
+        ),
+    ),
     "fencing": (
         Part(module="service/attempts.py", scopes=("is_held", "require_held", "_as_it_stands"), tests=_LIVES),
         Part(module="store/tasks.py", scopes=("renew", "move", "_update_of"), tests=_LIVES),
@@ -59,14 +88,19 @@ PARTS: dict[str, tuple[Part, ...]] = {
             scopes=("_CLAIM_HELD", "take"),
             tests=("tests/service/test_fencing.py", "tests/service/test_claims.py"),
         ),
-        Part(module="store/row_updates.py", scopes=("RowUpdate.of",), tests=_LIVES),
+        Part(
+            module="store/row_updates.py",
+            scopes=("RowUpdate.of",),
+            tests=("tests/service/test_fencing.py",),
+            is_used_by_imports=True,
+        ),
     ),
     "scope check": (
         Part(module="domain/access.py", scopes=("Principal",), tests=("tests/domain/test_access.py",)),
         Part(
             module="serve/auth.py",
             scopes=("Authentication", "principal_of", "_bearer_token"),
-            tests=("tests/api/test_bearer.py", "tests/api/test_auth.py"),
+            tests=("tests/api/test_bearer.py", "tests/api/test_auth.py", "tests/api/test_tokens.py"),
         ),
         Part(
             module="serve/routes.py",
@@ -125,6 +159,15 @@ PARTS: dict[str, tuple[Part, ...]] = {
             module="domain/webhook_signature.py",
             scopes=("*",),
             tests=("tests/outgoing/test_webhooks.py",),
+            kind=Kind.LOGIC | Kind.CONTENTS,
+        ),
+        Part(
+            module="serve/session_cookie.py",
+            scopes=(
+                *("SessionCookie.brought_by", "SessionCookie.secret_that_counts"),
+                *("SessionCookie.require_own_page", "SessionCookie.require_not_from_elsewhere"),
+            ),
+            tests=("tests/api/test_session.py",),
         ),
     ),
     "budget reservation": (
@@ -147,7 +190,7 @@ PARTS: dict[str, tuple[Part, ...]] = {
             module="store/charges.py",
             scopes=("*",),
             tests=_BUDGETS,
-            kind=Kind.LOGIC | Kind.ARITHMETIC,
+            kind=Kind.LOGIC | Kind.ARITHMETIC | Kind.STATEMENTS,
         ),
         Part(
             module="store/tasks.py",
@@ -157,13 +200,16 @@ PARTS: dict[str, tuple[Part, ...]] = {
         ),
     ),
 }
-GUARDS = ("tenant filter", *PARTS)
+GUARDS = tuple(PARTS)
 
 
 def all_mutants(package: Path = PACKAGE) -> Iterator[Mutant]:
     """Of every guard, in the order of GUARDS."""
-    yield from tenant_filters(package, "tenant filter", TENANT_TESTS, ROOT)
     for guard, parts in PARTS.items():
+        if guard == "tenant filter":
+            yield from tenant_filters(package, guard, TENANT_TESTS, ROOT)
+            yield from doors(package, guard, _DOORS)
+            yield from walls(package, guard, _WALL)
         if guard == "scope check":
             yield from scope_checks(package, guard, _EVERY_USE_CASE)
         yield from mutants_of(package, guard, parts)

@@ -18,7 +18,13 @@ class Kind(Flag):
     ARITHMETIC = auto()
     """Plus and minus, least and most."""
     ELEMENTS = auto()
-    """What a table of refused things lists, one by one; and the flags of system calls."""
+    """What a table of refused things lists, one by one; the flags of system calls; whether links are followed."""
+    CONTENTS = auto()
+    """What is put together to be signed, or to be believed: one part of it less."""
+    STATEMENTS = auto()
+    """Statements to the database, not sent."""
+    RULES = auto()
+    """Rules in SQL that are put together: every row fits them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +48,12 @@ _TURNED: dict[type[ast.cmpop], type[ast.cmpop]] = {
     ast.Is: ast.IsNot,
     ast.IsNot: ast.Is,
 }
-_LEFT_OUT_CALLS = ("require", "check", "refuse", "held_or_lost")
+_LEFT_OUT_CALLS = ("require", "check", "refuse", "held_or_lost", "around")
 """A statement that only calls something of such a name is a guard."""
 _NARROWING = {"where", "filter"}
 _SWAPPED_CALLS = {"any": "all", "all": "any"}
 _SWAPPED_SUMS = {"min": "max", "max": "min"}
+_FOLLOWS = ("follow", "follow_symlinks")
 _FLAGS = ("_RESOLVE_", "O_NOFOLLOW", "O_EXCL", "O_NONBLOCK")
 
 
@@ -58,6 +65,12 @@ def changes(scope: ast.AST, kind: Kind) -> Iterator[Change]:
             yield from _of_arithmetic(node)
         if Kind.ELEMENTS in kind:
             yield from _of_elements(node)
+        if Kind.CONTENTS in kind:
+            yield from _of_contents(node)
+        if Kind.STATEMENTS in kind:
+            yield from _of_statements(node)
+        if Kind.RULES in kind and isinstance(node, ast.Assign):
+            yield Change(node.value, "'true'", f"`{_short(node.value)}` is true")
 
 
 def _walk(scope: ast.AST) -> Iterator[ast.AST]:
@@ -128,14 +141,14 @@ def _of_call(node: ast.Call) -> Iterator[Change]:
             yield Change(node, f"({ast.unparse(fewer)})", f"`{name}` loses `{_short(term)}`")
     for keyword in node.keywords:
         if keyword.arg == "seen" and isinstance(keyword.value, ast.Dict):
-            yield from _without_each(keyword.value)
+            yield from _without_each(keyword.value, "`seen`")
 
 
-def _without_each(node: ast.Dict) -> Iterator[Change]:
+def _without_each(node: ast.Dict, what: str) -> Iterator[Change]:
     for place, key in enumerate(node.keys):
         fewer = copy.deepcopy(node)
         del fewer.keys[place], fewer.values[place]
-        yield Change(node, ast.unparse(fewer), f"`seen` loses `{_short(key) if key else '**'}`")
+        yield Change(node, ast.unparse(fewer), f"{what} loses `{_short(key) if key else '**'}`")
 
 
 def _of_arithmetic(node: ast.AST) -> Iterator[Change]:
@@ -163,8 +176,41 @@ def _of_elements(node: ast.AST) -> Iterator[Change]:
             for dropped, kept in ((left, right), (right, left)):
                 if _is_flag(dropped):
                     yield _change(node, kept)
+        case ast.Call(keywords=keywords):
+            for keyword in keywords:
+                if keyword.arg in _FOLLOWS and isinstance(keyword.value, ast.Constant):
+                    turned = ast.Constant(value=not keyword.value.value)
+                    yield Change(keyword.value, str(turned.value), f"`{_short(keyword)}` is turned")
         case _:
             return
+
+
+def _of_contents(node: ast.AST) -> Iterator[Change]:
+    match node:
+        case ast.JoinedStr(values=values):
+            for place, part in enumerate(values):
+                if isinstance(part, ast.FormattedValue):
+                    fewer = ast.JoinedStr(values=[*values[:place], *values[place + 1 :]])
+                    yield Change(node, ast.unparse(fewer), f"`{_short(node)}` loses `{_short(part.value)}`")
+        case ast.BinOp(op=ast.Add(), left=left, right=right):
+            yield _change(node, left)
+            yield _change(node, right)
+        case ast.Dict():
+            yield from _without_each(node, "the answer")
+        case ast.ListComp(generators=[ast.comprehension(iter=source)]):
+            text = ast.unparse(source)
+            yield Change(source, f"({text})[:1]", f"only the first of `{text}`")
+            yield Change(source, f"({text})[1:]", f"all but the first of `{text}`")
+        case _:
+            return
+
+
+def _of_statements(node: ast.AST) -> Iterator[Change]:
+    if not isinstance(node, ast.Expr):
+        return
+    call = node.value.value if isinstance(node.value, ast.Await) else node.value
+    if isinstance(call, ast.Call) and _name_of(call.func) == "execute":
+        yield Change(node, "pass", f"`{_short(node)}` is left out")
 
 
 def _is_flag(node: ast.AST) -> bool:
@@ -214,3 +260,24 @@ def neutral(node: ast.Compare, *, is_sql: bool) -> Change:
     passes = isinstance(node.ops[0], ast.Eq | ast.In)
     text = '__import__("sqlalchemy").true()' if is_sql else str(passes)
     return Change(node, text, f"`{_short(node)}` is always {'true' if passes else 'false'}")
+
+
+def without_tenant(node: ast.AST) -> Change | None:
+    """A door to the database that is opened for a tenant, opened for all of them instead; None for what is no such."""
+    match node:
+        case ast.Call(func=ast.Attribute(attr="read" | "write" | "glance") as door, args=[argument]) if (
+            ast.unparse(argument).endswith("tenant")
+        ):
+            return Change(node, f"{ast.unparse(door)}()", f"`{_short(node)}` is opened for every tenant")
+        case _:
+            return None
+
+
+def without_walls(tree: ast.AST) -> Iterator[Change]:
+    """Tables of a migration that get no wall."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and _name_of(node.func) == "wall_off":
+            for place, table in enumerate(node.args):
+                fewer = copy.deepcopy(node)
+                del fewer.args[place]
+                yield Change(node, ast.unparse(fewer), f"no wall around `{_short(table)}`")

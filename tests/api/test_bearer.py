@@ -6,7 +6,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from chargehand.errors import Unauthorized
-from chargehand.serve.auth import principal_of
+from chargehand.serve.auth import MAX_KEY_BYTES, principal_of
 from chargehand.serve.routes import Route
 from tests.api.service import Service
 
@@ -26,6 +26,17 @@ async def test_a_key_with_more_behind_it_is_none(service: Service, stranger: htt
     answer = await stranger.get("/tasks", headers={"Authorization": f"Bearer {service.key}{' ' * 600}x"})
 
     assert answer.status_code == 401
+
+
+async def test_what_is_too_long_is_refused_for_its_length(stranger: httpx2.AsyncClient) -> None:
+    told = "longer than 512 bytes"
+    for token, is_told in (
+        ("x" * MAX_KEY_BYTES, False),
+        ("x" * (MAX_KEY_BYTES + 1), True),
+        ("x." * 512, False),
+    ):
+        answer = await stranger.get("/tasks", headers={"Authorization": f"Bearer {token}"})
+        assert (answer.status_code, told in answer.json()["detail"]) == (401, is_told)
 
 
 def test_a_route_that_was_reached_without_a_principal_is_closed() -> None:
@@ -56,3 +67,12 @@ def test_a_route_is_public_only_to_read_and_only_where_somebody_said_so(
     )
 
     assert route.is_public is is_public
+
+
+async def test_who_may_not_do_it_is_refused_before_anything_is_read(service: Service) -> None:
+    async with service.client(service.key) as owner:
+        made = await owner.post("/keys", json={"name": "reader", "scopes": ["tasks:read"]})
+    async with service.client(made.json()["secret"]) as reader:
+        answer = await reader.post("/webhooks", json={"nonsense": 1})
+
+    assert answer.status_code == 403

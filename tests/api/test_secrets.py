@@ -5,6 +5,7 @@ import pytest
 
 from chargehand.domain.access import Scope
 from chargehand.domain.secret import LONGEST
+from chargehand.errors import Conflict
 from tests.api.service import OWNER, STRANGER, Service
 from tests.databases import outside
 
@@ -113,3 +114,18 @@ async def test_only_the_operator_rewraps(service: Service, client: Client) -> No
     assert done.json()["data_keys"] == 0
     assert refused.status_code == 403
     assert OWNER.tenant == "default"
+
+
+async def test_how_many_there_may_be_is_each_tenants_own(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chargehand.service.secrets.MOST", 1)
+    secrets = service.services.secrets
+
+    for who in (STRANGER, OWNER):
+        await secrets.put(who, "one", VALUE)
+        with pytest.raises(Conflict, match="as many as there may be"):
+            await secrets.put(who, "two", VALUE)
+    await secrets.put(OWNER, "one", VALUE + "2")
+
+    assert await secrets.values(STRANGER.tenant, ["one"]) == {"one": VALUE}

@@ -10,7 +10,9 @@ import httpx2
 import pytest
 
 from chargehand.domain.access import Scope
+from chargehand.errors import Forbidden
 from chargehand.serve.openapi import openapi_of
+from chargehand.serve.session_cookie import SessionCookie
 from chargehand.settings import Settings
 from tests.api.matrix import ENTRIES, request_of
 from tests.api.service import OWNER, Service, open_service
@@ -332,3 +334,18 @@ async def test_by_plain_http_a_session_is_for_this_machine_only(tmp_path: Path) 
     assert by_name.status_code == 409
     assert "CHARGEHAND_BEHIND_TLS" in by_name.json()["detail"]
     assert there.cookies == {}
+
+
+async def test_who_brings_neither_key_nor_cookie_is_asked_for_a_key(stranger: httpx2.AsyncClient) -> None:
+    answer = await stranger.post("/webhooks", json={})
+
+    assert answer.status_code == 401
+
+
+@pytest.mark.parametrize("header", [(b"sec-fetch-site", b"cross-site"), (b"origin", b"https://evil.example")])
+def test_either_header_of_a_browser_says_that_it_comes_from_elsewhere(header: tuple[bytes, bytes]) -> None:
+    cookie = SessionCookie(is_behind_tls=True)
+
+    cookie.require_not_from_elsewhere({"headers": [(b"host", b"agents.example")]})
+    with pytest.raises(Forbidden):
+        cookie.require_not_from_elsewhere({"headers": [(b"host", b"agents.example"), header]})

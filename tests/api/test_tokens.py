@@ -216,12 +216,14 @@ def forged_claims(issuer: LocalIssuer, clock: TestClock) -> Forgeries:
     changes: dict[str, dict[str, Any]] = {
         **{f"no {name}": {name: None} for name in ("exp", "iat", "sub", "iss", "aud")},
         "expired": {"iat": stamp - 600, "exp": stamp - 31},
+        "expired this very second": {"iat": stamp - 600, "exp": stamp - 30},
         "expired long ago": {"exp": 0},
         "before its time": {"nbf": stamp + 31},
         "issued in the future": {"iat": stamp + 31},
         "issued in the future, and good before": {"iat": stamp + 31, "nbf": stamp},
         "for too long": {"exp": stamp + 901},
         "ended before it began": {"exp": stamp - 10, "iat": stamp - 5},
+        "ended as it began": {"exp": stamp, "iat": stamp},
         "end beyond all time": {"exp": 1e300},
         "end at infinity": {"exp": float("inf")},
         "no number": {"exp": float("nan")},
@@ -229,6 +231,7 @@ def forged_claims(issuer: LocalIssuer, clock: TestClock) -> Forgeries:
         "end as boolean": {"exp": True},
         "beginning as text": {"iat": "now"},
         "nbf as list": {"nbf": [stamp]},
+        "nbf as boolean": {"nbf": True},
         "another audience": {"aud": "another"},
         "no audience": {"aud": []},
         "audience as object": {"aud": {"chargehand": True}},
@@ -351,6 +354,25 @@ async def test_no_forged_token_is_accepted(service: Service, issuer: LocalIssuer
     assert good.status_code == 200
     # What they named was not fetched, and the keys were fetched once in all that time.
     assert issuer.asked == ["/.well-known/openid-configuration", "/keys"]
+
+
+async def test_a_token_is_good_to_the_very_second_and_by_the_clocks_leeway(
+    service: Service, issuer: LocalIssuer, clock: TestClock
+) -> None:
+    now, stamp = clock.now(), int(clock.now().timestamp())
+    changes: dict[str, dict[str, Any]] = {
+        "about to end": {"iat": stamp - 600, "exp": stamp - 29},
+        "issued by a clock that is ahead": {"iat": stamp + 30},
+        "begins by a clock that is ahead": {"nbf": stamp + 30},
+        "as long as any may": {"exp": stamp + 900},
+    }
+
+    answers = {
+        what: (await asked_with(service, issuer.token(issuer.claims(now, **changed)))).status_code
+        for what, changed in changes.items()
+    }
+
+    assert answers == dict.fromkeys(changes, 200)
 
 
 async def test_two_headers_with_a_good_token_each_are_refused(

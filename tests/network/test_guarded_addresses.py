@@ -4,7 +4,9 @@ import ipaddress
 
 import pytest
 
-from chargehand.network.addresses import HostRules, is_public
+from chargehand.errors import AddressRefused, ToolError
+from chargehand.network.addresses import HostRules, is_public, written_address
+from chargehand.network.guarded_http import MAX_URL_CHARACTERS, GuardedHttp
 
 NEVER = (
     *("0.0.0.0", "0.255.255.255", "169.254.0.0", "169.254.169.254", "169.254.255.255"),  # noqa: S104 - refused here
@@ -152,3 +154,59 @@ def test_a_name_without_an_address_is_refused() -> None:
 def test_a_pattern_allows_its_hosts_at_its_ports(pattern: str, host: str, port: int, allowed: bool) -> None:
     assert HostRules(hosts=("nobody.test", pattern)).allows(host, port) is allowed
     assert not HostRules(hosts=()).allows(host, port)
+
+
+@pytest.mark.parametrize(
+    ("host", "address"),
+    [
+        *(
+            (host, "127.0.0.1")
+            for host in ("127.1", "0x7f000001", "017700000001", "2130706433", "127.0.0.1.")
+        ),
+        *((host, "127.0.0.1") for host in ("localhost", "localhost.", "a.localhost")),
+        *(("[::1]", "::1"), ("fe80::1%eth0", "fe80::1"), ("1.1.1.1", "1.1.1.1")),
+        *(
+            (host, None)
+            for host in ("", "example.com", "notlocalhost", "localhost.example.com", "127.0.0.1 x")
+        ),
+    ],
+)
+def test_an_address_is_known_however_it_is_written(host: str, address: str | None) -> None:
+    assert written_address(host) == address
+
+
+ANYWHERE = GuardedHttp(rules=HostRules(hosts=("*",)))
+LONGEST = "http://example.com/".ljust(MAX_URL_CHARACTERS, "x")
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        *((f"http://example.com/{part}", "is no plain URL") for part in ("\u00e9", "\x01", "a b", "a\\b")),
+        (LONGEST + "x", "is no plain URL"),
+        *((f"http://{host}/", "is no URL: its host") for host in ("", "exa$mple.com", "*", ":80")),
+    ],
+)
+def test_a_url_that_others_might_read_otherwise_is_refused(url: str, told: str) -> None:
+    with pytest.raises(ToolError, match=told):
+        ANYWHERE.checked(url)
+
+
+def test_the_longest_url_and_an_address_in_brackets_are_taken() -> None:
+    assert ANYWHERE.checked(LONGEST).hostname == "example.com"
+    assert ANYWHERE.checked("http://[2606:4700::1111]/").hostname == "2606:4700::1111"
+
+
+def test_an_address_that_is_written_is_judged_before_anything_is_dialled() -> None:
+    for host in ("127.1", "[::1]", "localhost", "[::ffff:10.0.0.1]"):
+        with pytest.raises(AddressRefused, match="is not talked to"):
+            ANYWHERE.checked(f"http://{host}/")
+
+
+def test_where_https_is_needed_only_the_operators_own_hosts_go_without() -> None:
+    strict = GuardedHttp(rules=HostRules(hosts=("*",), private=("intranet:80",)), needs_https=True)
+
+    assert strict.checked("https://example.com/").scheme == "https"
+    assert strict.checked("http://intranet/").scheme == "http"
+    with pytest.raises(ToolError, match="only https"):
+        strict.checked("http://example.com/")

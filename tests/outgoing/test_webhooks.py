@@ -23,6 +23,7 @@ from chargehand.domain.webhook import (
 )
 from chargehand.errors import Conflict, Forbidden, InvalidInput, WebhookNotFound
 from chargehand.service.webhooks import MAX_WEBHOOKS
+from chargehand.store import webhooks as webhook_rows
 from tests import given
 from tests.given import ME, TestClock
 from tests.outgoing.desk import Desk, a_desk, echo
@@ -366,6 +367,10 @@ async def test_kinds_that_there_are_not_and_too_many_webhooks_are_refused(desk: 
         await desk.made()
     with pytest.raises(Conflict, match="remove one"):
         await desk.made()
+    order = WebhookOrder(url=desk.receiver.url("/x"))
+    theirs = (await desk.core.webhooks.webhooks.create(STRANGER, order)).webhook
+    async with desk.core.db.read() as tx:
+        assert [one.id for one in await webhook_rows.subscriptions(tx, tenant="elsewhere")] == [theirs.id]
     assert set(DEFAULT_KINDS) <= set(KINDS)
 
 

@@ -1,16 +1,28 @@
 """The laboratory of mutants tells a guard that a test holds from one that none holds."""
 
+import importlib
 import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from review.mutants import equivalent, guards
 from review.mutants.__main__ import CANNOT_BEGIN, SURVIVED
-from review.mutants.discovery import GuardMissing, Mutant, Part, mutants_of, scope_checks, tenant_filters
+from review.mutants.discovery import (
+    GuardMissing,
+    Mutant,
+    Part,
+    doors,
+    mutants_of,
+    scope_checks,
+    tenant_filters,
+    walls,
+)
 from review.mutants.operators import Kind
+from review.mutants.patching import CannotPatch, patch
 
 GUARD = """
 def may(age: int, name: str) -> bool:
@@ -131,12 +143,43 @@ def test_conditions_are_turned_dropped_and_passed_over(planted: Path) -> None:
         ("def f(a): return a - 1", "`a - 1` becomes `a + 1`"),
         ("f = ('10.0.0.0/8', '127.0.0.0/8')", "the list loses `'127.0.0.0/8'`"),
         ("f = os.O_RDONLY | os.O_NOFOLLOW", "`os.O_RDONLY | os.O_NOFOLLOW` becomes `os.O_RDONLY`"),
+        ("def f(a): return g(a, follow=False)", "`follow=False` is turned"),
+        ("def f(a, b): return f'{a}.{b}'.encode()", "`f'{a}.{b}'` loses `b`"),
+        ("def f(a, b): return a + b", "`a + b` becomes `a`"),
+        ("def f(a): return [g(one) for one in a]", "only the first of `a`"),
+        ("def f(a): return {'id': a, 'at': 1}", "the answer loses `'at'`"),
+        ("async def f(a):\n    await tx.execute(a)\n    return 1", "`await tx.execute(a)` is left out"),
+        ("f = 'tenant = ' + OWN", "`'tenant = ' + OWN` is true"),
     ],
 )
 def test_each_way_of_weakening_is_known(tmp_path: Path, code: str, told: str) -> None:
     (tmp_path / "guard.py").write_text(code)
 
-    assert told in {one.told for one in of(tmp_path, "f", Kind.LOGIC | Kind.ARITHMETIC | Kind.ELEMENTS)}
+    assert told in {one.told for one in of(tmp_path, "f", ~Kind(0))}
+
+
+def test_a_patch_reaches_functions_values_and_whoever_imported_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    package = tmp_path / "patched_package"
+    package.mkdir()
+    before = (
+        "LIMITS = (1, 2)\nclass A:\n    b = 1\n    def m(self): return 1\ndef first(): return LIMITS[0]\n"
+    )
+    (package / "__init__.py").touch()
+    (package / "guard.py").write_text(before)
+    (package / "user.py").write_text("from patched_package.guard import LIMITS, A, first\n")
+    monkeypatch.syspath_prepend(str(tmp_path))  # pyright: ignore[reportUnknownMemberType] - pytest's own types
+    user: Any = importlib.import_module("patched_package.user")
+    one = user.A()
+
+    patch(package, "guard.py", before, before.replace("return 1", "return 2"))
+    assert (one.m(), user.first()) == (2, 1)
+    patch(package, "guard.py", before, before.replace("(1, 2)", "(2,)"))
+    assert (one.m(), user.first(), user.LIMITS) == (1, 2, (2,))
+    with pytest.raises(CannotPatch):
+        patch(package, "guard.py", before, before.replace("b = 1", "b = 2"))
+    patch(package, "not_imported.py", before, "")
 
 
 def test_a_guard_that_is_gone_is_told(planted: Path) -> None:
@@ -165,6 +208,35 @@ def test_tenant_filters_and_scope_checks_are_found_by_themselves(tmp_path: Path)
     assert checks == ["service/new.py:2 g: `who.require(S)` is left out"]
     with pytest.raises(GuardMissing, match=r"store/new\.py holds guards"):
         list(tenant_filters(tmp_path, "tenant filter", {}, tmp_path))
+
+
+def test_doors_and_walls_are_found_by_themselves(tmp_path: Path) -> None:
+    versions = tmp_path / "store" / "migrations" / "versions"
+    versions.mkdir(parents=True)
+    (tmp_path / "service").mkdir()
+    (tmp_path / "service" / "new.py").write_text(
+        "async def f(self, who):\n    async with self.db.read(who.tenant) as tx: pass\n"
+        "    async with self.db.write() as tx: pass\n"
+    )
+    (versions / "0001.py").write_text("def upgrade():\n    wall_off('a', 'b')\n")
+
+    assert [str(one) for one in doors(tmp_path, "tenant filter", ())] == [
+        "service/new.py:2 f: `self.db.read(who.tenant)` is opened for every tenant"
+    ]
+    assert [one.source.splitlines()[1].strip() for one in walls(tmp_path, "tenant filter", ())] == [
+        "wall_off('b')",
+        "wall_off('a')",
+    ]
+
+
+def test_who_runs_a_value_is_who_runs_what_uses_it(tmp_path: Path) -> None:
+    (tmp_path / "guard.py").write_text(
+        "A = ('x', 'y')\n_ALL = (*A, 'z')\n\ndef f(a):\n    return a in _ALL\n\ndef g(a):\n    return not a\n"
+    )
+
+    lines = {one.told: one.lines for one in of(tmp_path, "A", Kind.ELEMENTS)}
+
+    assert lines == {"the list loses `'x'`": {1, 2, 5}, "the list loses `'y'`": {1, 2, 5}}
 
 
 @pytest.fixture(scope="module")

@@ -1,5 +1,6 @@
 """Keys: made, verified, revoked, expired; and what a start does with what it finds in the data folder."""
 
+import hmac
 import os
 import sqlite3
 import stat
@@ -21,16 +22,21 @@ from chargehand.errors import (
     InvalidInput,
     NotFound,
     StorageFull,
+    TenantSuspended,
     Unauthorized,
     Unavailable,
 )
 from chargehand.service.access import CACHE_SECONDS, Access
+from chargehand.service.key_format import with_checksum
 from chargehand.service.keys import Keys
 from chargehand.store.bus import KEYS, Bus
 from chargehand.store.secret_files import owner_only_command, read_secret, sid_in, write_secret
 from chargehand.store.sqlite import SqliteDatabase
 from tests.api.service import with_database
 from tests.given import TestClock
+
+# They open the file themselves, whatever other services would keep their rows in.
+pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
 
 OWNER = Principal(id="owner", tenant=DEFAULT_TENANT, scopes=frozenset({Scope.ADMIN, Scope.ADMIN_SERVICE}))
 STRANGER = Principal(id="stranger", tenant="another", scopes=frozenset({Scope.ADMIN}))
@@ -132,6 +138,55 @@ async def test_a_key_of_a_known_id_with_another_secret_is_refused(tmp_path: Path
             await access.verify(admin_key(tmp_path))
 
 
+async def test_a_key_of_an_unknown_id_is_refused_whatever_it_hashes_to(
+    access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    key = admin_key(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "chargehand.db", isolation_level=None)) as other:
+        other.execute("DELETE FROM api_keys")
+
+    def of_zeros(*_: object) -> bytes:
+        return bytes(32)  # What an id that is not there is compared with.
+
+    monkeypatch.setattr(hmac, "digest", of_zeros)
+
+    with pytest.raises(Unauthorized, match="not issued by this service"):
+        await access.verify(key)
+
+
+async def test_no_more_keys_are_known_at_once_than_is_said(
+    access: Access, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("chargehand.service.access.MOST_CACHED", 1)
+    first, second = [(await Keys(access).issue(OWNER, name, READ))[0] for name in ("one", "two")]
+    await access.verify(first)
+    await access.verify(second)
+    with closing(sqlite3.connect(tmp_path / "chargehand.db", isolation_level=None)) as other:
+        other.execute("DELETE FROM api_keys")
+
+    assert (await access.verify(second)).scopes == READ
+    with pytest.raises(Unauthorized):
+        await access.verify(first)
+
+
+async def test_a_tenant_that_is_gone_or_suspended_is_refused_within_five_seconds(
+    access: Access, tmp_path: Path, clock: TestClock
+) -> None:
+    with closing(sqlite3.connect(tmp_path / "chargehand.db", isolation_level=None)) as other:
+        await access.require_active(DEFAULT_TENANT)
+        other.execute("UPDATE tenants SET suspended_at = 1")
+
+        clock.advance(CACHE_SECONDS - 0.5)
+        await access.require_active(DEFAULT_TENANT)
+        clock.advance(0.5)
+        with pytest.raises(TenantSuspended, match="suspended since"):
+            await access.require_active(DEFAULT_TENANT)
+
+        other.execute("DELETE FROM tenants")
+        with pytest.raises(Unauthorized, match="no tenant 'default'"):
+            await access.require_active(DEFAULT_TENANT)
+
+
 async def test_a_revoked_key_is_refused_at_once_and_stays_listed(access: Access) -> None:
     key, record = await Keys(access).issue(OWNER, "reader", READ)
     await access.verify(key)
@@ -169,13 +224,18 @@ async def test_a_key_ends_at_its_time_also_when_it_was_verified_a_moment_ago(
         await access.verify(key)
 
 
-async def test_a_verified_key_is_not_looked_up_again_for_a_while(access: Access, tmp_path: Path) -> None:
+async def test_a_verified_key_is_not_looked_up_again_for_a_while(
+    access: Access, tmp_path: Path, clock: TestClock
+) -> None:
     key = admin_key(tmp_path)
+    guest, _ = await Keys(access).issue(OWNER, "guest", READ, clock.now() + timedelta(seconds=2))
     await access.verify(key)
+    await access.verify(guest)
     with closing(sqlite3.connect(tmp_path / "chargehand.db", isolation_level=None)) as other:
         other.execute("DELETE FROM api_keys")
 
     assert (await access.verify(key)).has(Scope.ADMIN)
+    assert (await access.verify(guest)).scopes == READ
 
 
 async def test_only_an_administrator_makes_lists_and_revokes_keys(access: Access) -> None:
@@ -261,6 +321,25 @@ async def test_a_key_file_of_another_data_folder_is_replaced(tmp_path: Path) -> 
     async with opened(tmp_path, SystemClock()) as access:
         assert await access.bootstrap(tmp_path / "admin.key")
         await access.verify(admin_key(tmp_path))
+
+
+async def test_a_good_key_of_another_service_is_replaced_too(tmp_path: Path) -> None:
+    clock = TestClock()
+    async with opened(tmp_path, clock) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+    old, pepper = admin_key(tmp_path), (tmp_path / "pepper").read_bytes()
+
+    # Its id is known, its secret is not: with the same clock the ids are the same.
+    (tmp_path / "pepper").write_bytes(b"p" * 32)
+    async with opened(tmp_path, clock) as access:
+        assert await access.bootstrap(tmp_path / "admin.key")
+        # Its id is not known.
+        (tmp_path / "pepper").write_bytes(pepper)
+        (tmp_path / "admin.key").write_text(with_checksum("chg_live_" + "A" * 40) + "\n", encoding="ascii")
+    async with opened(tmp_path, clock) as access:
+        assert await access.bootstrap(tmp_path / "admin.key")
+
+    assert old != admin_key(tmp_path)
 
 
 async def test_a_revoked_administrators_key_is_not_replaced_by_a_start(tmp_path: Path) -> None:

@@ -47,6 +47,8 @@ async def test_who_lacks_a_right_is_noted_in_their_tenant_with_what_they_tried(
         await audit.denials.forbidden(STRANGER, "DELETE /secrets/{secret}")
         await audit.denials.forbidden(STRANGER, "DELETE /secrets/{secret}")
         await audit.denials.forbidden(STRANGER, "PUT /secrets/{secret}")
+        for _ in range(2):
+            await audit.denials.forbidden(OWNER, "GET /of/another/tenant")
 
         entries = await all_of(audit, STRANGER)
 

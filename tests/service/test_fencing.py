@@ -202,7 +202,7 @@ async def test_a_step_that_begins_again_touches_no_finished_one_and_no_other(cor
     steps = {
         (holder.id, path): core.journal.new_step(holder, path, StepKind.TOOL, "x", {}, StepStatus.RUNNING)
         for holder in (task, other)
-        for path in ("0/0", "0/1")
+        for path in ("0/0", "0/1", "0/2")
     }
     async with core.db.write() as tx:
         await history.begin_steps(tx, list(steps.values()))
@@ -214,8 +214,8 @@ async def test_a_step_that_begins_again_touches_no_finished_one_and_no_other(cor
     assert {(one[0], one[1]): one[2:] for one in found} == {
         (task.id, "0/0"): (2, "running"),
         (task.id, "0/1"): (1, "done"),
-        (other.id, "0/0"): (1, "running"),
-        (other.id, "0/1"): (1, "running"),
+        (task.id, "0/2"): (1, "running"),
+        **{(other.id, path): (1, "running") for path in ("0/0", "0/1", "0/2")},
     }
 
 

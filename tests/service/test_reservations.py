@@ -18,7 +18,7 @@ from chargehand.domain.task import Task
 from chargehand.errors import BudgetExhausted, BudgetReserved, PriceUnknown
 from chargehand.service import spending
 from chargehand.service.journal import Delegation
-from chargehand.store import tasks
+from chargehand.store import charges, tasks
 from tests import given
 
 pytestmark = pytest.mark.parametrize("database", ["sqlite"], indirect=True)
@@ -383,6 +383,69 @@ async def test_a_count_is_taken_up_to_its_limit_and_not_beyond(calls: Calls, nam
     counted = f"SELECT {name}_spent FROM agent_tasks WHERE id = ?"  # noqa: S608 - a column that the test names
     assert given.rows(calls.core, counted, task.id) == [(3,)]
     assert given.rows(calls.core, counted, other.id) == [(0,)]
+
+
+async def test_a_call_is_taken_from_its_own_tenants_very_day(calls: Calls) -> None:
+    async with calls.core.db.write() as tx:
+        today = tx.now.date().isoformat()
+        others = [("default", "2020-01-01"), ("other", today)]
+        for tenant, day in others:
+            assert await charges.day(tx, tenant, day) == (0, 0)
+    await calls.reserve(await calls.task())
+
+    async with calls.core.db.write() as tx:
+        for look in (charges.seen_day, charges.day):
+            found = [
+                await look(tx, tenant, day) for tenant, day in (("default", today), *others, ("none", today))
+            ]
+            assert found == [(1_100, 1_100), (0, 0), (0, 0), (0, 0)]
+
+
+async def test_an_answer_as_long_as_was_thought_and_cheaper_gives_money_back(calls: Calls) -> None:
+    task = await calls.task()
+    await calls.reserve(task)
+
+    await calls.settle(task, replace(USED, input_tokens=100, output_tokens=1_000))
+
+    assert calls.spent(task) == calls.day() == (300, 1_100)
+
+
+async def test_the_calls_under_way_are_those_of_the_tasks_that_are_named(calls: Calls) -> None:
+    task, other = await calls.task(), await calls.task()
+    for one, path in ((task, "0/0"), (task, "0/1"), (other, "0/0")):
+        await calls.reserve(one, path=path)
+    await calls.give_back(task, may_be_paid=False, path="0/1")
+
+    async with calls.core.db.read() as tx:
+        found = await charges.reserved(tx, [task.id])
+
+    assert [(one.task_id, one.path) for one in found] == [(task.id, "0/0")]
+    assert {row[1] for row in calls.charges()} == {0}
+    await calls.settle(task, USED)
+    assert [row[2] for row in calls.charges()].count("reserved") == 1
+
+
+async def test_only_the_very_call_is_closed_and_only_once(calls: Calls) -> None:
+    task = await calls.task()
+    await calls.reserve(task)
+    async with calls.core.db.write() as tx:
+        [first] = await charges.reserved(tx, [task.id])
+        await charges.reserve(tx, replace(first, number=1))
+        await charges.lose(tx, [first])
+        await charges.release(tx, [first])
+
+    assert [(row[1], row[2]) for row in calls.charges()] == [(0, "lost"), (1, "reserved")]
+
+
+async def test_the_limit_that_is_told_is_the_one_that_is_too_small(calls: Calls) -> None:
+    task = await calls.task(steps=2, children=1)
+
+    async with calls.core.db.write() as tx:
+        await spending.spend(tx, task, steps=1, children=1)
+        with pytest.raises(BudgetExhausted) as told:
+            await spending.spend(tx, task, steps=1, children=1)
+
+    assert told.value.details["limit"] == "children"
 
 
 async def test_all_counts_are_taken_together_or_none(calls: Calls) -> None:

@@ -2,13 +2,13 @@
 
 import inspect
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from dataclasses import fields
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any, cast
 
 import pytest
 
-from chargehand.domain.access import DEFAULT_TENANT, Principal
+from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.errors import Forbidden
 from chargehand.service.services import Services
 from tests.api.service import open_service
@@ -75,3 +75,13 @@ async def test_no_use_case_does_anything_for_who_may_do_nothing(services: Servic
     assert careless == {}
     assert len(found) > 25
     assert found.keys() >= ASKED_BY_OTHERS
+
+
+@pytest.mark.parametrize("scope", [Scope.WEBHOOKS_WRITE, Scope.TASKS_READ])
+async def test_who_has_events_sent_needs_both_to_send_and_to_read_them(
+    services: Services, scope: Scope
+) -> None:
+    who = replace(NOBODY, scopes=frozenset({scope}))
+
+    with pytest.raises(Forbidden):
+        await services.webhooks.create(who, cast("Any", None))

@@ -210,6 +210,7 @@ async def test_a_login_takes_the_place_of_the_browsers_last_session(opened: Open
 
 async def test_who_begins_sessions_without_end_has_so_many_at_most(opened: Opened) -> None:
     other = await begun(opened, ADMIN)
+    await begun(opened, replace(BY_TOKEN, tenant="another"))
     secrets: list[str] = []
     for _ in range(MOST_OF_PRINCIPAL + 3):
         opened.clock.advance(1)
@@ -219,6 +220,8 @@ async def test_who_begins_sessions_without_end_has_so_many_at_most(opened: Opene
 
     assert good == [False] * 3 + [True] * MOST_OF_PRINCIPAL
     assert await opened.is_good(other)
+    # The one of the same name in another tenant is there too.
+    assert opened.rows() == MOST_OF_PRINCIPAL + 2
 
 
 async def test_each_login_takes_away_what_has_ended(opened: Opened) -> None:

@@ -20,10 +20,25 @@ from chargehand.domain.history import StepKind, StepStatus
 from chargehand.domain.retention import PruneOrder
 from chargehand.domain.schedule import ScheduleOrder
 from chargehand.domain.task import Completed, Status, Task, TaskOrder
+from chargehand.domain.tenant import Tenant
+from chargehand.domain.tenant_limits import LIMIT_NAMES, TenantLimits
 from chargehand.domain.usage import UsageBy, UsageFilter
 from chargehand.errors import AgentNotFound, Forbidden, ScheduleNotFound, TaskNotFound
 from chargehand.service import spending
-from chargehand.store import agents, lanes, schedules, tasks, usage
+from chargehand.store import (
+    agents,
+    audit,
+    backlog,
+    charges,
+    data_keys,
+    lanes,
+    schedules,
+    tasks,
+    tenant_limits,
+    tenants,
+    usage,
+)
+from chargehand.store.data_keys import WrappedKey
 from chargehand.store.database import Tx
 from chargehand.store.tables import TaskLabel
 from tests import given
@@ -97,6 +112,18 @@ async def test_a_version_is_known_only_where_it_was_published(core: Core) -> Non
     await core.agents.publish_all(THEIRS, {"one.md": text})
 
     assert [len(await core.agents.versions(who, "one")) for who in BOTH] == [3, 2]
+
+
+async def test_who_has_never_had_a_version_is_found_tenant_by_tenant(core: Core) -> None:
+    text = definition(MINE, attempts=4)
+    version = (await core.agents.publish(MINE, text))[0].version
+    async with core.db.write() as tx:
+        for who in (THEIRS, NEXT):
+            tenant = Tenant(
+                id=who.tenant, display_name="", created_by="", created_at=tx.now, suspended_at=None
+            )
+            await tenants.add(tx, tenant)
+        assert set(await agents.tenants_without(tx, "one", version)) == {THEIRS.tenant, NEXT.tenant}
 
 
 async def test_a_request_key_is_each_tenants_own(core: Core) -> None:
@@ -262,6 +289,11 @@ async def test_a_day_and_its_sums_are_each_tenants_own(core: Core) -> None:
 
     days = given.rows(core, "SELECT tenant, tokens, usd_nanos FROM tenant_days ORDER BY 1")
     assert days == [("default", 100, 100), ("theirs", 100, 100)]
+    async with core.db.read() as tx:
+        today = tx.now.date().isoformat()
+        seen = [await charges.seen_day(tx, who.tenant, today) for who in (*BOTH, NEXT)]
+        assert await charges.seen_day(tx, MINE.tenant, "2020-01-01") == (0, 0)
+    assert seen == [(100, 100), (100, 100), (0, 0)]
     for who in BOTH:
         report = await core.usage.report(who, UsageBy.AGENT)
         assert report.total.reserved_tokens == 100
@@ -280,6 +312,41 @@ async def test_what_is_pruned_is_ones_own(core: Core, clock: TestClock) -> None:
     with pytest.raises(TaskNotFound):
         await core.watch.get(MINE, own[MINE].id)
     assert [one.id for one in (await core.watch.page(THEIRS, labels={"team": "a"})).items] == [own[THEIRS].id]
+
+
+async def test_chains_of_the_audit_end_each_where_its_tenants_does(core: Core) -> None:
+    async with core.db.write() as tx:
+        for who in BOTH:
+            assert await audit.head(tx, who.tenant) == await audit.hold_head(tx, who.tenant)
+        assert await audit.head(tx, NEXT.tenant) == audit.EMPTY
+
+
+async def test_what_waits_and_runs_is_counted_for_one_tenant(core: Core) -> None:
+    for who in (MINE, THEIRS, THEIRS):
+        await submitted(core, who)
+
+    async with core.db.read() as tx:
+        assert [await backlog.open_of(tx, who.tenant) for who in (*BOTH, NEXT)] == [(1, 0), (2, 0), (0, 0)]
+
+
+async def test_a_data_key_is_its_own_tenants(core: Core) -> None:
+    key = WrappedKey(id="k", tenant=THEIRS.tenant, master_key_id="m", wrapped=b"x")
+    async with core.db.write() as tx:
+        await data_keys.add(tx, key)
+        assert await data_keys.get(tx, THEIRS.tenant, "k") == key
+        assert await data_keys.get(tx, MINE.tenant, "k") is None
+
+
+async def test_limits_are_kept_changed_and_dropped_for_one_tenant(core: Core) -> None:
+    def limited(most: int) -> TenantLimits:
+        return TenantLimits(**{LIMIT_NAMES[0]: most})
+
+    async with core.db.write() as tx:
+        for who, most in ((MINE, 1), (THEIRS, 2), (MINE, 3)):
+            await tenant_limits.store(tx, who.tenant, limited(most), "me")
+        assert await tenant_limits.every(tx) == {"default": limited(3), "theirs": limited(2)}
+        await tenant_limits.store(tx, MINE.tenant, TenantLimits(), "me")
+        assert await tenant_limits.every(tx) == {"theirs": limited(2)}
 
 
 async def test_the_operators_tools_are_the_operators(core: Core) -> None:

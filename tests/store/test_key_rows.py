@@ -32,7 +32,9 @@ async def test_another_tenants_key_of_the_same_name_is_neither_ended_nor_forgott
         async with db.write() as tx:
             await access.insert_key(tx, key("mine0000", "default"))
             await access.insert_key(tx, key("theirs00", "theirs"))
+            assert await access.count_live(tx, "default") == 1
             await access.revoke(tx, "default", "theirs00")
+            await access.retire(tx, "default", "theirs00", name="x", expires_at=tx.now)
             await access.forget(tx, "default", "admin", retired="admin~")
         async with db.read() as tx:
             theirs, mine = await access.find(tx, "theirs00"), await access.find(tx, "mine0000")
@@ -41,4 +43,4 @@ async def test_another_tenants_key_of_the_same_name_is_neither_ended_nor_forgott
 
     assert mine is None
     assert theirs is not None
-    assert theirs.revoked_at is None
+    assert (theirs.name, theirs.expires_at, theirs.revoked_at) == ("admin", None, None)

@@ -4,7 +4,7 @@ from collections.abc import AsyncGenerator
 from typing import Any
 
 import pytest
-from sqlalchemy import delete, func, insert, select, text, update
+from sqlalchemy import delete, func, insert, make_url, select, text, update
 
 from chargehand.clock import SystemClock
 from chargehand.errors import ChargehandError
@@ -13,6 +13,7 @@ from chargehand.store.schema import METADATA
 from chargehand.store.server import ServerDatabase
 from chargehand.store.server_url import ServerLimits, server_url
 from chargehand.store.tables import AgentTask, TaskEvent
+from chargehand.store.tenant_wall import TenantWall
 from tests.databases import a_database, found
 from tests.store.test_query_plans import NOW
 from tests.store.test_tables import GOOD
@@ -111,6 +112,40 @@ async def test_a_transaction_that_failed_leaves_no_wall_behind(db: ServerDatabas
 
     async with db.write() as tx:
         assert (await seen(tx))[0] == ["of one", "of two"]
+
+
+class Told:
+    """A connection to a server, which writes down for which tenants it was to be used."""
+
+    def __init__(self) -> None:
+        self.tenants: list[str] = []
+        self.info: dict[str, object] = {}
+        self.sync_connection = self
+
+    async def execute(self, _statement: object, parameters: dict[str, str]) -> None:
+        self.tenants.append(parameters["tenant"])
+
+
+async def test_a_connection_is_told_of_its_tenant_when_that_changes_and_not_else() -> None:
+    told: Any = Told()
+    wall = TenantWall(make_url("postgresql+asyncpg://db/x"))
+
+    for tenant in (None, "one", "one", "two", None, None, "one"):
+        await wall.around_session(told, tenant)
+    assert told.tenants == ["one", "two", "", "one"]
+    for tenant in (None, "one", "one"):
+        await wall.around_transaction(told, tenant)
+    assert told.tenants[4:] == ["one", "one"]
+
+
+async def test_a_server_without_such_walls_is_told_nothing() -> None:
+    told: Any = Told()
+    wall = TenantWall(make_url("mysql+asyncmy://db/x"))
+
+    await wall.around_session(told, "one")
+    await wall.around_transaction(told, "one")
+
+    assert told.tenants == []
 
 
 def test_every_table_with_rows_of_tenants_stands_behind_the_wall(url: str) -> None:

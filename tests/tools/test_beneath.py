@@ -45,6 +45,7 @@ def place(tmp_path: Path) -> Path:
         "inside": "real/f.txt",
         "inside-folder": "./real",
         "round-about": "real/deep/../f.txt",
+        "round-a-dot": "real/deep/./../f.txt",
         "past-the-top": "real/../../secret.txt",
         "loop": "loop",
         "doubled": "real//.//f.txt",
@@ -83,6 +84,7 @@ def refusal(opener: Opener, root: int, path: str, *, follow: bool = True) -> int
         "inside",
         "inside-folder/f.txt",
         "round-about",
+        "round-a-dot",
         "real/deep/up-inside",
         "./real/./f.txt",
         "doubled",
@@ -193,6 +195,32 @@ def test_a_write_goes_through_no_link_and_replaces_one(held: PosixRoot, place: P
     assert (place / "up").read_text() == "mine"
     assert stat.S_IMODE((place / "up").lstat().st_mode) == 0o755
     assert not (place / "real" / "x.txt").exists()
+
+
+def test_reading_and_looking_go_through_links_that_stay_inside(held: PosixRoot) -> None:
+    descriptor = held.open_file(LogicalPath(("inside-folder", "f.txt")))
+    assert os.read(descriptor, 100) == b"inside"
+    os.close(descriptor)
+    assert held.lstat(LogicalPath(("inside-folder", "f.txt"))).st_size == len("inside")
+    assert held.link_target(LogicalPath(("inside-folder", "deep", "up-inside"))) == "../f.txt"
+
+
+def test_nothing_is_made_or_removed_through_a_link(held: PosixRoot, place: Path) -> None:
+    (place / "real" / "empty").mkdir()
+    through = LogicalPath(("inside-folder",))
+    attempts = {
+        held.make_folders: ("new",),
+        held.remove: ("f.txt",),
+        held.remove_folder: ("empty",),
+    }
+
+    for attempt, parts in attempts.items():
+        with pytest.raises(OSError, match=r"\[Errno"):
+            attempt(LogicalPath((*through.parts, *parts)))
+    with pytest.raises(OSError, match=r"\[Errno"):
+        held.make_folders(through)
+
+    assert sorted(path.name for path in (place / "real").iterdir()) == ["deep", "empty", "f.txt"]
 
 
 def test_a_write_that_fails_leaves_nothing_behind(held: PosixRoot, place: Path) -> None:

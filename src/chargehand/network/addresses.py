@@ -25,10 +25,8 @@ _NEVER = tuple(
 )  # fmt: skip
 """Refused even where private addresses are allowed: nobody means them, and metadata services lie there."""
 
-_PRIVATE = tuple(
-    ipaddress.ip_network(text) for text in ("100.64.0.0/10", "192.88.99.0/24", "198.18.0.0/15", "fec0::/10")
-)
-"""Besides what `is_global` knows, which differs between versions of Python."""
+_PRIVATE = tuple(ipaddress.ip_network(text) for text in ("192.88.99.0/24", "fec0::/10"))
+"""Besides what `is_global` knows."""
 
 _CARRIERS = (
     ipaddress.ip_network("::ffff:0:0/96"),
@@ -81,7 +79,7 @@ def written_address(host: str) -> str | None:
         pass
     try:
         # Python's own reading: short, octal and hexadecimal forms; it takes words after a blank too.
-        return socket.inet_ntoa(socket.inet_aton(text)) if text and " " not in text else None
+        return socket.inet_ntoa(socket.inet_aton(text)) if " " not in text else None
     except (OSError, UnicodeError):
         return "127.0.0.1" if text == "localhost" or text.endswith(".localhost") else None
 
@@ -91,7 +89,7 @@ def is_public(address: IpAddress) -> bool:
     inner = _carried(address)
     if inner is not None:
         return is_public(inner)
-    return address.is_global and not address.is_multicast and not _is_among(address, (*_NEVER, *_PRIVATE))
+    return address.is_global and not _is_among(address, (*_NEVER, *_PRIVATE))
 
 
 def _is_among(
@@ -100,12 +98,12 @@ def _is_among(
     inner = _carried(address)
     if inner is not None and _is_among(inner, networks):
         return True
-    return any(address.version == network.version and address in network for network in networks)
+    return any(address in network for network in networks)
 
 
 def _carried(address: IpAddress) -> ipaddress.IPv4Address | None:
     """The IPv4 address in an IPv6 one. `::1` and `::` are themselves."""
-    if address.version == 4 or int(address) <= 1 or not any(address in network for network in _CARRIERS):
+    if int(address) <= 1 or not any(address in network for network in _CARRIERS):
         return None
     return ipaddress.IPv4Address(int(address) & 0xFFFF_FFFF)
 

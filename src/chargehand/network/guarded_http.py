@@ -125,9 +125,9 @@ class GuardedHttp:
             raise ToolError(f"{_told(url)} is refused: only http and https are fetched")
         if "@" in place.netloc:
             raise ToolError("the URL holds a user name or password; leave them out")
-        if host and ":" not in host and not _HOST.fullmatch(host):
+        if ":" not in host and not _HOST.fullmatch(host):
             raise ToolError(f"{_told(url)} is no URL: its host is none as names and addresses are written")
-        if not host or not self.rules.allows(host, port):
+        if not self.rules.allows(host, port):
             may = f": {', '.join(self.rules.hosts) or 'none'}" if self.tells_hosts else ""
             raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows{may}")
         if self.needs_https and place.scheme != "https" and not self.rules.may_be_private(host, port):
