@@ -67,8 +67,8 @@ class OnCopy(OnSqlite):
         return {**super().variables(), "CHARGEHAND_DATABASE_URL": self.url}
 
 
-async def killed_at_work(service: OnSqlite, tasks: int, running: int, seconds: float) -> None:
-    """The store: so many tasks completed, so many that run; then its process is gone."""
+async def killed_at_work(service: OnSqlite, tasks: int, running: int, seconds: float) -> list[str]:
+    """The store: so many tasks completed, so many that run, whose ids are given; then its process is gone."""
     await service.start()
     connection = await Connection.open(service.port)
     status, answer = await connection.ask(service.submit())
@@ -83,6 +83,7 @@ async def killed_at_work(service: OnSqlite, tasks: int, running: int, seconds: f
         await until_running(service, connection, task_id)
     service.programs.pop().kill()
     connection.close()
+    return ids
 
 
 def copied(service: OnSqlite, source: str, target: str) -> float:
@@ -91,6 +92,15 @@ def copied(service: OnSqlite, source: str, target: str) -> float:
     command = [sys.executable, "-m", "chargehand", "db", "copy", source, target]
     subprocess.run(command, env=service.variables(), cwd=service.folder, check=True)  # noqa: S603 - our own arguments
     return time.perf_counter() - begun
+
+
+async def gone_on(service: OnCopy, ids: Sequence[str], limit_seconds: float) -> None:
+    """Until each of these tasks is completed; TimeoutError after the limit."""
+    connection = await Connection.open(service.port)
+    async with asyncio.timeout(limit_seconds):
+        for task_id in ids:
+            await service.wait(connection, task_id)
+    connection.close()
 
 
 async def differing(path: Path, url: str) -> tuple[int, list[str]]:
@@ -148,7 +158,7 @@ async def run(asked: argparse.Namespace) -> bool:
         service = OnSqlite(ground, slots=asked.running + 1)
         copy: OnCopy | None = None
         try:
-            await killed_at_work(service, asked.tasks, asked.running, asked.seconds)
+            ids = await killed_at_work(service, asked.tasks, asked.running, asked.seconds)
             path = service.folder / "chargehand.db"
             seconds = copied(service, f"sqlite:///{path}", database.url)
             rows, wrong = await differing(path, database.url)
@@ -157,7 +167,7 @@ async def run(asked: argparse.Namespace) -> bool:
             )
             copy = OnCopy(ground, service.folder, database.url)
             await copy.start()
-            await copy.drain("hold", asked.seconds + END_SECONDS)
+            await gone_on(copy, ids, asked.seconds + END_SECONDS)
             found = await counted(database.url)
             for what, count in found.items():
                 say(f"{count:>9,} {what}")

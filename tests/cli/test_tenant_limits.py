@@ -9,6 +9,14 @@ from tests.cli.service import Cli, Running
 from tests.cli.test_usage import told
 
 
+@pytest.fixture(autouse=True)
+def acme(cli: Cli, service: Running) -> None:
+    """The tenant is there; the service is shared, so it may be there already."""
+    assert service.url
+    made = cli.call("tenants", "create", "acme")
+    assert made.returncode == 0 or "acme" in made.stderr
+
+
 def test_limits_are_shown_changed_one_by_one_and_taken_back(cli: Cli, service: Running) -> None:
     assert service.url
     told(cli, "tenants", "limits", "acme", "--set", "concurrency=4", "--set", "usd_per_day=25.00")
