@@ -219,7 +219,18 @@ GOALS = [
         bound=120,
         unit="s",
     ),
-    Goal(title="Resident memory on SQLite, idle", of=("memory", "sqlite"), at="most", bound=120, unit="MB"),
+    Goal(
+        title="Resident memory on SQLite, idle",
+        of=("memory", "sqlite"),
+        at="most",
+        bound=120,
+        unit="MB",
+        why=(
+            "importing takes 102 MB (statm before and after each package: SQLAlchemy 21, our tables and statements 8,"
+            " FastAPI and pydantic 12, TLS 4, rich, which structlog loads, 4); 7 more are Alembic's, which only a first"
+            " start or an upgrade loads: the next start stays below the goal by them"
+        ),
+    ),
     Goal(
         title="Start on SQLite to the first 200",
         of=("start", "sqlite"),
