@@ -15,6 +15,7 @@ from chargehand.settings import Settings
 from chargehand.store.rates import Rate
 from tests.api.service import OWNER, Service, open_service
 from tests.given import TestClock
+from tests.issuer import local_issuer
 
 BURST = 20
 WRONG = "chg_live_" + "A" * 46
@@ -93,6 +94,40 @@ async def test_a_revoked_key_counts_as_a_wrong_one(tmp_path: Path) -> None:
 
     assert before == 200
     assert after == [401] * BURST + [429] * 2
+
+
+async def statuses(service: Service, shown: str, count: int) -> list[int]:
+    async with service.client(shown) as client:
+        return [(await client.get("/whoami")).status_code for _ in range(count)]
+
+
+async def test_what_a_suspended_tenants_callers_show_counts_as_wrong_and_stops_nobody_elses_good_key(
+    tmp_path: Path,
+) -> None:
+    clock = TestClock()
+    async with local_issuer() as issuer:
+        settings = Settings(data_dir=tmp_path / "data", issuers_file=issuer.file(tmp_path, tenant="shop"))
+        async with open_service(settings.data_dir, settings=settings, clock=clock) as service:
+            tenants = service.services.tenants
+            key = (await tenants.create(OWNER, "shop")).key or ""
+            token = issuer.token(issuer.claims(clock.now()))
+            before = [await statuses(service, one, 1) for one in (service.key, key, token)]
+            await tenants.change(OWNER, "shop", is_suspended=True)
+            after: list[list[int]] = []
+            others: list[list[int]] = []
+            for shown in (key, token):
+                # The allowance is whole again, and no key is in the cache of those just verified.
+                clock.advance(6)
+                after.append(await statuses(service, shown, BURST + 3))
+                others.append(await statuses(service, service.key, 2))
+            await tenants.change(OWNER, "shop", is_suspended=False)
+            clock.advance(1)
+            resumed = [await statuses(service, one, 2) for one in (key, token)]
+
+    assert before == [[200]] * 3
+    assert after == [[403] * BURST + [429] * 3] * 2
+    assert others == [[200] * 2] * 2
+    assert resumed == [[200] * 2] * 2
 
 
 async def test_no_key_at_all_costs_nothing_and_is_not_counted(

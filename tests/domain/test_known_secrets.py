@@ -46,6 +46,7 @@ LOOKS = [
     ("key chg_live_0123456789abcdefghijklmnopqrstuvwxyz", "key chg_live_[redacted]"),
     ("whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw ok", "whsec_[redacted] ok"),
     ("token eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0.c2lnbmF0dXJl!", "token [redacted]!"),
+    ("?t=a-eyJ-b-eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0&x", "?t=a-[redacted]&x"),
     ("Authorization: Bearer abcdefgh12345678", "Authorization: Bearer [redacted]"),
     ('{"authorization": "Basic dXNlcjpwYXNz", "a": 1}', '{"authorization": "Basic [redacted]", "a": 1}'),
     ("{'Authorization': 'abcdefgh12345678'}", "{'Authorization': '[redacted]'}"),
@@ -70,6 +71,8 @@ def test_what_looks_like_a_secret_is_taken_out(text: str, clean: str) -> None:
         "chg_live_ is how keys begin",
         "-----BEGIN CERTIFICATE-----\nMIIC\n-----END CERTIFICATE-----",
         "eyJ is base64 of an object",
+        "aeyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiJ4In0",
+        "-eyJ-eyJ-eyJhbGci.short",
         "p4ss/w+rd",
         "",
     ],
@@ -117,6 +120,48 @@ def test_the_cost_of_a_text_does_not_grow_with_the_number_of_values() -> None:
         known.taken_out(text)
 
     assert (time.perf_counter() - started) / 100 < 0.02
+
+
+MUCH = 256 * 1024
+BEGIN = "-----BEGIN PRIVATE KEY-----"
+SLOW = {
+    "tokens that begin at each hyphen": "-eyJ",
+    "tokens in one run": "eyJ",
+    "tokens without a second part": "-eyJ-eyJ-eyJ.",
+    "tokens of ours": "chg_live_0123456",
+    "webhooks' secrets": "whsec_ whsec_",
+    "headers": "authorization",
+    "headers without an end": "authorization: ",
+    "headers of one short word": "authorization: b ",
+    "headers in quotes": 'Authorization\\"\': "b(',
+    "keys that begin and do not end": BEGIN,
+    "keys that nearly begin": "-----BEGIN PRIVATE KEY",
+    "keys that nearly end": f"{BEGIN}-----END PRIVATE KEY",
+}
+SLOW_AFTER = {
+    "blanks after a header": ("authorization:", " "),
+    "blanks after a scheme": ("authorization: bbbbbbb", " "),
+    "quotes after a header": ("authorization", "\"'"),
+    "quotes and letters after a header": ("authorization:", '"b(b'),
+    "one long token": ("eyJ", "a-"),
+    "words of a key's beginning": ("PRIVATE KEY----- -----BEGIN ", "PRIVATE KEY "),
+    "words of a key's end": (f"{BEGIN}-----END ", "PRIVATE KEY "),
+}
+
+
+@pytest.mark.parametrize(
+    ("first", "again"),
+    [*(("", one) for one in SLOW.values()), *SLOW_AFTER.values()],
+    ids=[*SLOW, *SLOW_AFTER],
+)
+def test_a_text_that_was_made_to_be_slow_is_searched_in_one_pass(first: str, again: str) -> None:
+    """At most a tenth of a second; what looks again from each place takes ten seconds and more."""
+    text = (first + again * (MUCH // len(again)))[:MUCH]
+
+    started = time.thread_time()
+    KnownSecrets().taken_out(text)
+
+    assert time.thread_time() - started < 2
 
 
 def test_only_the_values_that_were_used_last_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -22,6 +22,7 @@ from chargehand.domain.webhook import (
     next_try,
 )
 from chargehand.errors import Conflict, Forbidden, InvalidInput, WebhookNotFound
+from chargehand.service.webhook_sending import WebhookSending
 from chargehand.service.webhooks import MAX_WEBHOOKS
 from chargehand.store import webhooks as webhook_rows
 from tests import given
@@ -273,6 +274,50 @@ async def test_a_receiver_that_does_not_answer_holds_up_nobody_else(desk: Desk) 
             f"'{dead.url()}' did not answer within 1 s"
         }
         assert {one.status for one in await desk.deliveries(webhook)} == {DeliveryStatus.DELIVERED}
+
+
+async def test_two_webhooks_that_write_one_host_differently_share_its_places(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    let_go, looked_again = asyncio.Event(), asyncio.Event()
+    begun: list[str] = []
+    looks: list[None] = []
+    awaited, deliver = WebhookSending.awaited, WebhookSending.deliver
+
+    async def counting_looks(self: WebhookSending) -> Any:
+        looks.append(None)
+        if len(looks) > 1:
+            looked_again.set()
+        return await awaited(self)
+
+    async def counting(self: WebhookSending, delivery_id: str) -> None:
+        begun.append(delivery_id)
+        await deliver(self, delivery_id)
+
+    async def held(taken: Any, writer: asyncio.StreamWriter) -> None:
+        await let_go.wait()
+        await status(204)(taken, writer)
+
+    monkeypatch.setattr(WebhookSending, "awaited", counting_looks)
+    monkeypatch.setattr(WebhookSending, "deliver", counting)
+    desk.receiver.answer = held
+    made = [
+        (await desk.made(url=url))[0]
+        for url in (desk.receiver.url(), f"http://127.0.0.1:0{desk.receiver.port}/")
+    ]
+    for _ in range(3):
+        await desk.done()
+
+    sending = asyncio.create_task(desk.send_due())
+    await desk.receiver.until(lambda: len(desk.receiver.taken) == 4)
+    desk.core.webhooks.sender.wake()
+    await looked_again.wait()
+    begun_while_held = len(begun)
+    let_go.set()
+    await sending
+
+    assert begun_while_held == 4
+    assert {one.status for hook in made for one in await desk.deliveries(hook)} == {DeliveryStatus.DELIVERED}
 
 
 async def silent(taken: Any, writer: asyncio.StreamWriter) -> None:

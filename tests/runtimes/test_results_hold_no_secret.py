@@ -12,10 +12,12 @@ import pytest
 from chargehand.app.core import Core
 from chargehand.domain.access import Principal, Scope
 from chargehand.domain.history import Event
+from chargehand.domain.known_secrets import taken_out_of
 from chargehand.domain.task import Task, TaskOrder
 from chargehand.domain.values import JsonObject, JsonValue
 from chargehand.models import requests
-from chargehand.runtimes.model_deltas import Deltas
+from chargehand.runtimes import model_deltas
+from chargehand.runtimes.model_deltas import CUT_CHARACTERS, MAX_CHARACTERS, Deltas
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.watch import Delta
 from chargehand.tools.python import tool
@@ -102,27 +104,63 @@ async def next_text(told: AsyncGenerator[Event | Delta | None]) -> object:
     raise AssertionError("the stream ended")
 
 
-async def test_a_secret_that_comes_in_two_pieces_is_told_in_neither(tmp_path: Path) -> None:
+@asynccontextmanager
+async def watched_deltas(
+    folder: Path,
+) -> AsyncGenerator[tuple[Deltas, AsyncGenerator[Event | Delta | None]]]:
+    """What an answer says before it is complete, and what a watcher is told of it. The canary is a secret."""
+
     async def waits(ctx: PlaybookContext) -> JsonValue:
         return None
 
-    async with given.a_core(tmp_path, playbooks={"waits": waits}, with_engine=False) as core:
+    async with given.a_core(folder, playbooks={"waits": waits}, with_engine=False) as core:
         await core.secrets.put(ME, "TOKEN", CANARY)
         task = await given.a_running_task(core, "waits")
-        deltas = Deltas(core.attempts, task, "0/0")
         async with (
             aclosing(core.watch.follow_live(ME, task.id)) as told,
             asyncio.timeout(given.LIMIT_SECONDS),
         ):
             await anext(told)
-            deltas.take("text", f"so it is {CANARY[:9]}")
-            pieces = [await next_text(told)]
-            deltas.take("text", f"{CANARY[9:]}, as said: {CANARY[:9]}")
-            pieces.append(await next_text(told))
-            deltas.complete()
-            pieces.append(await next_text(told))
+            yield Deltas(core.attempts, task, "0/0"), told
 
-        assert pieces == ["so it is ", "[redacted], as said: ", CANARY[:9]]
+
+async def test_a_secret_that_comes_in_two_pieces_is_told_in_neither(tmp_path: Path) -> None:
+    async with watched_deltas(tmp_path) as (deltas, told):
+        deltas.take("text", f"so it is {CANARY[:9]}")
+        pieces = [await next_text(told)]
+        deltas.take("text", f"{CANARY[9:]}, as said: {CANARY[:9]}")
+        pieces.append(await next_text(told))
+        deltas.complete()
+        pieces.append(await next_text(told))
+
+    assert pieces == ["so it is ", "[redacted], as said: ", CANARY[:9]]
+
+
+async def test_of_a_long_piece_little_more_than_is_told_is_looked_through_and_no_cut_secret_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked_through: list[int] = []
+
+    def counting(value: str, tenant: str) -> str:
+        looked_through.append(len(value))
+        return taken_out_of(value, tenant)
+
+    monkeypatch.setattr(model_deltas, "taken_out_of", counting)
+    harmless = "All is well. " * 20_000
+    most = MAX_CHARACTERS + CUT_CHARACTERS
+    # Eight characters of the last one are before the cut, and there is room for them once the others are short.
+    leaking = (f"{CANARY} " * 2_000)[-(most - 8) % (len(CANARY) + 1) :]
+    assert leaking[:most].endswith(f" {CANARY[:8]}")
+    async with watched_deltas(tmp_path) as (deltas, told):
+        pieces: list[str] = []
+        for text in (harmless, leaking):
+            deltas.take("text", text)
+            pieces.append(str(await next_text(told)))
+
+    assert pieces[0] == harmless[:MAX_CHARACTERS]
+    assert pieces[1].count("[redacted]") > 100
+    assert CANARY[:4] not in pieces[1]
+    assert looked_through == [most, most]
 
 
 async def an_ended_task(core: Core, agent: str, **block: Any) -> Task:

@@ -36,7 +36,14 @@ _START = 4
 _LOOKS = (
     (re.compile(r"(chg_live_)[0-9A-Za-z]{8,}"), r"\1" + SHOWN),
     (re.compile(r"(whsec_)[0-9A-Za-z+/=_-]{8,}"), r"\1" + SHOWN),
-    (re.compile(r"\beyJ[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*)?"), SHOWN),
+    (
+        # A run is read from its first `eyJ` alone: where that one does not fit, no later one of the run does.
+        re.compile(
+            r"(?<![0-9A-Za-z_-])(?>([0-9A-Za-z_-]*?)\beyJ)"
+            r"[0-9A-Za-z_-]{8,}\.[0-9A-Za-z_-]{8,}(?:\.[0-9A-Za-z_-]*)?"
+        ),
+        r"\1" + SHOWN,
+    ),
     (
         re.compile(r"([Aa]uthorization[\\\"']*\s*[:=,]\s*[\\\"'(b]*(?:[A-Za-z]+\s+)?)[^\s\\\"',;)\]}]{8,}"),
         r"\1" + SHOWN,
@@ -48,7 +55,7 @@ _LOOKS = (
         SHOWN,
     ),
 )
-"""What is searched for, and what is put in its place."""
+"""What is searched for, and what is put in its place; each in a time that grows with the text and no faster."""
 
 
 class KnownSecrets:

@@ -24,13 +24,17 @@ def without(text: str, secret: str, *, beginning: int) -> str:
     """The text without the secret, and without what of it begins so: with that many of its characters."""
     start = secret[:beginning]
     place = text.find(start)
+    pieces: list[str] = []
+    done = 0
     while place >= 0:
         end = place + len(start)
         while end < len(text) and end - place < len(secret) and text[end] == secret[end - place]:
             end += 1
-        text = f"{text[:place]}{SHOWN}{text[end:]}"
-        place = text.find(start, place + len(SHOWN))
-    return text
+        pieces += (text[done:place], SHOWN)
+        done = end
+        place = text.find(start, end)
+    # Joined once: a text that repeats a secret all along would be copied at each of them.
+    return "".join((*pieces, text[done:]))
 
 
 def _forms(secret: str) -> set[str]:

@@ -16,7 +16,7 @@ import structlog
 
 from chargehand.clock import Clock
 from chargehand.errors import StorageFull, Unavailable
-from chargehand.network.places import PLACES_AT_A_HOST
+from chargehand.network.places import PLACES_AT_A_HOST, host_of
 from chargehand.service.webhook_sending import WebhookSending
 from chargehand.store.webhooks import Awaited
 
@@ -192,4 +192,4 @@ class WebhookSender:
 
 
 def _host_of(endpoint: Awaited) -> str:
-    return urlsplit(endpoint.url).netloc.lower()
+    return host_of(urlsplit(endpoint.url))

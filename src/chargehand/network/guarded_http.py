@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urljoin, urlsplit
 
 from chargehand.errors import AddressRefused, ToolError
 from chargehand.network.addresses import HostRules, Resolve, written_address
-from chargehand.network.places import Places
+from chargehand.network.places import Places, host_of, port_of
 from chargehand.network.resolving import system_resolve
 
 if TYPE_CHECKING:
@@ -118,7 +118,7 @@ class GuardedHttp:
             raise ToolError(f"{_told(url)} is no plain URL: at most {MAX_URL_CHARACTERS:,} ASCII characters")
         try:
             place = urlsplit(url)
-            host, port = place.hostname or "", place.port or _port_of(place)
+            host, port = place.hostname or "", port_of(place)
         except ValueError as error:
             raise ToolError(f"{_told(url)} is no URL: {error}") from None
         if place.scheme not in ("http", "https"):
@@ -141,7 +141,7 @@ class GuardedHttp:
         return place
 
     async def _once(self, place: SplitResult, message: _Message) -> Fetched:
-        async with self._places.one_at(place.netloc.lower()):
+        async with self._places.one_at(host_of(place)):
             return await self._sent(place, message)
 
     async def _sent(self, place: SplitResult, message: _Message) -> Fetched:
@@ -214,10 +214,6 @@ def _target(url: str, location: str) -> str | None:
         return target if target is None or urlsplit(target).hostname else None
     except ValueError:
         raise ToolError(f"{_told(url)} redirects to {_told(location)}, which is no URL") from None
-
-
-def _port_of(place: SplitResult) -> int:
-    return 443 if place.scheme == "https" else 80
 
 
 def _told(url: str) -> str:

@@ -14,6 +14,9 @@ from chargehand.service.attempts import Attempts
 SECONDS_BETWEEN = 0.1
 MAX_CHARACTERS = 16 * 1024
 """Of one piece; nobody reads faster."""
+CUT_CHARACTERS = 1024
+"""Of a longer piece so much more is looked through, and then left out at its end: a secret that was cut there need not
+be known by its beginning."""
 
 
 class Deltas:
@@ -48,7 +51,10 @@ class Deltas:
 
     def _say(self, kind: str, text: str) -> None:
         self._has_told = True
-        clean = taken_out_of(text, self._task.tenant)
+        most = MAX_CHARACTERS + CUT_CHARACTERS
+        clean = taken_out_of(text[:most], self._task.tenant)
+        if len(text) > most:
+            clean = clean[:-CUT_CHARACTERS]
         self._attempts.say(self._task, {"path": self._path, kind: plain_text(clean[:MAX_CHARACTERS])})
 
     def complete(self) -> None:

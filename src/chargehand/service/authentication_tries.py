@@ -1,7 +1,8 @@
 """Failed authentications: how many one address may make before it is refused unread.
 
 Rule: what is refused costs a look into a dictionary, no query and no keyed hash. A key that was good a while ago is
-never refused for what others at its address do, as behind one proxy or router. What is limited is this process's work,
+never refused for what others at its address do, as behind one proxy or router. One of a suspended tenant is as a wrong
+one: it is in no cache, so each look costs a query. What is limited is this process's work,
 not guessing, which 190 random bits make hopeless; so each process counts alone.
 """
 
@@ -11,7 +12,7 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
-from chargehand.errors import TooManyRequests, Unauthorized
+from chargehand.errors import TenantSuspended, TooManyRequests, Unauthorized
 from chargehand.store.rates import LocalRates, Rate
 
 MOST_KNOWN = 10_000
@@ -33,7 +34,7 @@ class AuthenticationTries:
         self._under_way: Counter[str] = Counter()
 
     async def verified(self, address: str, token: str, verify: Callable[[str], Awaitable[Found]]) -> Found:
-        """Who holds what was shown; Unauthorized as `verify` says it, TooManyRequests before it is asked."""
+        """Who holds what was shown; what `verify` raises, and TooManyRequests before it is asked."""
         fingerprint = hashlib.sha256(token.encode("utf-8", "replace")).digest()
         is_known = fingerprint in self._good
         if not is_known:
@@ -41,7 +42,7 @@ class AuthenticationTries:
             self._under_way[address] += 1
         try:
             found = await verify(token)
-        except Unauthorized:
+        except (Unauthorized, TenantSuspended):
             self._good.pop(fingerprint, None)
             self._failures.count(((address, self._rate),))
             raise
@@ -64,7 +65,7 @@ class AuthenticationTries:
             return
         seconds = max(1, math.ceil(seen.wait))
         raise TooManyRequests(
-            "too many requests with wrong keys came from this address"
+            "too many requests with wrong keys, or a suspended tenant's, came from this address"
             f" (CHARGEHAND_FAILED_AUTHENTICATIONS_PER_SECOND); correct the key and try again in {seconds} s",
             retry_after_seconds=seconds,
         )
