@@ -17,7 +17,7 @@ from chargehand.errors import Conflict, Forbidden, InvalidInput, KeyNotFound
 from chargehand.service.access import RETIRED_MARK, Access
 from chargehand.service.audit_records import record as record_done
 from chargehand.service.pages import Page, check_limit, page_of
-from chargehand.store import access
+from chargehand.store import access, tenants
 from chargehand.store.bus import KEYS
 from chargehand.store.database import Tx, retried
 
@@ -72,6 +72,7 @@ class Keys:
             agents=narrowed,
         )
         async with self._db.write(who.tenant) as tx:
+            await tenants.hold_count(tx, who.tenant)
             if await access.find_by_name(tx, who.tenant, name) is not None:
                 raise Conflict(f"there is a key named {name!r} already, live or revoked; use another name")
             if await access.count_live(tx, who.tenant) >= MAX_LIVE_KEYS:
