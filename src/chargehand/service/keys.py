@@ -78,7 +78,7 @@ class Keys:
             if await access.count_live(tx, who.tenant) >= MAX_LIVE_KEYS:
                 raise Conflict(f"there are {MAX_LIVE_KEYS} live keys, as many as there may be; revoke one")
             await access.insert_key(tx, record)
-            await record_done(tx, who, Action.KEY_ISSUED, record.id, _told(record))
+            await record_done(tx, who, Action.KEY_ISSUED, record.id, record.for_audit())
         return key, record
 
     async def get(self, who: Principal, key_id: str) -> KeyRecord:
@@ -166,7 +166,8 @@ class Keys:
                 await access.revoke(tx, who.tenant, old.replaces)
             await access.insert_key(tx, record)
             self._tell(tx, key_id)
-            await record_done(tx, who, Action.KEY_ROTATED, old.id, {**_told(record), "by": record.id})
+            details: JsonObject = {**record.for_audit(), "by": record.id}
+            await record_done(tx, who, Action.KEY_ROTATED, old.id, details)
             return key, record, _visible(await access.get(tx, who.tenant, old.id), who, old.id)
 
     def _end(self, who: Principal, wanted: datetime | None) -> datetime | None:
@@ -184,16 +185,6 @@ class Keys:
 
     def _tell(self, tx: Tx, key_id: str) -> None:
         tx.after_commit(lambda: self._bus.publish(KEYS, key_id))
-
-
-def _told(record: KeyRecord) -> JsonObject:
-    """What the audit says of a new key."""
-    return {
-        "name": record.name,
-        "scopes": [*sorted(scope.value for scope in record.scopes)],
-        "agents": None if record.agents is None else [*sorted(record.agents)],
-        "expires_at": None if record.expires_at is None else record.expires_at.isoformat(),
-    }
 
 
 def _check_agents(agents: frozenset[str] | None, scopes: frozenset[Scope]) -> None:
