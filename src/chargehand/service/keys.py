@@ -58,6 +58,9 @@ class Keys:
         who.require(Scope.KEYS_WRITE)
         if not _NAME.fullmatch(name):
             raise InvalidInput("a key's name is 1 to 128 characters, none of them a control character")
+        if RETIRED_MARK in name:
+            # Else a small key could take the name that another one is to get when it is replaced.
+            raise InvalidInput(f"a key's name has no {RETIRED_MARK!r}: that marks keys that were replaced")
         narrowed = who.agents if agents is None else frozenset(agents)
         _check_agents(narrowed, scopes)
         _require_covered(who, scopes, narrowed, "a key can make only keys that do no more than itself")
