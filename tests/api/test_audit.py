@@ -301,7 +301,7 @@ async def test_the_export_is_a_whole_chain_that_ends_at_the_head(service: Servic
     assert exported.headers["content-type"] == "application/x-ndjson"
     entries = [entry_of(json.loads(line)) for line in exported.text.splitlines()]
     chain = Chain()
-    assert [chain.add(entry) for entry in entries] == [None] * 8
+    assert [chain.add(entry) for entry in entries] == [None] * 9
     assert (chain.head.number, chain.head.hash) == (head["number"], head["hash"])
     assert rest.text == "".join(exported.text.splitlines(keepends=True)[6:])
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from chargehand.app.toolbox import open_toolbox
+from chargehand.domain.audit import Action
 from chargehand.domain.task import MOVES, Move, Reason, Status
 from chargehand.errors import ChargehandError
 from chargehand.models.failure import POLICIES, FailureKind
@@ -104,6 +105,15 @@ def test_every_move_and_every_reason_is_explained() -> None:
     explained = rows(REFERENCE / "states.md")
 
     assert set(explained) == {*(move.value for move in Move), *(reason.value for reason in Reason)}
+
+
+def test_every_action_of_the_audit_is_listed_and_no_other() -> None:
+    page = text_of(ROOT / "docs" / "operate" / "audit.md")
+    table = re.findall(r"^\| (`.+?) \|", page, re.MULTILINE)
+
+    listed = [name for cell in table for name in re.findall(r"`([^`]+)`", cell)]
+
+    assert sorted(listed) == sorted(Action)
 
 
 def test_every_tool_is_listed_with_its_risk_and_what_follows_a_crash(tmp_path: Path) -> None:

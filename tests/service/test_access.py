@@ -16,6 +16,7 @@ import pytest
 
 from chargehand.clock import Clock, SystemClock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
+from chargehand.domain.audit import AuditEntry
 from chargehand.errors import (
     Conflict,
     Forbidden,
@@ -29,6 +30,7 @@ from chargehand.errors import (
 from chargehand.service.access import CACHE_SECONDS, Access
 from chargehand.service.key_format import with_checksum
 from chargehand.service.keys import Keys
+from chargehand.store import audit
 from chargehand.store.bus import KEYS, Bus
 from chargehand.store.secret_files import owner_only_command, read_secret, sid_in, write_secret
 from chargehand.store.sqlite import SqliteDatabase
@@ -71,6 +73,11 @@ async def access(tmp_path: Path, clock: TestClock) -> AsyncGenerator[Access, Non
 
 def admin_key(folder: Path) -> str:
     return (folder / "admin.key").read_text(encoding="ascii").strip()
+
+
+async def entries_of(access: Access, tenant: str) -> list[AuditEntry]:
+    async with access.db.read() as tx:
+        return list(await audit.behind(tx, tenant, 0, limit=50))
 
 
 def stored_files(folder: Path) -> dict[str, bytes]:
@@ -313,6 +320,43 @@ async def test_deleting_the_administrators_file_gives_a_new_key_and_ends_the_old
         await access.verify(admin_key(tmp_path))
 
     assert made
+
+
+async def test_the_administrators_key_is_made_and_ended_with_entries_in_the_audit(tmp_path: Path) -> None:
+    heard: list[str] = []
+    async with opened(tmp_path, TestClock()) as access:
+        access.bus.hear(KEYS, heard.append)
+        await access.bootstrap(tmp_path / "admin.key")
+        first = (await access.verify(admin_key(tmp_path))).id
+        (tmp_path / "admin.key").unlink()
+        await access.bootstrap(tmp_path / "admin.key")
+        second = (await access.verify(admin_key(tmp_path))).id
+        entries = await entries_of(access, DEFAULT_TENANT)
+
+    assert [(one.action, one.object_id) for one in entries] == [
+        ("key.issued", first),
+        ("key.revoked", first),
+        ("key.issued", second),
+    ]
+    assert {(one.actor_id, one.actor_kind) for one in entries} == {("local", "local")}
+    assert heard == [first]
+
+
+async def test_keys_that_end_with_the_pepper_are_in_their_tenants_audits(tmp_path: Path) -> None:
+    async with opened(tmp_path, TestClock()) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+        _, live = await Keys(access).issue(STRANGER, "live", READ)
+        _, ended = await Keys(access).issue(STRANGER, "ended", READ)
+        await Keys(access).revoke(STRANGER, ended.id)
+    for name in ("pepper", "admin.key"):
+        (tmp_path / name).unlink()
+
+    async with opened(tmp_path, TestClock()) as access:
+        await access.bootstrap(tmp_path / "admin.key")
+        entries = await entries_of(access, STRANGER.tenant)
+
+    ends = [(one.actor_kind, one.object_id) for one in entries if one.action == "key.revoked"]
+    assert ends == [("key", ended.id), ("local", live.id)]
 
 
 async def test_a_key_file_of_another_data_folder_is_replaced(tmp_path: Path) -> None:

@@ -40,6 +40,23 @@ async def test_a_flood_from_one_address_is_two_entries_a_minute(tmp_path: Path, 
     assert is_whole(entries)
 
 
+async def test_since_is_when_the_first_of_those_counted_came(tmp_path: Path, clock: TestClock) -> None:
+    async with an_audit(tmp_path, clock) as (audit, _):
+        came: list[str] = []
+        for seconds in (0, 5, 10, 120):
+            clock.advance(seconds)
+            came.append(clock.now().isoformat())
+            await audit.denials.unauthenticated()
+            if seconds == 10:
+                clock.advance(1)
+                await audit.denials.flush()
+
+        entries = await all_of(audit, OWNER)
+
+    told = [(entry.details["count"], entry.details["since"]) for entry in entries]
+    assert told == [(1, came[0]), (2, came[1]), (1, came[3])]
+
+
 async def test_who_lacks_a_right_is_noted_in_their_tenant_with_what_they_tried(
     tmp_path: Path, clock: TestClock
 ) -> None:
@@ -102,8 +119,12 @@ async def test_a_database_that_is_away_changes_no_answer_and_loses_no_count(
     async with an_audit(tmp_path, clock) as (audit, _):
         with monkeypatch.context() as away:
             away.setattr(SqliteDatabase, "write", refuse)
+            first = clock.now().isoformat()
+            await audit.denials.unauthenticated()
+            clock.advance(1)
             await audit.denials.unauthenticated()
 
         entries = await all_of(audit, OWNER)
 
-    assert [entry.details["count"] for entry in entries] == [1]
+    [entry] = entries
+    assert (entry.details["count"], entry.details["since"]) == (2, first)

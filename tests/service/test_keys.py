@@ -157,6 +157,18 @@ async def test_a_key_can_be_replaced_with_no_overlap(access: Access, keys: Keys)
         await access.verify(old)
 
 
+async def test_nobody_takes_the_name_that_a_key_gets_when_it_is_replaced(keys: Keys) -> None:
+    _, strong = await keys.issue(OWNER, "deploy", frozenset({Scope.ADMIN}))
+
+    for name in (f"deploy~{strong.id}", "~", "admin~x"):
+        with pytest.raises(InvalidInput, match="has no '~'"):
+            await keys.issue(maker(), name, READ)
+
+    _, successor, _ = await keys.rotate(OWNER, strong.id)
+    _, again, _ = await keys.rotate(OWNER, successor.id)
+    assert again.name == "deploy"
+
+
 async def test_of_a_key_and_those_it_replaced_two_are_live(access: Access, keys: Keys) -> None:
     first, record = await keys.issue(OWNER, "ci", READ)
     second, next_one, _ = await keys.rotate(OWNER, record.id)

@@ -1,11 +1,13 @@
 """Limits of single tenants as every database keeps them, and what they are held against."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 from chargehand.domain.access import LOCAL_OPERATOR, Principal, Scope
 from chargehand.domain.deliverable import Deliverable
 from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.store import audit
 from tests import given
 
 OPERATOR = Principal(id="operator", tenant="operators", scopes=frozenset({Scope.ADMIN_SERVICE}))
@@ -37,10 +39,14 @@ async def test_limits_are_kept_replaced_and_taken_back(tmp_path: Path) -> None:
         replaced = await limits.of(MINE)
         await limits.replace(OPERATOR, MINE, TenantLimits())
         gone = await limits.read(OPERATOR, MINE)
+        async with core.db.read() as tx:
+            entries = await audit.behind(tx, OPERATOR.tenant, 0, limit=9)
 
     assert kept.own == kept.effective == SOME
     assert (replaced.backlog, replaced.concurrency, replaced.storage_bytes) == (4, 9, None)
     assert (gone.own, gone.effective.concurrency) == (TenantLimits(), 9)
+    assert [one.object_id for one in entries] == [MINE] * 3
+    assert [one.details for one in entries] == [asdict(SOME), {"backlog": 4}, {}]
 
 
 async def test_a_tenant_may_run_as_many_tasks_as_its_own_limit_says(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from chargehand.errors import Conflict, Forbidden, InvalidInput, TenantNotFound,
 from chargehand.service.access import CACHE_SECONDS, Access
 from chargehand.service.keys import Keys
 from chargehand.service.tenants import Tenants
+from chargehand.store import audit
 from tests import given
 from tests.given import TestClock
 
@@ -59,6 +60,23 @@ async def test_a_new_tenant_has_the_agents_that_ship_and_a_key_for_itself_alone(
     assert (made.tenant.display_name, made.tenant.created_by) == ("The web shop", "local")
     with pytest.raises(Forbidden, match="admin:service"):
         await tenants.page(who)
+
+
+async def test_a_tenants_first_key_is_in_its_own_audit_and_named_in_the_operators(
+    core: Core, tenants: Tenants
+) -> None:
+    made = await tenants.create(OPERATOR, "shop")
+    await tenants.create(OPERATOR, "bare", with_key=False)
+
+    assert made.record is not None
+    async with core.db.read() as tx:
+        own, *_ = await audit.behind(tx, "shop", 0, limit=9)
+        entries = await audit.behind(tx, DEFAULT_TENANT, 0, limit=9)
+        [equipped] = await audit.behind(tx, "bare", 0, limit=9)
+    assert (own.action, own.object_id, own.actor_id) == ("key.issued", made.record.id, "local")
+    assert equipped.action == "agent.published"
+    told = [one.details for one in entries if one.action == "tenant.created"]
+    assert told == [{"with_key": True, "key": made.record.id}, {"with_key": False}]
 
 
 async def test_a_start_gives_the_agents_to_tenants_that_lack_them_and_leaves_what_was_put_in_their_place(

@@ -4,6 +4,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from chargehand.domain.access import Scope
+from chargehand.domain.values import JsonObject
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,3 +32,12 @@ class KeyRecord:
         """Since when it opens nothing any more; None: it is live."""
         ends = [one for one in (self.revoked_at, self.expires_at) if one is not None and one <= now]
         return min(ends, default=None)
+
+    def for_audit(self) -> JsonObject:
+        """What the audit says of a new key."""
+        return {
+            "name": self.name,
+            "scopes": [*sorted(scope.value for scope in self.scopes)],
+            "agents": None if self.agents is None else [*sorted(self.agents)],
+            "expires_at": None if self.expires_at is None else self.expires_at.isoformat(),
+        }

@@ -6,21 +6,25 @@ for those who want to keep the service busy. What can be done with keys is in se
 
 import hashlib
 import hmac
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 
 from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, LOCAL_OPERATOR, Principal, Scope
+from chargehand.domain.audit import Action
 from chargehand.domain.key import KeyRecord
 from chargehand.domain.tenant import Tenant
 from chargehand.errors import TenantSuspended, Unauthorized, Unavailable
+from chargehand.service.audit_records import actor_of, append
+from chargehand.service.audit_records import record as record_done
 from chargehand.service.key_format import id_of, new_key
 from chargehand.service.key_usage import KeyUsage
 from chargehand.store import access, tenants
 from chargehand.store.bus import KEYS, Bus
-from chargehand.store.database import Database, retried
+from chargehand.store.database import Database, Tx, retried
 from chargehand.store.secret_files import read_secret, write_secret
 
 ADMIN_KEY_NAME = "admin"
@@ -80,10 +84,13 @@ class Access:
             created_by=LOCAL_OPERATOR.id,
         )
         async with self.db.write() as tx:
-            await access.forget(tx, DEFAULT_TENANT, ADMIN_KEY_NAME, retired=ADMIN_KEY_NAME + RETIRED_MARK)
+            retired = ADMIN_KEY_NAME + RETIRED_MARK
+            gone = await access.forget(tx, DEFAULT_TENANT, ADMIN_KEY_NAME, retired=retired)
             await access.insert_key(tx, record)
             if await tenants.get(tx, DEFAULT_TENANT) is None:
                 await tenants.add(tx, _operators_tenant(tx.now))
+            await self._tell_ended(tx, gone)
+            await record_done(tx, LOCAL_OPERATOR, Action.KEY_ISSUED, record.id, record.for_audit())
         # After the commit: a crash between the two leaves no file, and the next start makes a new key.
         write_secret(key_file, key.encode() + b"\n")
         return True
@@ -230,7 +237,7 @@ class Access:
                             f"{self._pepper_file} is gone, and without it no issued key can be verified;"
                             f" restore it, or delete {ADMIN_KEY_NAME}.key beside it to start with new keys"
                         )
-                    await access.forget_all(tx)
+                    await self._tell_ended(tx, await access.forget_all(tx))
             pepper = self.clock.token_bytes(PEPPER_BYTES)
             write_secret(self._pepper_file, pepper)
         if len(pepper) < PEPPER_BYTES:
@@ -238,6 +245,14 @@ class Access:
                 f"{self._pepper_file} holds {len(pepper)} bytes instead of {PEPPER_BYTES}; restore it"
             )
         self._pepper = pepper
+
+    async def _tell_ended(self, tx: Tx, gone: Sequence[KeyRecord]) -> None:
+        """Who starts the service has ended these: into the audit of their tenants, and to all processes."""
+        for one in gone:
+            if one.ended_at(tx.now) is None:
+                actor = actor_of(LOCAL_OPERATOR)
+                await append(tx, one.tenant, actor, Action.KEY_REVOKED, one.id, details={"name": one.name})
+                tx.after_commit(partial(self.bus.publish, KEYS, one.id))
 
 
 def suspended(tenant: str, since: datetime) -> TenantSuspended:

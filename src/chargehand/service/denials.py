@@ -46,6 +46,7 @@ class _Window:
 
     until: float
     since: datetime
+    """When the first of those that are counted came."""
     count: int = 0
     request_id: str | None = None
 
@@ -92,6 +93,8 @@ class Denials:
         is_first = window is None or window.until <= now
         if window is None:
             window = self._windows[kind] = _Window(now + WINDOW_SECONDS, self.clock.now())
+        if window.count == 0:
+            window.since = self.clock.now()
         window.count += 1
         window.request_id = came.request_id
         if is_first and self._may_write(now):
@@ -115,12 +118,12 @@ class Denials:
         if not told:
             return
         for _, window in some:
-            window.count, window.since = 0, self.clock.now()
+            window.count = 0
         try:
             await self._write(told)
         except (ChargehandError, OSError) as error:
             for (_, window), (_, before) in zip(some, told, strict=True):
-                window.count += before.count
+                window.count, window.since = window.count + before.count, before.since
             logger.warning("refused attempts are not in the audit: %s", error)
 
     @retried

@@ -17,7 +17,7 @@ from chargehand.errors import Conflict, Forbidden, InvalidInput, KeyNotFound
 from chargehand.service.access import RETIRED_MARK, Access
 from chargehand.service.audit_records import record as record_done
 from chargehand.service.pages import Page, check_limit, page_of
-from chargehand.store import access
+from chargehand.store import access, tenants
 from chargehand.store.bus import KEYS
 from chargehand.store.database import Tx, retried
 
@@ -58,6 +58,9 @@ class Keys:
         who.require(Scope.KEYS_WRITE)
         if not _NAME.fullmatch(name):
             raise InvalidInput("a key's name is 1 to 128 characters, none of them a control character")
+        if RETIRED_MARK in name:
+            # Else a small key could take the name that another one is to get when it is replaced.
+            raise InvalidInput(f"a key's name has no {RETIRED_MARK!r}: that marks keys that were replaced")
         narrowed = who.agents if agents is None else frozenset(agents)
         _check_agents(narrowed, scopes)
         _require_covered(who, scopes, narrowed, "a key can make only keys that do no more than itself")
@@ -72,12 +75,13 @@ class Keys:
             agents=narrowed,
         )
         async with self._db.write(who.tenant) as tx:
+            await tenants.hold_count(tx, who.tenant)
             if await access.find_by_name(tx, who.tenant, name) is not None:
                 raise Conflict(f"there is a key named {name!r} already, live or revoked; use another name")
             if await access.count_live(tx, who.tenant) >= MAX_LIVE_KEYS:
                 raise Conflict(f"there are {MAX_LIVE_KEYS} live keys, as many as there may be; revoke one")
             await access.insert_key(tx, record)
-            await record_done(tx, who, Action.KEY_ISSUED, record.id, _told(record))
+            await record_done(tx, who, Action.KEY_ISSUED, record.id, record.for_audit())
         return key, record
 
     async def get(self, who: Principal, key_id: str) -> KeyRecord:
@@ -165,7 +169,8 @@ class Keys:
                 await access.revoke(tx, who.tenant, old.replaces)
             await access.insert_key(tx, record)
             self._tell(tx, key_id)
-            await record_done(tx, who, Action.KEY_ROTATED, old.id, {**_told(record), "by": record.id})
+            details: JsonObject = {**record.for_audit(), "by": record.id}
+            await record_done(tx, who, Action.KEY_ROTATED, old.id, details)
             return key, record, _visible(await access.get(tx, who.tenant, old.id), who, old.id)
 
     def _end(self, who: Principal, wanted: datetime | None) -> datetime | None:
@@ -183,16 +188,6 @@ class Keys:
 
     def _tell(self, tx: Tx, key_id: str) -> None:
         tx.after_commit(lambda: self._bus.publish(KEYS, key_id))
-
-
-def _told(record: KeyRecord) -> JsonObject:
-    """What the audit says of a new key."""
-    return {
-        "name": record.name,
-        "scopes": [*sorted(scope.value for scope in record.scopes)],
-        "agents": None if record.agents is None else [*sorted(record.agents)],
-        "expires_at": None if record.expires_at is None else record.expires_at.isoformat(),
-    }
 
 
 def _check_agents(agents: frozenset[str] | None, scopes: frozenset[Scope]) -> None:

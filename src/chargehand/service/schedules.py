@@ -19,7 +19,7 @@ from chargehand.service.audit_records import record
 from chargehand.service.endings import Hints
 from chargehand.service.pages import Page, check_limit, page_of
 from chargehand.service.tasks import Accepted, Tasks
-from chargehand.store import schedules
+from chargehand.store import schedules, tenants
 from chargehand.store.database import Database, Tx, retried
 
 MAX_SCHEDULES = 1_000
@@ -47,6 +47,7 @@ class Schedules:
         who.require(Scope.TASKS_WRITE)
         await self._check(who, order)
         async with self._db.write(who.tenant) as tx:
+            await tenants.hold_count(tx, who.tenant)
             await _refuse_taken(tx, who.tenant, order.name)
             if await schedules.count(tx, who.tenant) >= MAX_SCHEDULES:
                 raise Conflict(f"there are {MAX_SCHEDULES} schedules, as many as there may be; remove one")

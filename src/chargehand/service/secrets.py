@@ -13,7 +13,7 @@ from chargehand.domain.secret import Secret, check_name, check_value, is_name
 from chargehand.errors import Conflict, SecretNotFound
 from chargehand.service.audit_records import record
 from chargehand.service.vault import Vault
-from chargehand.store import secrets
+from chargehand.store import secrets, tenants
 from chargehand.store.database import Database, Tx, retried
 
 KIND = "secret"
@@ -53,6 +53,7 @@ class Secrets:
         return stored, held is None
 
     async def _first(self, tx: Tx, who: Principal, name: str) -> Secret:
+        await tenants.hold_count(tx, who.tenant)
         if await secrets.count(tx, who.tenant) >= MOST:
             raise Conflict(f"there are {MOST:,} secrets, as many as there may be; delete one")
         return Secret(

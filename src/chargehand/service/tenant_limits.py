@@ -14,7 +14,8 @@ from chargehand.clock import Clock
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.audit import Action
 from chargehand.domain.tenant import TENANT_ID
-from chargehand.domain.tenant_limits import NO_TENANT_LIMITS, TenantLimits
+from chargehand.domain.tenant_limits import LIMIT_NAMES, NO_TENANT_LIMITS, TenantLimits
+from chargehand.domain.values import JsonObject
 from chargehand.errors import ChargehandError, TenantNotFound
 from chargehand.service.audit_records import record as record_done
 from chargehand.store import tenant_limits, tenants
@@ -94,7 +95,7 @@ class LimitsOfTenants:
             await _require_there(tx, tenant)
             await tenant_limits.store(tx, tenant, limits, who.id)
             tx.after_commit(lambda: self._bus.publish(LIMITS, tenant))
-            await record_done(tx, who, Action.TENANT_LIMITED, tenant)
+            await record_done(tx, who, Action.TENANT_LIMITED, tenant, _told(limits))
         return OwnAndEffective(tenant, limits, limits.or_else(self._defaults))
 
     def _forget(self) -> None:
@@ -118,6 +119,12 @@ class LimitsOfTenants:
         if changes != self._changes:
             # They were changed while they were read: nobody knows which of the two was found.
             self._fresh_until = -math.inf
+
+
+def _told(limits: TenantLimits) -> JsonObject:
+    """What the audit says: the limits of its own that the tenant has now, and no others."""
+    own = {name: getattr(limits, name) for name in LIMIT_NAMES}
+    return {name: value for name, value in own.items() if value is not None}
 
 
 async def _require_there(tx: Tx, tenant: str) -> None:

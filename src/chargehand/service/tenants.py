@@ -14,6 +14,7 @@ from chargehand.domain.tenant import DISPLAY_NAME, MAX_DISPLAY_NAME, TENANT_ID, 
 from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, InvalidInput, TenantNotFound
 from chargehand.service.access import ADMIN_KEY_NAME, Access
+from chargehand.service.audit_records import actor_of, append
 from chargehand.service.audit_records import record as record_done
 from chargehand.service.endings import Hints
 from chargehand.service.pages import Page, check_limit, page_of
@@ -71,12 +72,16 @@ class Tenants:
                 id=tenant_id, display_name=name, created_by=who.id, created_at=tx.now, suspended_at=None
             )
             await tenants.add(tx, tenant)
+            details: JsonObject = {"with_key": with_key}
             if with_key:
                 key, record = self._access.new_record(
                     tenant_id, ADMIN_KEY_NAME, frozenset({Scope.ADMIN}), created_by=who.id
                 )
                 await access.insert_key(tx, record)
-            await record_done(tx, who, Action.TENANT_CREATED, tenant_id, {"with_key": with_key})
+                details["key"] = record.id
+                told = record.for_audit()
+                await append(tx, tenant_id, actor_of(who), Action.KEY_ISSUED, record.id, details=told)
+            await record_done(tx, who, Action.TENANT_CREATED, tenant_id, details)
         return NewTenant(tenant, key, record)
 
     async def get(self, who: Principal, tenant_id: str) -> Tenant:

@@ -42,7 +42,7 @@ from chargehand.service.vault import Vault
 from chargehand.service.webhook_messages import SEALED_KIND
 from chargehand.service.webhook_outcomes import Tried
 from chargehand.service.webhook_sending import WebhookSending
-from chargehand.store import webhook_deliveries, webhooks
+from chargehand.store import tenants, webhook_deliveries, webhooks
 from chargehand.store.bus import WEBHOOKS, WEBHOOKS_DUE, Bus
 from chargehand.store.database import Database, Tx, retried
 from chargehand.store.outbox import MOST_AGE_SECONDS
@@ -105,6 +105,7 @@ class Webhooks:
     async def _create(self, who: Principal, order: WebhookOrder) -> Made:
         webhook_id, secret = self._clock.new_id(), self._clock.token_bytes(SECRET_BYTES)
         async with self._db.write(who.tenant) as tx:
+            await tenants.hold_count(tx, who.tenant)
             if await webhooks.count(tx, who.tenant) >= MAX_WEBHOOKS:
                 raise Conflict(f"there are {MAX_WEBHOOKS} webhooks, as many as there may be; remove one")
             webhook = Webhook(

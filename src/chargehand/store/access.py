@@ -162,15 +162,21 @@ async def note_used(tx: Tx, key_ids: Collection[str], *, every: timedelta) -> No
     await tx.connection.execute(_NOTE_USED, given)
 
 
-async def forget(tx: Tx, tenant: str, name: str, *, retired: str) -> None:
-    """Drop the key of this name and those that it replaced, so that the name can be given anew."""
+async def forget(tx: Tx, tenant: str, name: str, *, retired: str) -> list[KeyRecord]:
+    """Drop the key of this name and those that it replaced, so that the name can be given anew; which they were."""
     named = or_(ApiKey.name == name, ApiKey.name.startswith(retired, autoescape=True))
+    statement = _OF_TENANT.where(named).order_by(ApiKey.id).with_for_update()
+    gone = [_as_record(row) for row in await tx.connection.execute(statement, {"of_tenant": tenant})]
     await tx.connection.execute(delete(ApiKey).where(ApiKey.tenant == tenant, named))
+    return gone
 
 
-async def forget_all(tx: Tx) -> None:
-    """Drop every key: without the pepper that they were hashed with, none can be verified again."""
+async def forget_all(tx: Tx) -> list[KeyRecord]:
+    """Drop every key: without the pepper that they were hashed with, none can be verified again. Which they were."""
+    statement = select(_KEY).order_by(ApiKey.tenant, ApiKey.id).with_for_update()
+    gone = [_as_record(row) for row in await tx.connection.execute(statement)]
     await tx.connection.execute(delete(ApiKey))
+    return gone
 
 
 def _as_record(row: Row[Any]) -> KeyRecord:

@@ -66,7 +66,8 @@ class Database(ABC):
     """An opened database.
 
     A door opened for a `tenant` shows that tenant's rows alone where the server can see to it (store/tenant_wall.py).
-    That is a second wall: every statement on tenants' rows names the tenant itself.
+    That is a second wall. The first: a statement on tenants' rows names the tenant itself, or whoever had it read a row
+    by its id alone checks the row's tenant right after.
     """
 
     outbox: Outbox | None = None

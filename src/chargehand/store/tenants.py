@@ -5,7 +5,7 @@ from dataclasses import fields
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Row, insert, select, update
+from sqlalchemy import Row, bindparam, insert, select, update
 
 from chargehand.domain.tenant import Tenant
 from chargehand.store import tenant_tables
@@ -13,6 +13,7 @@ from chargehand.store.database import Tx
 
 _ROW = tenant_tables.Tenant
 _COLUMNS = [getattr(_ROW, field.name) for field in fields(Tenant)]
+_HELD = select(_ROW.id).where(_ROW.id == bindparam("tenant_id")).with_for_update()
 _SUSPENDED = select(_ROW.id).where(_ROW.suspended_at.is_not(None))
 
 
@@ -37,6 +38,14 @@ async def hold(tx: Tx, tenant_id: str) -> Tenant | None:
     statement = select(*_COLUMNS).where(_ROW.id == tenant_id).with_for_update()
     found = (await tx.connection.execute(statement)).first()
     return None if found is None else _as_tenant(found)
+
+
+async def hold_count(tx: Tx, tenant_id: str) -> None:
+    """Count what a tenant has, add to it: others who would do so for the same tenant wait here for this one's end.
+
+    Without a row, as where a program embeds the service, nothing is held: those who add at once may go beyond a limit.
+    """
+    await tx.connection.execute(_HELD, {"tenant_id": tenant_id})
 
 
 async def page(tx: Tx, *, after: str | None, limit: int) -> list[Tenant]:
