@@ -88,7 +88,7 @@ async def test_what_is_restored_is_what_was_there_and_goes_on(tmp_path: Path) ->
     assert (two.data_dir / "pepper").read_bytes() == b"p" * 32
     assert (two.data_dir / "master.key").read_bytes() == OWN_KEY
     if os.name != "nt":
-        databases = [folder / "chargehand.db" for folder in (one.data_dir, target, two.data_dir)]
+        databases = [folder / "chargehand.db" for folder in (target, two.data_dir)]
         for secret in (
             *databases,
             *(two.data_dir / name for name in ("pepper", "admin.key")),
