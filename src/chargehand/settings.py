@@ -202,7 +202,7 @@ class Settings(BaseSettings):
     workspace_files: int = Field(default=50_000, ge=100)
     """How many files one workspace may hold."""
     metrics: Literal["off", "key", "open"] = "key"
-    """Who may read GET /metrics: nobody, a key with the scope metrics:read, or everyone who reaches the port."""
+    """Who may read GET /metrics: nobody, an operator's key with metrics:read, or everyone who reaches the port."""
     metrics_port: int | None = Field(default=None, ge=1, le=65_535)
     """Where a worker and `chargehand upkeep` answer GET /metrics, on the loopback; None: nowhere."""
     traces: Literal["auto", "on", "off"] = "auto"

@@ -1,5 +1,6 @@
 """GET /metrics: behind a key with the scope, open, or not there."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import httpx2
@@ -8,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from chargehand.domain.access import Scope
 from chargehand.settings import Settings
-from tests.api.service import Service, open_service
+from tests.api.service import OWNER, STRANGER, Service, open_service
 
 
 async def test_the_numbers_need_a_key_with_the_scope(
@@ -20,6 +21,18 @@ async def test_the_numbers_need_a_key_with_the_scope(
         token = await service.key_with(scope)
         async with service.client(token) as other:
             assert (await other.get("/metrics")).status_code == status
+
+
+async def test_a_tenants_key_does_not_read_the_sums_over_all_tenants(service: Service) -> None:
+    for who, scopes, status in (
+        (STRANGER, (Scope.METRICS_READ,), 403),
+        (STRANGER, (Scope.ADMIN,), 403),
+        (replace(STRANGER, scopes=OWNER.scopes), (Scope.METRICS_READ, Scope.ADMIN_SERVICE), 200),
+    ):
+        async with service.client(await service.key_with(*scopes, who=who)) as other:
+            answer = await other.get("/metrics")
+        assert (scopes, answer.status_code) == (scopes, status)
+        assert ("sums over all tenants" in answer.text) == (status == 403)
 
 
 async def test_requests_are_counted_by_route_and_tasks_by_status(client: httpx2.AsyncClient) -> None:

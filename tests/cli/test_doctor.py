@@ -95,7 +95,7 @@ def test_what_is_configured_and_well_is_told_without_a_key(
     monkeypatch.setattr("sys.path", [str(tmp_path), *sys.path])
     servers = {
         "desk": {"url": "http://127.0.0.1:9/", "headers_from_env": {"Authorization": "DESK_TOKEN"}},
-        "units": {"command": "serve", "env_from": ["DESK_TOKEN"]},
+        "units": {"command": "serve", "env_from": ["DESK_TOKEN"], "env": {"KEY": "${secret:UNITS_KEY}"}},
     }
     (tmp_path / "mcp.json").write_text(json.dumps(servers), "utf-8")
     (tmp_path / "policy.yaml").write_text("- {tool: Read, action: allow}\n", "utf-8")
@@ -122,7 +122,10 @@ def test_what_is_configured_and_well_is_told_without_a_key(
 
     assert checks["model"]["message"] == "anthropic:claude-test, with a key"
     assert checks["fallbacks"]["message"] == "openai-chat:tiny at http://127.0.0.1:9/v1"
-    assert checks["mcp file"]["message"].endswith("desk (http), units (program)")
+    assert (
+        "desk (http), units (program); not looked at here: the secrets UNITS_KEY"
+        in checks["mcp file"]["message"]
+    )
     assert checks["policy file"]["message"].endswith("1 rule(s)")
     assert checks["skills"]["message"].endswith(": sums")
     assert checks["tools"]["message"] == "count"

@@ -35,9 +35,16 @@ def test_a_tenants_own_key_works_in_its_tenant(cli: Cli) -> None:
 def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:
     no_time = cli.call("keys", "create", "x", "--role", "viewer", "--expires", "soon")
     absent = cli.call("keys", "revoke", "none-such")
+    boss = cli.call("keys", "create", "x", "--role", "boss")
+    bad_id = cli.call("tenants", "create", "Bad_ID")
 
     assert (no_time.returncode, "like 30m, 24h or 90d" in no_time.stderr) == (2, True)
     assert (absent.returncode, "chargehand keys list" in absent.stderr) == (4, True)
+    for refused, said in (
+        (boss, "is no role; there are: viewer, client, approver, developer, operator, admin"),
+        (bad_id, "is 1 to 63 of a-z 0-9 -, with a letter or a digit at both ends"),
+    ):
+        assert (refused.returncode, refused.stderr.count(said), "^" in refused.stderr) == (2, 1, False)
 
 
 def test_the_administrators_own_key_is_replaced_in_its_file_too(alone: Cli) -> None:

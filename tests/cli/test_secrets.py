@@ -19,7 +19,8 @@ def test_a_secret_is_set_listed_and_deleted_and_all_of_it_is_in_the_audit(cli: C
     made = cli.call("secrets", "set", "TRACKER_TOKEN", stdin=f"{VALUE}\n")
     listed = cli.call("secrets", "list")
     deleted = cli.call("secrets", "delete", "TRACKER_TOKEN")
-    entries = cli.call("audit", "list", "--object", "TRACKER_TOKEN")
+    days = ("--since", "2020-01-31", "--until", "2200-01-31")
+    entries = cli.call("audit", "list", "--object", "TRACKER_TOKEN", *days)
     exported = cli.call("audit", "export")
     verified = cli.call("audit", "verify", "--json")
 

@@ -49,7 +49,7 @@ def the_guides_receiver(port: int, secret: str) -> Generator[subprocess.Popen[st
 def test_what_the_guide_says_works(tmp_path: Path, unused_tcp_port: int) -> None:
     host = f"127.0.0.1:{unused_tcp_port}"
     cli = cli_in(tmp_path).with_environment(CHARGEHAND_WEBHOOK_PRIVATE_HOSTS=json.dumps([host]))
-    first, private = blocks("sh")
+    first, _, private = blocks("sh")
     with running_service(cli):
         [local] = typed(private.replace("127.0.0.1:8790", host))
         added = cli.call(*local)
@@ -107,6 +107,7 @@ def test_what_is_wrong_is_told_in_a_line_and_with_a_code(cli: Cli) -> None:
     absent = cli.call("webhooks", "show", ABSENT)
 
     assert (inside.returncode, plain.returncode, unknown.returncode, absent.returncode) == (2, 2, 2, 4)
-    assert "127.0.0.1 is not a public address" in inside.stderr
+    assert inside.stderr.count("127.0.0.1 is not a public address") == 1
+    assert """CHARGEHAND_WEBHOOK_PRIVATE_HOSTS='["127.0.0.1:443"]' and starts the service""" in inside.stderr
     assert "only https is sent to" in plain.stderr
     assert "'task.done' cannot be sent; known: task.submitted" in unknown.stderr

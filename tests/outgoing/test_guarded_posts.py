@@ -122,4 +122,28 @@ async def test_an_operators_own_hosts_are_not_told() -> None:
     with pytest.raises(ToolError) as refused:
         await client.post("https://example.com/", b"", {})
 
-    assert str(refused.value) == "example.com:443 is not among the hosts that the operator allows"
+    told = str(refused.value)
+    assert told.startswith("example.com:443 is not among the hosts that the operator allows; ")
+    assert ("vault" in told, "hooks" in told) == (False, False)
+
+
+@pytest.mark.parametrize(
+    ("url", "named"),
+    [
+        ("http://127.0.0.1:8791/", "127.0.0.1:8791"),
+        ("http://desk.intranet/", "desk.intranet:80"),
+        ("https://10.0.0.1/", "10.0.0.1:443"),
+        ("https://169.254.169.254/", None),
+        ("ftp://example.com/", None),
+        ("https://u:p@10.0.0.1/", None),
+    ],
+)
+def test_a_refusal_names_the_setting_that_would_lift_it(url: str, named: str | None) -> None:
+    with pytest.raises(ToolError) as refused:
+        webhook_client(Settings()).checked(url)
+
+    way_out = f"""CHARGEHAND_WEBHOOK_PRIVATE_HOSTS='["{named}"]' and starts the service again"""
+    assert (way_out in str(refused.value)) == (named is not None)
+    assert ("PRIVATE_HOSTS" in str(refused.value)) == (named is not None)
+    if named is not None:
+        webhook_client(Settings(webhook_private_hosts=(named,))).checked(url)

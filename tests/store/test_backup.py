@@ -88,8 +88,13 @@ async def test_what_is_restored_is_what_was_there_and_goes_on(tmp_path: Path) ->
     assert (two.data_dir / "pepper").read_bytes() == b"p" * 32
     assert (two.data_dir / "master.key").read_bytes() == OWN_KEY
     if os.name != "nt":
-        for secret in (two.data_dir / "pepper", two.data_dir / "admin.key", target / "keys" / "pepper"):
-            assert stat.S_IMODE(secret.stat().st_mode) == 0o600
+        databases = [folder / "chargehand.db" for folder in (target, two.data_dir)]
+        for secret in (
+            *databases,
+            *(two.data_dir / name for name in ("pepper", "admin.key")),
+            target / "keys/pepper",
+        ):
+            assert (secret, stat.S_IMODE(secret.stat().st_mode)) == (secret, 0o600)
         assert stat.S_IMODE(target.stat().st_mode) == 0o700
     clock = TestClock()
     clock.advance(3700)

@@ -1,6 +1,8 @@
 """Migrations lead to the tables that the code uses, from empty, and refuse what they do not know."""
 
+import os
 import sqlite3
+import stat
 from contextlib import closing
 from pathlib import Path
 
@@ -46,6 +48,8 @@ def test_an_empty_file_becomes_the_schema_of_the_tables(tmp_path: Path) -> None:
     assert migrate.upgrade(migrated) is None
 
     assert migrate.current_revision(migrated) == migrate.HEAD
+    if os.name != "nt":
+        assert stat.S_IMODE(migrated.stat().st_mode) == 0o600
     ours, theirs = schema(migrated), schema(created)
     assert set(ours) == set(theirs)
     assert {name: constraints(sql) for name, sql in ours.items()} == {

@@ -173,6 +173,8 @@ async def test_arguments_are_judged_by_the_servers_schema_before_anything_is_sen
         ((200, {"content-type": "application/json"}, b'"' + b"x" * 9_000_000), "more than 8,388,608 bytes"),
         ((200, {"content-type": "application/json", "content-encoding": "gzip"}, BOMB), "it is not unpacked"),
         ((200, {"content-type": "application/json"}, b"[" * 1_000_000), "desk"),
+        ((401, {"x-a": "b"}, b"{}"), "answers 401: it refuses the credential"),
+        ((403, {"content-type": "application/json"}, b"{}"), "answers 403: the credential may not do this"),
     ],
 )
 async def test_a_server_that_answers_nonsense_is_noted_and_the_task_goes_on(

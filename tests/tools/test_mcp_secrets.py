@@ -43,6 +43,20 @@ async def test_a_header_refers_to_a_secret_which_stands_nowhere(tmp_path: Path) 
     assert offer.headers[-1]["authorization"] == f"Bearer {CANARY}-2"
 
 
+async def test_a_server_that_lacked_a_secret_is_asked_as_soon_as_it_is_set(tmp_path: Path) -> None:
+    offer = Offer()
+    offer.offer("echo")
+    async with an_mcp_server(offer) as server:
+        entry = {"url": server.url, "headers": {"Authorization": "Bearer ${secret:DESK_TOKEN}"}}
+        async with test_mcp.a_calling_core(tmp_path, {"desk": entry}) as core:
+            lacking, lacked = await core.mcp_pins.all(ME)
+            await core.secrets.put(ME, "DESK_TOKEN", CANARY)
+            seen, told = await core.mcp_pins.all(ME)
+
+    assert (list(lacking), "needs the secret 'DESK_TOKEN'" in lacked["desk"]) == ([], True)
+    assert ([one.tool.name for one in seen], told["desk"]) == (["echo"], "")
+
+
 async def test_a_program_gets_a_secret_in_its_environment(tmp_path: Path, sandbox: Sandbox) -> None:
     entry: dict[str, Any] = {"env": {"TOKEN": "${secret:DESK_TOKEN}", "MODE": "x"}}
     async with test_mcp_programs.a_calling_core(tmp_path, sandbox, **entry) as core:

@@ -24,6 +24,7 @@ TOTAL_SECONDS = 10.0
 """How long a receiver may take to take a message and to answer."""
 MOST_ANSWER_BYTES = 64 * 1024
 _LOOKED_EVERY = 1.0
+_PRIVATE_HOSTS = "CHARGEHAND_WEBHOOK_PRIVATE_HOSTS"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,12 +55,13 @@ def webhook_client(settings: Settings) -> GuardedHttp:
         max_body_bytes=MOST_ANSWER_BYTES,
         needs_https=True,
         tells_hosts=False,
+        private_setting=_PRIVATE_HOSTS,
     )
 
 
 def check_webhooks(settings: Settings) -> None:
     """InvalidInput names the setting that would allow other hosts than it seems to."""
-    check_private_hosts(settings.webhook_private_hosts, "CHARGEHAND_WEBHOOK_PRIVATE_HOSTS")
+    check_private_hosts(settings.webhook_private_hosts, _PRIVATE_HOSTS)
     check_private_hosts(settings.fetch_private_hosts, "CHARGEHAND_FETCH_PRIVATE_HOSTS")
 
 

@@ -15,6 +15,7 @@ from chargehand.errors import InvalidInput
 from chargehand.wire.audit import AuditEntryBody
 
 _HASH = re.compile(r"[0-9a-f]{64}")
+_DAY = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}")
 
 
 async def list_entries(
@@ -35,8 +36,8 @@ async def list_entries(
         action=action,
         object_id=object_id,
         result="denied" if denied else None,
-        since=since,
-        until=until,
+        since=_time(since),
+        until=_time(until),
         limit=limit,
     )
     async with connect(server) as connection:
@@ -48,6 +49,11 @@ async def list_entries(
     if page.next_cursor is not None:
         say("there are more; --until, or a --limit of up to 200, shows them")
     return ExitCode.OK
+
+
+def _time(text: str | None) -> str | None:
+    """A day stands for its beginning."""
+    return f"{text}T00:00:00Z" if text is not None and _DAY.fullmatch(text) else text
 
 
 def _row(one: AuditEntryBody) -> tuple[str, ...]:

@@ -31,9 +31,16 @@ async def list_(
     ] = None,
     denied: Annotated[bool, typer.Option("--denied", help="Only attempts that were refused.")] = False,
     since: Annotated[
-        str | None, typer.Option("--since", metavar="TIME", help="From then on: 2030-01-31T00:00:00Z.")
+        str | None,
+        typer.Option(
+            "--since",
+            metavar="TIME",
+            help="From then on: 2030-01-31, which is its midnight (UTC), or 2030-01-31T09:30:00Z.",
+        ),
     ] = None,
-    until: Annotated[str | None, typer.Option("--until", metavar="TIME", help="Before then.")] = None,
+    until: Annotated[
+        str | None, typer.Option("--until", metavar="TIME", help="Before then; a day does not count itself.")
+    ] = None,
     limit: Annotated[
         int, typer.Option("--limit", min=1, max=200, metavar="N", help="How many at most.")
     ] = 50,
@@ -45,7 +52,7 @@ async def list_(
     \b
     Examples:
       chargehand audit list --object TRACKER_TOKEN
-      chargehand audit list --denied --since 2030-01-31T00:00:00Z
+      chargehand audit list --denied --since 2030-01-31
     """
     return await audit.list_entries(
         server,

@@ -14,6 +14,7 @@ from enum import IntEnum
 from chargehand.errors import (
     ChargehandError,
     DataFolderInUse,
+    Finding,
     Forbidden,
     NotFound,
     StorageFull,
@@ -82,7 +83,7 @@ def lines_of(error: Exception, *, file: str | None = None) -> list[str]:
         return [f"chargehand: {error.message}"]
     lines = [f"chargehand: {error.message}"] if file is None else []
     for one in error.findings[:MAX_FINDINGS]:
-        if file is None and str(one) in error.message:
+        if file is None and (str(one) in error.message or _is_all_of(error, one)):
             continue
         if file is None:
             lines.append(f"  {one}" if one.where else f"  {one.message}")
@@ -94,6 +95,11 @@ def lines_of(error: Exception, *, file: str | None = None) -> list[str]:
     if len(error.findings) > MAX_FINDINGS:
         lines.append(f"and {len(error.findings) - MAX_FINDINGS} more")
     return lines
+
+
+def _is_all_of(error: ChargehandError, one: Finding) -> bool:
+    """Whether the message has told the only finding already."""
+    return len(error.findings) == 1 and not one.hint and one.message in error.message
 
 
 @contextmanager

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from pydantic import ValidationError
+from pydantic_core import ErrorDetails
 
 from chargehand.cli.connection import connect
 from chargehand.cli.exits import ExitCode
@@ -22,7 +23,7 @@ async def show_or_change(
     async with connect(server) as connection:
         found = await connection.client.tenant_limits(tenant)
         if changed:
-            limits = _changed(found.own, changed)
+            limits = with_changes(found.own, changed)
             found = await connection.client.put_tenant_limits(tenant, limits)
     if as_json:
         write_json(found)
@@ -41,7 +42,8 @@ def _change(text: str) -> tuple[str, str]:
     return name, amount.strip()
 
 
-def _changed(own: TenantLimitsBody, changes: dict[str, str]) -> TenantLimitsBody:
+def with_changes(own: TenantLimitsBody, changes: dict[str, str]) -> TenantLimitsBody:
+    """The limits with these amounts. InvalidInput says in words what one would have to be."""
     given = own.model_dump()
     for name, amount in changes.items():
         given[name] = None if amount == DEFAULT else _value(name, amount)
@@ -50,7 +52,24 @@ def _changed(own: TenantLimitsBody, changes: dict[str, str]) -> TenantLimitsBody
     except ValidationError as error:
         first = error.errors()[0]
         name = str(first["loc"][0])
-        raise InvalidInput(f"--set {name}={changes.get(name, '')}: {first['msg']}") from None
+        told = f"--set {name}={changes.get(name, '')}: {_needed(first)}"
+        raise InvalidInput(f"{told}; {DEFAULT} leaves the tenant no limit of its own") from None
+
+
+def _needed(error: ErrorDetails) -> str:
+    """What the amount would have to be."""
+    bounds = error.get("ctx", {})
+    match error["type"]:
+        case "greater_than":
+            return f"it must be above {bounds['gt']:g}"
+        case "greater_than_equal":
+            return f"it must be at least {bounds['ge']:,}"
+        case "less_than_equal":
+            return f"it must be at most {bounds['le']:,.0f}"
+        case "string_pattern_mismatch":
+            return "it must be an amount in USD, such as 25.00"
+        case _:
+            return "it must be a whole number"
 
 
 def _value(name: str, amount: str) -> object:
@@ -60,7 +79,7 @@ def _value(name: str, amount: str) -> object:
         return float(amount)
     except ValueError:
         raise InvalidInput(
-            f"--set {name}={amount}: that is no number; {DEFAULT} takes a limit back"
+            f"--set {name}={amount}: that is no number; {DEFAULT} leaves the tenant no limit of its own"
         ) from None
 
 

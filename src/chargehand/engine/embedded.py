@@ -13,6 +13,7 @@ import structlog
 from chargehand.clock import Clock
 from chargehand.domain.task import FOREVER, Task
 from chargehand.engine.carrier import AFTER_FAULT, Carrier
+from chargehand.engine.carrier_loops import CarrierLoops
 from chargehand.engine.duties import Duty
 from chargehand.errors import StorageFull, Unavailable
 from chargehand.service.upkeep import Upkeep
@@ -22,34 +23,18 @@ log = structlog.stdlib.get_logger("chargehand.engine")
 LEAST_SECONDS_BETWEEN_SWEEPS = 0.05
 
 
-class EmbeddedEngine:
+class EmbeddedEngine(CarrierLoops):
     """Claims, carries, renews and sweeps. `start` and `stop` bound its life."""
 
     def __init__(
         self, *, carrier: Carrier, upkeep: Upkeep, clock: Clock, duties: Sequence[Duty] = ()
     ) -> None:
-        self.carrier = carrier
+        super().__init__(carrier)
         self._duties = [self._tend, *(duty.do for duty in duties)]
         self._upkeep = upkeep
         self._clock = clock
         self._due = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
         self._looks_at = FOREVER
-
-    @property
-    def running(self) -> int:
-        """Attempts carried right now."""
-        return self.carrier.running
-
-    @property
-    def slots(self) -> int:
-        """How many it may carry."""
-        return self.carrier.slots
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether both loops go on."""
-        return bool(self._loops) and not any(loop.done() for loop in self._loops)
 
     def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
         """Tasks may be ready; `due`: or something is, earlier perhaps than what the engine sleeps for."""
@@ -58,10 +43,6 @@ class EmbeddedEngine:
         if due is not None and due < self._looks_at:
             self._looks_at = due
             self._due.set()
-
-    def cancel(self, task_ids: Sequence[str]) -> None:
-        """Stop attempts whose tasks were canceled."""
-        self.carrier.cancel(task_ids)
 
     async def start(self) -> None:
         """Take back what a dead worker held, then begin."""

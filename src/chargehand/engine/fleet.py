@@ -13,6 +13,7 @@ import structlog
 from chargehand.clock import Clock
 from chargehand.domain.task import Task
 from chargehand.engine.carrier import Carrier
+from chargehand.engine.carrier_loops import CarrierLoops
 from chargehand.errors import StorageFull, Unavailable
 
 log = structlog.stdlib.get_logger("chargehand.engine")
@@ -21,38 +22,18 @@ LOOK_SECONDS = 1.0
 """How often it looks for ready tasks without having been told."""
 
 
-class FleetEngine:
+class FleetEngine(CarrierLoops):
     """Claims, carries and renews. `start` and `stop` bound its life."""
 
     def __init__(self, *, carrier: Carrier, clock: Clock) -> None:
-        self.carrier = carrier
+        super().__init__(carrier)
         self._clock = clock
         self._hurry = asyncio.Event()
-        self._loops: list[asyncio.Task[None]] = []
-
-    @property
-    def running(self) -> int:
-        """Attempts carried right now."""
-        return self.carrier.running
-
-    @property
-    def slots(self) -> int:
-        """How many it may carry."""
-        return self.carrier.slots
-
-    @property
-    def is_alive(self) -> bool:
-        """Whether all loops go on."""
-        return bool(self._loops) and not any(loop.done() for loop in self._loops)
 
     def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
         """Tasks may be ready."""
         del due, ready
         self.carrier.wake()
-
-    def cancel(self, task_ids: Sequence[str]) -> None:
-        """Stop attempts whose tasks were canceled."""
-        self.carrier.cancel(task_ids)
 
     async def heard(self, limit_seconds: float) -> None:
         """A wake-up came from outside: return once it has been looked after, or after so long."""

@@ -6,6 +6,7 @@ is asked so many things at once and no more, so that one that does not answer ta
 """
 
 import asyncio
+import json
 import re
 import ssl
 import zlib
@@ -72,6 +73,8 @@ class GuardedHttp:
     """Plain http only to the hosts that the rules name as private."""
     tells_hosts: bool = True
     """Whether a refusal lists the hosts that are allowed; to tenants an operator's own are not told."""
+    private_setting: str = ""
+    """The setting that names private hosts, for refusals that it would lift; empty: none is named."""
     _places: Places = field(default_factory=Places)
     _tls: ssl.SSLContext | None = field(default=None)
 
@@ -129,16 +132,31 @@ class GuardedHttp:
             raise ToolError(f"{_told(url)} is no URL: its host is none as names and addresses are written")
         if not self.rules.allows(host, port):
             may = f": {', '.join(self.rules.hosts) or 'none'}" if self.tells_hosts else ""
-            raise ToolError(f"{host[:100]}:{port} is not among the hosts that the operator allows{may}")
+            told = f"{host[:100]}:{port} is not among the hosts that the operator allows{may}"
+            raise ToolError(told + self._way_out(host, port))
         if self.needs_https and place.scheme != "https" and not self.rules.may_be_private(host, port):
             raise ToolError(
                 f"{_told(url)} is refused: only https is sent to, but for hosts of the operator's own"
+                + self._way_out(host, port)
             )
         address = written_address(host)
         # A name is judged when it is connected to; what is an address already, sooner.
         if address is not None and (refusal := self.rules.refusal(host, port, [address])) is not None:
-            raise AddressRefused(f"{host[:100]}:{port} is not talked to: {refusal}")
+            way_out = self._way_out(host, port)
+            raise AddressRefused(f"{host[:100]}:{port} is not talked to: {refusal}{way_out}")
         return place
+
+    def _way_out(self, host: str, port: int) -> str:
+        """How the operator names this very place as his own; empty where nothing would lift the refusal."""
+        named = f"{host}:{port}"
+        address = written_address(host)
+        is_never = address and HostRules(hosts=(named,), private=(named,)).refusal(host, port, [address])
+        if not self.private_setting or is_never:
+            return ""
+        return (
+            f"; the operator names a receiver in the own network with"
+            f" {self.private_setting}='{json.dumps([named])}' and starts the service again"
+        )
 
     async def _once(self, place: SplitResult, message: _Message) -> Fetched:
         async with self._places.one_at(host_of(place)):

@@ -10,6 +10,9 @@ from itertools import islice
 from pydantic import ValidationError
 from starlette.responses import Response
 
+from chargehand.domain.access import Scope
+from chargehand.domain.roles import ROLES
+from chargehand.domain.tenant import TENANT_ID_FORM, TENANT_ID_PATTERN
 from chargehand.errors import (
     ChargehandError,
     Finding,
@@ -20,6 +23,7 @@ from chargehand.errors import (
     Unauthorized,
     Unavailable,
 )
+from chargehand.wire.access import ROLE_PATTERN, SCOPE_PATTERN
 from chargehand.wire.answers import to_json
 from chargehand.wire.rest import PROBLEM_TYPE
 
@@ -115,7 +119,16 @@ def invalid_body(error: ValidationError) -> InvalidInput:
     return InvalidInput(f"the body cannot be accepted: {findings[0]}", findings=findings)
 
 
-_MESSAGES = {"String should have at least 1 character": "must not be empty"}
+_PATTERNS = {
+    TENANT_ID_PATTERN: f"is {TENANT_ID_FORM}",
+    ROLE_PATTERN: f"is no role; there are: {', '.join(ROLES)}",
+    SCOPE_PATTERN: f"is no scope; there are: {', '.join(Scope)}, and such as tasks:*",
+}
+"""What is told instead of the regular expression that did not match."""
+_MESSAGES = {
+    "String should have at least 1 character": "must not be empty",
+    **{f"String should match pattern '{pattern}'": told for pattern, told in _PATTERNS.items()},
+}
 _HINTS = {
     "extra_forbidden": "remove it, or correct its spelling",
     "missing": "add it",

@@ -156,6 +156,7 @@ async def restore(source: Path, place: Place, told: Told) -> int:
     if place.database.is_server:
         await backup.bring_rows(source / DATABASE, place.database, told)
     else:
+        (making / DATABASE).touch(mode=0o600)
         await asyncio.to_thread(shutil.copyfile, source / DATABASE, making / DATABASE)
     fail_point("restore.copied")
     if folder.exists():

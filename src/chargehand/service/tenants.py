@@ -10,7 +10,7 @@ from typing import Any
 from chargehand.domain.access import DEFAULT_TENANT, Principal, Scope
 from chargehand.domain.audit import Action
 from chargehand.domain.key import KeyRecord
-from chargehand.domain.tenant import DISPLAY_NAME, MAX_DISPLAY_NAME, TENANT_ID, Tenant
+from chargehand.domain.tenant import DISPLAY_NAME, MAX_DISPLAY_NAME, TENANT_ID, TENANT_ID_FORM, Tenant
 from chargehand.domain.values import JsonObject
 from chargehand.errors import Conflict, InvalidInput, TenantNotFound
 from chargehand.service.access import ADMIN_KEY_NAME, Access
@@ -56,7 +56,7 @@ class Tenants:
         """A new tenant with the agents that ship and, if wanted, an administrator's key of its own."""
         who.require(Scope.ADMIN_SERVICE)
         if not TENANT_ID.fullmatch(tenant_id):
-            raise InvalidInput("a tenant's id is 1 to 63 of a-z 0-9 -, with a letter or a digit at both ends")
+            raise InvalidInput(f"a tenant's id is {TENANT_ID_FORM}")
         name = _checked_name(tenant_id if display_name is None else display_name)
         made = await self._store(who, tenant_id, name, with_key=with_key)
         await self._equip(tenant_id)

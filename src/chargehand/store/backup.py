@@ -3,6 +3,7 @@
 Rule: whatever the database is, a backup of it is such a file; so it can be restored to any other.
 """
 
+import asyncio
 import sqlite3
 from contextlib import closing
 from pathlib import Path
@@ -21,7 +22,8 @@ from chargehand.store.tables import AgentTask
 
 
 async def save_rows(source: Side, file: Path, told: Told) -> None:
-    """Write the rows of this moment into a new file, beside whoever is at work."""
+    """Write the rows of this moment into a new file that only its owner reads, beside whoever is at work."""
+    await asyncio.to_thread(file.touch, 0o600)
     if source.path is None:
         await copy(source, _file(file), told=told, force=True)
     elif migrate.current_revision(source.path) != migrate.HEAD:

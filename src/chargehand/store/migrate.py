@@ -91,6 +91,9 @@ def _config() -> "Config":
 def _run(path: Path, before: str | None) -> None:
     from sqlalchemy import create_engine, event, exc  # noqa: PLC0415 - as above
 
+    if not path.exists():
+        # Else the umask decides who reads it; what SQLite puts beside it has the same mode.
+        path.touch(mode=0o600)
     engine = create_engine(f"sqlite:///{path.as_posix()}")
     event.listen(engine, "connect", _no_driver_transactions)
     event.listen(engine, "begin", _begin)

@@ -26,7 +26,7 @@ from chargehand.domain.mcp import (
     shown_name,
 )
 from chargehand.domain.values import JsonObject
-from chargehand.errors import ChargehandError
+from chargehand.errors import ChargehandError, InvalidInput
 from chargehand.service.mcp_pins import McpPins
 from chargehand.service.secrets import Secrets
 from chargehand.tools.base import AfterCrash, FunctionTool, Risk, Tool, ToolContext, ToolResult
@@ -97,7 +97,13 @@ class McpTools:
             if self.clock.monotonic() < look.until:
                 return
             try:
-                await self.pins.see(name, await offered(await self._given(name), self.sandbox))
+                given = await self._given(name)
+            except InvalidInput as error:
+                # A secret is missing: nobody was asked, and the next look finds it once it is set.
+                look.problem, look.until = error.message, 0.0
+                return
+            try:
+                await self.pins.see(name, await offered(given, self.sandbox))
                 look.problem = ""
             except ChargehandError as error:
                 look.problem = error.message

@@ -20,6 +20,10 @@ from chargehand.tools.mcp_file import HttpServer
 
 CONNECT_SECONDS = 10.0
 MAX_ANSWER_BYTES = 8 * 1024 * 1024
+_REFUSED = {
+    401: "it refuses the credential, or misses one",
+    403: "the credential may not do this",
+}
 
 
 def bounded_client(server: HttpServer, seconds: float) -> httpx2.AsyncClient:
@@ -49,6 +53,12 @@ class _Bounded(httpx2.AsyncBaseTransport):
             await response.aclose()
             raise McpFailure(
                 f"the server {self._name!r} redirects, which is not followed; the operator corrects its url"
+            )
+        if request.method == "POST" and response.status_code in _REFUSED:
+            await response.aclose()
+            raise McpFailure(
+                f"the server {self._name!r} answers {response.status_code}: {_REFUSED[response.status_code]};"
+                " the operator corrects its headers in CHARGEHAND_MCP_FILE, or what they refer to"
             )
         encoding = response.headers.get("content-encoding", "identity").strip().lower()
         if encoding not in ("", "identity"):
