@@ -32,7 +32,7 @@ def _of_crew(name: str, place: str) -> Playbook:
 
 
 def _check_specification(task_data: JsonObject) -> None:
-    import_module("chargehand.crew.work").check_specification(task_data)
+    import_module("chargehand.crew.specification_input").check_specification(task_data)
 
 
 PLAYBOOKS: dict[str, Playbook] = {name: _of_crew(name, place) for name, place in _PLACES.items()}

@@ -2,12 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from functools import lru_cache
 
 from chargehand.crew.blueprint import render
-from chargehand.crew.specification import ServiceSpecification, parse_specification
-from chargehand.domain.values import JsonObject, JsonValue
-from chargehand.errors import Finding, InvalidInput
+from chargehand.crew.specification import ServiceSpecification
+from chargehand.crew.specification_input import parsed
+from chargehand.domain.values import JsonValue
 from chargehand.runtimes.base import AgentFailure
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
@@ -16,32 +15,9 @@ from chargehand.tools.base import OUTCOME_UNKNOWN, ToolResult
 SECOND_MS = 1000
 
 
-@lru_cache(maxsize=32)
-def _parsed(text: str) -> ServiceSpecification:
-    return parse_specification(text)
-
-
-def check_specification(task_data: JsonObject) -> None:
-    """What every agent of the crew takes: `{"specification": "<YAML or JSON text>"}`, and no other keys."""
-    text = task_data.get("specification")
-    if not isinstance(text, str):
-        finding = Finding(
-            where="task_data.specification",
-            message="is missing" if text is None else "is not text",
-            hint="the text of a service specification, in YAML or JSON (`chargehand run … --spec FILE`)",
-        )
-        raise InvalidInput(f"this agent works from a service specification: {finding}", findings=[finding])
-    for key in task_data:
-        if key != "specification":
-            raise InvalidInput(
-                f"task_data has the unknown key {key!r}; this agent takes `specification` alone"
-            )
-    _parsed(text)
-
-
 def specification_of(ctx: PlaybookContext) -> ServiceSpecification:
     """The task's specification. It was checked when the task was submitted."""
-    return _parsed(str(ctx.data["specification"]))
+    return parsed(str(ctx.data["specification"]))
 
 
 def hand_over(ctx: PlaybookContext, agent_id: str) -> Delegation:
