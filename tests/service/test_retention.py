@@ -1,6 +1,7 @@
 """Ended trees go with all that belongs to them, and nothing else does."""
 
 import asyncio
+import itertools
 import os
 import signal
 import subprocess
@@ -135,6 +136,34 @@ async def test_what_ended_long_ago_goes_with_all_that_belongs_to_it(tmp_path: Pa
         again = await given.a_task(core, "idle", {"n": 0}, idempotency_key="key-0")
         assert again.id != old[0].id
         assert violations(core.settings.database_path) == []
+
+
+async def test_others_have_their_turn_between_two_trees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, seen = TestClock(), list[str]()
+    delete_tree = retention.retention.delete_tree
+
+    async def noted(tx: Any, root_id: str, rows: Any) -> None:
+        seen.append("tree")
+        await delete_tree(tx, root_id, rows)
+
+    async def another() -> None:
+        while True:
+            seen.append("another")
+            await asyncio.sleep(0)
+
+    async with given.a_core(tmp_path, playbooks={"idle": idle}, clock=clock, with_engine=False) as core:
+        for number in range(TREES):
+            await an_ended_task(core, number)
+        clock.advance(31 * DAY)
+        monkeypatch.setattr(retention.retention, "delete_tree", noted)
+        beside = asyncio.create_task(another())
+        assert await prune_all(core) == TREES
+        beside.cancel()
+
+    assert seen.count("tree") == TREES
+    assert ("tree", "tree") not in set(itertools.pairwise(seen))
 
 
 async def test_a_dry_run_counts_the_same_and_changes_nothing(tmp_path: Path) -> None:
