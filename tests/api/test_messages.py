@@ -1,5 +1,7 @@
 """Messages over HTTP: to an open task, to a finished one, and what is refused."""
 
+import re
+
 import httpx2
 import pytest
 
@@ -40,6 +42,21 @@ async def test_what_is_no_message_is_refused(
     refused = await client.post(f"/tasks/{task_id}/messages", json=body)
 
     assert refused.status_code == 422
+
+
+@pytest.mark.parametrize("space", ["\u00a0", "\u3000\t", "\x1c", "\u2028 "])
+async def test_spaces_of_any_script_are_no_message_and_the_document_says_so(
+    client: httpx2.AsyncClient, task_id: str, space: str
+) -> None:
+    document = (await client.get("/openapi.json")).json()
+    pattern = document["components"]["schemas"]["MessageSubmission"]["properties"]["text"]["pattern"]
+
+    refused = await client.post(f"/tasks/{task_id}/messages", json={"text": space})
+    taken = await client.post(f"/tasks/{task_id}/messages", json={"text": f"{space}x\n"})
+
+    assert (refused.status_code, taken.status_code) == (422, 202)
+    assert "nothing but spaces" in refused.text
+    assert [bool(re.search(pattern, text)) for text in (space, f"{space}x\n")] == [False, True]
 
 
 async def test_an_agent_that_no_model_runs_takes_none(client: httpx2.AsyncClient) -> None:

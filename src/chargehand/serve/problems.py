@@ -25,7 +25,7 @@ from chargehand.errors import (
 )
 from chargehand.wire.access import ROLE_PATTERN, SCOPE_PATTERN
 from chargehand.wire.answers import to_json
-from chargehand.wire.rest import PROBLEM_TYPE
+from chargehand.wire.rest import PROBLEM_TYPE, SOMETHING
 
 RETRY_SECONDS = 5
 REALM = 'Bearer realm="chargehand"'
@@ -122,6 +122,7 @@ def invalid_body(error: ValidationError) -> InvalidInput:
 _PATTERNS = {
     TENANT_ID_PATTERN: f"is {TENANT_ID_FORM}",
     ROLE_PATTERN: f"is no role; there are: {', '.join(ROLES)}",
+    SOMETHING: "has nothing but spaces in it, or a NUL",
     SCOPE_PATTERN: f"is no scope; there are: {', '.join(Scope)}, and such as tasks:*",
 }
 """What is told instead of the regular expression that did not match."""

@@ -35,6 +35,9 @@ LABEL_KEY_PATTERN = r"^[A-Za-z0-9_.-]{1,64}$"
 CONTEXT_ID_PATTERN = r"^[A-Za-z0-9_.:-]{1,64}$"
 IDEMPOTENCY_KEY_PATTERN = r"^[\x21-\x7e]{1,255}$"
 NO_NUL = r"^[^\x00]*$"
+_SPACES = r"\x00-\x20\x85\xa0\u1680\u2000-\u200a\u2028\u2029\u202f\u205f\u3000"
+SOMETHING = rf"^[^\x00]*[^{_SPACES}][^\x00]*$"
+"""Text with more in it than spaces, of whichever script; and without NUL."""
 MAX_WAIT_SECONDS = 60
 """The longest that `Prefer: wait` is honoured."""
 
@@ -136,7 +139,7 @@ class AnswerSubmission(_Sent):
 class MessageSubmission(_Sent):
     """What a person tells a task."""
 
-    text: str = Field(min_length=1, max_length=100_000, pattern=NO_NUL)
+    text: str = Field(min_length=1, max_length=100_000, pattern=SOMETHING)
 
 
 class DecisionSubmission(_Sent):
