@@ -1,15 +1,17 @@
 """What one tenant that takes all it can does to another that works as usual.
 
-    python -m bench.abuse                       about three minutes
+    python -m bench.abuse                       about four minutes
     python -m bench.abuse --rounds 2 --seconds 3
     python -m bench.abuse --unlimited           the same without limits for tenants, to see what they are for
 
 One tenant submits 1,000 tasks a second, opens 1,000 streams and sends 1,000 wrong keys a second, in a process of its
 own, to a real `chargehand serve` on SQLite. Another submits and reads at a steady pace, and its times are what is told.
 Windows take turns: `idle` (the other tenant alone), `neutral` (the same attack on a server that does nothing: what it
-costs the machine), `abuse` (the attack on the service). An attack begins a little before its window, so that what it
-may take at once is used up. The goal compares abuse with neutral, by the p99 of all windows together; both are told
-beside idle too, since a machine with few cores pays for the attacker itself.
+costs the machine), `fair` (the first tenant takes what its limits allow and no more), `abuse` (the attack on the
+service). An attack begins a little before its window, so that what it may take at once is used up. The goal compares
+abuse with neutral, by the p99 of all windows together; all are told beside idle too, since a machine with few cores
+pays for the attacker itself. Where the system can be told so, the service has a processor of its own and both clients
+share the others: they stand for other machines.
 """
 
 import argparse
@@ -19,7 +21,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Generator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -32,7 +35,7 @@ from chargehand.app.service import open_app
 from chargehand.domain.access import Principal, Scope
 from chargehand.settings import Settings
 
-KINDS = ("idle", "neutral", "abuse")
+KINDS = ("idle", "neutral", "fair", "abuse")
 GOAL = 1.2
 LEAD_SECONDS = 2.0
 PACE_PER_SECOND = 50.0
@@ -47,6 +50,8 @@ LIMITS = {
     "CHARGEHAND_KEY_STREAMS": "100",
 }
 """What an operator of a shared service would set; the tenant that works as usual keeps well within them."""
+FAIR = {"submits_per_second": 11.0, "wrong_keys_per_second": 0.0, "streams": 100}
+"""What the first tenant may take."""
 
 
 class SharedService(OnSqlite):
@@ -199,8 +204,8 @@ async def measured(service: SharedService, attacker: Attacker, asked: argparse.N
             if kind == "idle":
                 await work
                 continue
-            port = service.port if kind == "abuse" else attacker.sink
-            attack = attacker.attack(replace(wanted, port=port))
+            now = replace(wanted, port=attacker.sink) if kind == "neutral" else wanted
+            attack = attacker.attack(replace(wanted, **FAIR) if kind == "fair" else now)
             told, _ = await asyncio.gather(attack, later(work, LEAD_SECONDS))
             if kind == "abuse":
                 found.told.append(told)
@@ -209,14 +214,14 @@ async def measured(service: SharedService, attacker: Attacker, asked: argparse.N
 
 def page(found: Found) -> str:
     """What was found, as lines."""
-    lines = ["                 p50 ms   p99 ms   p99 to neutral   p99 to idle   requests"]
+    lines = ["                 p50 ms   p99 ms   p99 to neutral   p99 to fair   p99 to idle   requests"]
     for what in ("submit", "GET"):
         for kind in KINDS:
             p99 = found.p(kind, what, 99)
-            ratios = p99 / found.p("neutral", what, 99), p99 / found.p("idle", what, 99)
+            ratios = [p99 / found.p(other, what, 99) for other in ("neutral", "fair", "idle")]
             lines.append(
                 f"{what:7} {kind:8} {found.p(kind, what, 50):7.2f}  {p99:7.2f}   {ratios[0]:14.2f}   {ratios[1]:11.2f}"
-                f"   {len(found.times[kind, what]):8}"
+                f"   {ratios[2]:11.2f}   {len(found.times[kind, what]):8}"
             )
     worst = max(found.p("abuse", what, 99) / found.p("neutral", what, 99) for what in ("submit", "GET"))
     met = "met" if worst <= GOAL else "short"
@@ -232,13 +237,39 @@ async def run(asked: argparse.Namespace) -> Found:
     with tempfile.TemporaryDirectory(prefix="chargehand-abuse-", ignore_cleanup_errors=True) as folder:
         ground = Ground(Path(folder), ROOT / ".bench", os.environ)
         service = SharedService(ground, {} if asked.unlimited else LIMITS)
-        attacker = await Attacker.start()
+        for_service, for_clients = processors()
         try:
-            await service.start()
-            return await measured(service, attacker, asked)
+            with on(for_service):
+                await service.start()
+            with on(for_clients):
+                attacker = await Attacker.start()
+                try:
+                    return await measured(service, attacker, asked)
+                finally:
+                    await attacker.stop()
         finally:
             await service.stop()
-            await attacker.stop()
+
+
+def processors() -> tuple[set[int], set[int]]:
+    """Those of the service and those of its clients; none are named where the system cannot be told."""
+    if sys.platform != "linux" or len(may := sorted(os.sched_getaffinity(0))) < 2:
+        return set(), set()
+    return set(may[:1]), set(may[1:])
+
+
+@contextmanager
+def on(wanted: set[int]) -> Generator[None, None, None]:
+    """In the block, this process stays on these processors; what it starts there stays on them to its end."""
+    if sys.platform != "linux" or not wanted:
+        yield
+        return
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, wanted)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

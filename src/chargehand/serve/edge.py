@@ -15,10 +15,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chargehand.errors import ChargehandError
+from chargehand.errors import ChargehandError, TooManyRequests
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
 from chargehand.serve.requests import method_and_route
 from chargehand.serve.secure_headers import SecureHeaders
+from chargehand.serve.turns import OneATurn
 from chargehand.settings import LOOPBACK_HOSTS
 from chargehand.telemetry.logs import telling
 from chargehand.telemetry.metrics import Metrics
@@ -38,6 +39,7 @@ class Edge:
         self._app = app
         self._headers = headers
         self._metrics = metrics
+        self._refusals = OneATurn()
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -52,6 +54,8 @@ class Edge:
         async def send_dressed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
+                if message["status"] == TooManyRequests.status:
+                    await self._refusals()
                 started = True
                 method, route = method_and_route(scope)
                 self._metrics.http_requests.add(method, route, str(message["status"]))

@@ -26,7 +26,7 @@ from chargehand.service.visibility import not_found
 from chargehand.store import deliverables, history, tasks
 from chargehand.store.blobs import Blobs
 from chargehand.store.database import Database
-from chargehand.store.group import GroupCommit
+from chargehand.store.group import SharedRead
 from chargehand.store.signals import Heard, Signals
 
 POLL_SECONDS = 5.0
@@ -52,8 +52,7 @@ class Watch:
         self._blobs = blobs
         self._signals = signals
         self._has_others = has_others
-        # Readers that come at the same moment share one statement, as writers share a commit.
-        self._one = GroupCommit[tuple[str, str], Task | None](self._get_group)
+        self._one = SharedRead[tuple[str, str], Task | None](self._get_group)
 
     @property
     def _poll_seconds(self) -> float:

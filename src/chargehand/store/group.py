@@ -1,4 +1,4 @@
-"""Group commit: callers that wait at the same moment share one transaction.
+"""Group commit: callers that wait at the same moment share one transaction; and reads that share one likewise.
 
 While one flush is being committed, the next group gathers; a lone caller waits for nobody. One caller's bad
 item fails that caller only: a flush answers with a result or an exception per item, and when a flush itself
@@ -44,8 +44,6 @@ class GroupCommit(Generic[Item, Result]):
     async def _run(self) -> None:
         try:
             while self._waiting:
-                # One turn of the loop, so that who is ready at this very moment comes along.
-                await asyncio.sleep(0)
                 group, self._waiting = self._waiting[:MOST], self._waiting[MOST:]
                 await self._carry(group)
         finally:
@@ -69,3 +67,30 @@ class GroupCommit(Generic[Item, Result]):
                 future.set_exception(result)
             else:
                 future.set_result(result)
+
+
+class SharedRead(Generic[Item, Result]):
+    """Turns `read(items)` into `one(item)`: who comes alone is answered in the same turn of the event loop.
+
+    A turn can be long where many ask at once, and a lone reader would wait for several of them. Who comes while another
+    reads, or in the same turn, is read together with the others that do.
+    """
+
+    def __init__(self, read: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
+        self._read = read
+        self._together = GroupCommit[Item, Result](read)
+        self._is_taken = False
+
+    async def __call__(self, item: Item) -> Result:
+        """What was last committed of the item."""
+        if self._is_taken:
+            return await self._together(item)
+        self._is_taken = True
+        try:
+            (result,) = await self._read([item])
+        finally:
+            asyncio.get_running_loop().call_soon(self._give_way)
+        return result
+
+    def _give_way(self) -> None:
+        self._is_taken = False

@@ -12,6 +12,7 @@ Measured: see docs/decisions/0003-sqlite-write-path.md and 0010-journal-speed.md
 
 import asyncio
 import sqlite3
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -26,6 +27,28 @@ Steady = TypeVar("Steady", bound="SteadyConnection")
 
 BUSY_SECONDS = 10
 """How long a statement waits for another process that writes."""
+
+HELD_SECONDS = 0.0003
+"""After so long in one go, what else the event loop has to do comes first. A turn costs less than a tenth of that."""
+
+
+class _Answer(asyncio.Future[Any]):
+    """What a thread will answer. A cancel of who awaits it stays noted on that task, and the answer is waited for.
+
+    A shield in a loop says the same, and takes two turns of the event loop more to wake the caller.
+    """
+
+    def cancel(self, msg: object = None) -> bool:
+        del msg
+        return True
+
+    def give(self, call: Callable[[], object]) -> None:
+        """In the thread: make the call, and answer with what comes of it."""
+        try:
+            tell = partial(self.set_result, call())
+        except BaseException as error:  # noqa: BLE001 - the caller gets it, whatever it is
+            tell = partial(self.set_exception, error)
+        self.get_loop().call_soon_threadsafe(tell)
 
 
 class SteadyConnection(aiosqlite.Connection):
@@ -60,9 +83,9 @@ class SteadyConnection(aiosqlite.Connection):
             await _to_its_end(ended)
 
     async def _in_thread(self, call: Callable[[], Any]) -> Any:
-        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        answer = _Answer()
         self._tx.put_nowait((answer, call))  # pyright: ignore[reportUnknownMemberType] - untyped there
-        return await _to_its_end(answer)
+        return await answer
 
 
 class InlineConnection:
@@ -75,11 +98,13 @@ class InlineConnection:
         self._engine = engine
         self._thread = ThreadPoolExecutor(1, "sqlite")
         self._opened: tuple[Connection, sqlite3.Connection] | None = None
+        self._held_since = 0.0
 
     async def open(self) -> None:
-        """Open the file, when that has not been done."""
+        """Begin to use it: open the file, when that has not been done."""
         if self._opened is None:
             self._opened = await self._in_thread(self._connect)
+        self._held_since = time.perf_counter()
 
     async def close(self) -> None:
         """Close the file and end the thread."""
@@ -139,6 +164,9 @@ class InlineConnection:
         return connection, cast("sqlite3.Connection", connection.connection.driver_connection)
 
     async def _inline(self, call: Callable[[], Result]) -> Result:
+        if time.perf_counter() - self._held_since > HELD_SECONDS:
+            await asyncio.sleep(0)
+            self._held_since = time.perf_counter()
         try:
             return call()
         except (sqlite3.OperationalError, exc.OperationalError) as error:
@@ -155,7 +183,9 @@ class InlineConnection:
             self._driver.execute("PRAGMA busy_timeout=0")
 
     async def _in_thread(self, call: Callable[[], Result]) -> Result:
-        return await _to_its_end(asyncio.get_running_loop().run_in_executor(self._thread, call))
+        answer = _Answer()
+        self._thread.submit(answer.give, call)
+        return await answer
 
 
 def _is_busy(error: sqlite3.OperationalError | exc.OperationalError) -> bool:
