@@ -10,8 +10,8 @@ Windows take turns: `idle` (the other tenant alone), `neutral` (the same attack 
 costs the machine), `fair` (the first tenant takes what its limits allow and no more), `abuse` (the attack on the
 service). An attack begins a little before its window, so that what it may take at once is used up. The goal compares
 abuse with neutral, by the p99 of all windows together; all are told beside idle too, since a machine with few cores
-pays for the attacker itself. Where the system can be told so, the service has a processor of its own and both clients
-share the others: they stand for other machines.
+pays for the attacker itself. Where the system can be told so, the service, or what does nothing in its place, has a
+processor of its own and both clients share the others: they stand for other machines.
 """
 
 import argparse
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Coroutine, Generator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
@@ -175,8 +175,8 @@ async def later(work: Coroutine[None, None, None], seconds: float) -> None:
     await work
 
 
-async def measured(service: SharedService, attacker: Attacker, asked: argparse.Namespace) -> Found:
-    """Windows of each kind in turn."""
+async def measured(service: SharedService, attacker: Attacker, sink: int, asked: argparse.Namespace) -> Found:
+    """Windows of each kind in turn. `sink`: the port that does nothing."""
     found = Found()
     submit = request(
         "POST",
@@ -204,7 +204,7 @@ async def measured(service: SharedService, attacker: Attacker, asked: argparse.N
             if kind == "idle":
                 await work
                 continue
-            now = replace(wanted, port=attacker.sink) if kind == "neutral" else wanted
+            now = replace(wanted, port=sink) if kind == "neutral" else wanted
             attack = attacker.attack(replace(wanted, **FAIR) if kind == "fair" else now)
             told, _ = await asyncio.gather(attack, later(work, LEAD_SECONDS))
             if kind == "abuse":
@@ -238,17 +238,16 @@ async def run(asked: argparse.Namespace) -> Found:
         ground = Ground(Path(folder), ROOT / ".bench", os.environ)
         service = SharedService(ground, {} if asked.unlimited else LIMITS)
         for_service, for_clients = processors()
-        try:
+        async with AsyncExitStack() as started:
             with on(for_service):
+                started.push_async_callback(service.stop)
                 await service.start()
+                sink = await Attacker.start()
+                started.push_async_callback(sink.stop)
             with on(for_clients):
                 attacker = await Attacker.start()
-                try:
-                    return await measured(service, attacker, asked)
-                finally:
-                    await attacker.stop()
-        finally:
-            await service.stop()
+                started.push_async_callback(attacker.stop)
+                return await measured(service, attacker, sink.sink, asked)
 
 
 def processors() -> tuple[set[int], set[int]]:

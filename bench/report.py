@@ -59,7 +59,7 @@ give each command in the folder of the repository, with that environment's Pytho
 
 - `python -m bench.guards`, a minute: what authentication and limits cost. Accepts with all of them to accepts with
   none, and `GET /health`.
-- `python -m bench.abuse`, three minutes: what one tenant that takes all it can does to another's p99. `--unlimited`
+- `python -m bench.abuse`, four minutes: what one tenant that takes all it can does to another's p99. `--unlimited`
   shows it without limits for tenants.
 - `python -m bench.moving`, four minutes: whether `chargehand db copy` of 100,000 tasks, some of them running, loses
   any.

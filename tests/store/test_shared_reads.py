@@ -57,6 +57,18 @@ async def test_the_next_turn_has_a_first_one_again() -> None:
     assert reads.groups == [[1], [2], [3]]
 
 
+async def test_in_a_crowd_nobody_is_first_until_it_is_gone() -> None:
+    reads = Reads()
+    one = SharedRead(reads)
+    await asyncio.gather(*(one(number) for number in (1, 2, 3)))
+
+    await asyncio.gather(*(one(number) for number in (4, 5)))
+    await one(6)
+    await asyncio.gather(*(one(number) for number in (7, 8)))
+
+    assert reads.groups == [[1], [2, 3], [4, 5], [6], [7], [8]]
+
+
 async def test_who_comes_during_a_long_read_waits_with_the_others_for_theirs() -> None:
     reads = Reads()
     one = SharedRead(reads)

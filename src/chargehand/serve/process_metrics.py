@@ -9,7 +9,6 @@ from collections.abc import AsyncGenerator, Callable
 from contextlib import asynccontextmanager
 
 import structlog
-import uvicorn
 from starlette.applications import Starlette
 from starlette.middleware import Middleware
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -19,7 +18,7 @@ from starlette.routing import Route
 
 from chargehand.errors import ChargehandError
 from chargehand.serve.metrics import PATH
-from chargehand.serve.server import bind, run_on
+from chargehand.serve.server import bind, config_for, run_on
 from chargehand.telemetry.metrics import CONTENT_TYPE
 
 log = structlog.stdlib.get_logger("chargehand.metrics")
@@ -44,18 +43,8 @@ async def telling_numbers(port: int, exposed: Callable[[], bytes]) -> AsyncGener
     stopping = asyncio.Event()
     only_here = Middleware(TrustedHostMiddleware, allowed_hosts=[HOST, "localhost"])
     app = Starlette(routes=[Route(PATH, read_metrics, methods=["GET"])], middleware=[only_here])
-    config = uvicorn.Config(
-        app,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        proxy_headers=False,
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
     with listener:
-        serving = asyncio.create_task(run_on(listener, config, stopping, lambda: None, lambda: None))
+        serving = asyncio.create_task(run_on(listener, config_for(app), stopping, lambda: None, lambda: None))
         try:
             yield
         finally:

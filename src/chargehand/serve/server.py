@@ -15,6 +15,7 @@ from typing import Literal
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from chargehand.errors import Conflict, InvalidInput, Unavailable
 from chargehand.serve.secure_headers import SecureHeaders
@@ -43,21 +44,29 @@ async def run_server(
     """
     listener = bind(host, port)
     with listener:
-        config = uvicorn.Config(
-            app,
-            http=_http_protocol(app.state.secure_headers, app.state.max_connections),
-            ws="none",
-            log_config=None,
-            access_log=False,
-            lifespan="off",
-            proxy_headers=False,
-            server_header=False,
-            backlog=BACKLOG,
-            timeout_keep_alive=KEEP_ALIVE_SECONDS,
-            timeout_graceful_shutdown=max(1, math.ceil(grace_seconds)),
-        )
+        protocol = _http_protocol(app.state.secure_headers, app.state.max_connections)
+        config = config_for(app, http=protocol, grace_seconds=grace_seconds)
         streams: Stopping = app.state.stopping
         await run_on(listener, config, stopping, lambda: on_listening(url_of(listener, host)), streams.set)
+
+
+def config_for(
+    app: ASGIApp, *, http: type[asyncio.Protocol] | Literal["auto", "h11"] = "auto", grace_seconds: float = 1
+) -> uvicorn.Config:
+    """What each server of ours has: no logs, headers or lifespan of uvicorn's own, and no proxy that it believes."""
+    return uvicorn.Config(
+        app,
+        http=http,
+        ws="none",
+        log_config=None,
+        access_log=False,
+        lifespan="off",
+        proxy_headers=False,
+        server_header=False,
+        backlog=BACKLOG,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=max(1, math.ceil(grace_seconds)),
+    )
 
 
 async def run_on(

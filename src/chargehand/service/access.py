@@ -128,7 +128,7 @@ class Access:
 
     async def holder(self, key_id: str) -> Principal:
         """Who holds this key now, for what was begun with it, such as a session. Unauthorized as `verify` is."""
-        async with self.db.read() as tx:
+        async with self.db.glance() as tx:
             found = await access.find_standing(tx, key_id)
         if found is None:
             raise Unauthorized("the key that this was begun with is gone; use another")
@@ -140,7 +140,7 @@ class Access:
         if self.clock.monotonic() < self._active.get(tenant, 0.0):
             return
         fresh_until = self.clock.monotonic() + CACHE_SECONDS
-        async with self.db.read() as tx:
+        async with self.db.glance() as tx:
             found = await tenants.get(tx, tenant)
         if found is None:
             raise Unauthorized(
@@ -157,7 +157,7 @@ class Access:
 
     async def _find(self, key_id: str, token: str) -> KeyRecord:
         digest = await self._hash_with_stored_pepper(token)
-        async with self.db.read() as tx:
+        async with self.db.glance() as tx:
             found = await access.find_standing(tx, key_id)
         record, suspended_at = found or (None, None)
         # An unknown id costs the same comparison as a wrong secret.
@@ -211,7 +211,7 @@ class Access:
         key_id = id_of(token)
         if key_id is None:
             return False
-        async with self.db.read() as tx:
+        async with self.db.glance() as tx:
             record = await access.find(tx, key_id)
         return record is not None and hmac.compare_digest(record.key_hash, self._hash(token))
 

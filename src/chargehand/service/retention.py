@@ -136,8 +136,6 @@ class Retention:
             for root_id, rows in held.items():
                 await retention.delete_tree(tx, root_id, rows)
                 fail_point("retention.tree_deleted")
-                # SQLite's statements run where they are awaited: of many trees they would keep the event loop.
-                await asyncio.sleep(0)
             trees = Counter(rows[0].tenant for rows in held.values())
             # In one order, so that two that do so never wait for each other.
             for tenant in sorted(trees):

@@ -119,7 +119,7 @@ class Sessions:
             return known.session
         # From before the row is read: a session that is ended meanwhile passes no longer than it says.
         fresh_until = self._clock.monotonic() + CACHE_SECONDS
-        async with self._db.read() as tx:
+        async with self._db.glance() as tx:
             record = await sessions.find(tx, id_hash)
         now = self._clock.now()
         if record is None or now >= record.expires_at or now - record.seen_at >= IDLE:

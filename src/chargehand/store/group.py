@@ -72,18 +72,20 @@ class GroupCommit(Generic[Item, Result]):
 class SharedRead(Generic[Item, Result]):
     """Turns `read(items)` into `one(item)`: who comes alone is answered in the same turn of the event loop.
 
-    A turn can be long where many ask at once, and a lone reader would wait for several of them. Who comes while another
-    reads, or in the same turn, is read together with the others that do.
+    A turn can be long where much is asked for at once, and a lone reader would wait for several of them. Who comes
+    while another reads, or in the same turn, is read together with the others that do; and where several were read
+    together, who comes next is taken for one of many.
     """
 
     def __init__(self, read: Callable[[Sequence[Item]], Awaitable[Sequence[Result]]]) -> None:
         self._read = read
-        self._together = GroupCommit[Item, Result](read)
+        self._together = GroupCommit[Item, Result](self._read_together)
         self._is_taken = False
+        self._is_crowded = False
 
     async def __call__(self, item: Item) -> Result:
         """What was last committed of the item."""
-        if self._is_taken:
+        if self._is_taken or self._is_crowded:
             return await self._together(item)
         self._is_taken = True
         try:
@@ -94,3 +96,7 @@ class SharedRead(Generic[Item, Result]):
 
     def _give_way(self) -> None:
         self._is_taken = False
+
+    async def _read_together(self, items: Sequence[Item]) -> Sequence[Result]:
+        self._is_crowded = len(items) > 1
+        return await self._read(items)

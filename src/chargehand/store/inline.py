@@ -1,13 +1,14 @@
 """SQLite connections that a cancel cannot tear: what a driver's thread has begun is awaited to its end.
 
 aiosqlite hands each call to a thread and back; a caller that is canceled in between would leave the call
-running on a connection that nobody waits for. Here the cancel stays noted on the caller's task, and
-store/database.py raises it when the transaction is over.
+running on a connection that nobody waits for. Here such a cancel stays noted on the caller's task, and
+store/database.py raises it when the transaction is over. One that comes between two statements ends the transaction.
 
 Short statements, the writer's and those that read by a key, run where they are awaited, on a connection without
 aiosqlite; only what can block goes to a thread: COMMIT (it waits for the disk), and whatever finds another process
 writing. A write transaction of the hot path would else make some fifty hand-overs, each dearer than its statement.
-Measured: see docs/decisions/0003-sqlite-write-path.md and 0010-journal-speed.md.
+A long one gives the event loop turns between its statements. Measured: see docs/decisions/0003-sqlite-write-path.md,
+0010-journal-speed.md and 0024-turns-of-the-loop.md.
 """
 
 import asyncio
@@ -48,7 +49,10 @@ class _Answer(asyncio.Future[Any]):
             tell = partial(self.set_result, call())
         except BaseException as error:  # noqa: BLE001 - the caller gets it, whatever it is
             tell = partial(self.set_exception, error)
-        self.get_loop().call_soon_threadsafe(tell)
+        try:
+            self.get_loop().call_soon_threadsafe(tell)
+        finally:
+            del self, tell  # else an error holds its own frame, and what was asked with it
 
 
 class SteadyConnection(aiosqlite.Connection):

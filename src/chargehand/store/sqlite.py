@@ -73,7 +73,7 @@ class SqliteDatabase(Database):
     async def write(self, tenant: str | None = None) -> AsyncGenerator[Tx, None]:
         """The one writer. The commit is on disk (synchronous=FULL) before the hints are sent.
 
-        A cancel of the caller is raised before the transaction or after it; so what is durable is always told.
+        A cancel of the caller is raised before the commit or after the hints; so what is durable is always told.
         """
         del tenant
         async with self._turn, _told_plainly():

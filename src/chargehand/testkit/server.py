@@ -7,12 +7,11 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import uvicorn
 from starlette.applications import Starlette
 from starlette.routing import Route
 
 from chargehand.clock import SystemClock
-from chargehand.serve.server import run_on
+from chargehand.serve.server import config_for, run_on
 from chargehand.testkit.anthropic_messages import ANTHROPIC_MESSAGES
 from chargehand.testkit.desk import Desk
 from chargehand.testkit.endpoint import Endpoint, Stage
@@ -84,13 +83,4 @@ async def serve_models(
             Route(path, Endpoint(dialect, stage), methods=["POST"]) for path, dialect in ADDRESSES.items()
         ]
     )
-    config = uvicorn.Config(
-        app,
-        ws="none",
-        log_config=None,
-        access_log=False,
-        lifespan="off",
-        server_header=False,
-        timeout_graceful_shutdown=1,
-    )
-    await run_on(listener, config, stopping, on_listening, stopping.set)
+    await run_on(listener, config_for(app), stopping, on_listening, stopping.set)
