@@ -72,14 +72,3 @@ def test_many_starts_in_one_process_have_one_callback() -> None:
 
     assert len(gc.callbacks) == before
     gc.unfreeze()
-
-
-def test_everything_is_looked_through_less_often_than_by_python_itself() -> None:
-    before = gc.get_threshold()
-    try:
-        loop.keep_what_the_start_made()
-
-        assert gc.get_threshold() == (*before[:2], loop.YOUNGER_COLLECTIONS_A_FULL_ONE)
-    finally:
-        gc.set_threshold(*before)
-        gc.unfreeze()

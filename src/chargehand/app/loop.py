@@ -24,16 +24,13 @@ def run(main: Coroutine[Any, Any, Result]) -> Result:
 
 
 def keep_what_the_start_made() -> None:
-    """Have the garbage collector pass over all that is there now, and look through the rest less often.
+    """Have the garbage collector pass over all that is there now.
 
     Modules, tables and the document stay to the end, and looking through them again and again kept the loop for a tenth
-    of a second each time. What comes later is mostly connections: with a thousand, looking through all of it keeps the
-    loop for 10 to 25 ms, and it was done each few seconds.
+    of a second each time.
     """
     gc.collect()
     gc.freeze()
-    young, middle, _ = gc.get_threshold()
-    gc.set_threshold(young, middle, YOUNGER_COLLECTIONS_A_FULL_ONE)
     if _WHAT_LASTS not in gc.callbacks:
         gc.callbacks.append(_WHAT_LASTS)
 
@@ -59,8 +56,6 @@ class WhatLasts:
             self._times_left -= 1
 
 
-YOUNGER_COLLECTIONS_A_FULL_ONE = 100
-"""Ten times as many as Python's own setting. What is in circles and outlives the younger ones waits for so long."""
 MOST_FREEZES = 8
 LONG_COLLECTION_SECONDS = 0.015
 _WHAT_LASTS = WhatLasts()
