@@ -197,6 +197,7 @@ async def measured(service: SharedService, attacker: Attacker, sink: int, asked:
         wrong_keys_per_second=asked.load,
         streams=int(asked.load),
     )
+    attacks = {"neutral": replace(wanted, port=sink), "fair": replace(wanted, **FAIR), "abuse": wanted}
     await usual(service.port, service.keys["usual"], 1.0, "warm", found)
     for _ in range(asked.rounds):
         for kind in KINDS:
@@ -204,9 +205,7 @@ async def measured(service: SharedService, attacker: Attacker, sink: int, asked:
             if kind == "idle":
                 await work
                 continue
-            now = replace(wanted, port=sink) if kind == "neutral" else wanted
-            attack = attacker.attack(replace(wanted, **FAIR) if kind == "fair" else now)
-            told, _ = await asyncio.gather(attack, later(work, LEAD_SECONDS))
+            told, _ = await asyncio.gather(attacker.attack(attacks[kind]), later(work, LEAD_SECONDS))
             if kind == "abuse":
                 found.told.append(told)
     return found

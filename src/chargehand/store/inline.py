@@ -30,7 +30,7 @@ BUSY_SECONDS = 10
 """How long a statement waits for another process that writes."""
 
 HELD_SECONDS = 0.0003
-"""After so long in one go, what else the event loop has to do comes first. A turn costs less than a tenth of that."""
+"""After so long in one go, what else the event loop has to do comes first."""
 
 
 class _Answer(asyncio.Future[Any]):
