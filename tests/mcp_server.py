@@ -38,6 +38,9 @@ class Offer:
             name=name, description=description, input_schema=schema or TEXT, annotations=annotations
         )
 
+    async def was_called(self) -> bool:
+        return bool(self.calls)
+
     async def listed(self, context: Any, params: Any) -> ListToolsResult:
         del params
         self.headers.append(dict(context.request.headers) if context.request else {})

@@ -16,6 +16,7 @@ from chargehand.runtimes.base import AgentFailure
 from chargehand.runtimes.playbook import PlaybookContext
 from chargehand.service.journal import Delegation
 from tests import given
+from tests.gate import Gate, until_entered
 from tests.given import ME, TestClock
 from tests.invariants import violations
 
@@ -38,30 +39,6 @@ async def tree(ctx: PlaybookContext) -> JsonValue:
         return 1
     below = await ctx.must_delegate(*(order("tree", levels=levels - 1) for _ in range(3)))
     return 1 + sum(count for count in below if isinstance(count, int))
-
-
-class Gate:
-    """Lets a playbook's step begin, and holds it until it is let go."""
-
-    def __init__(self) -> None:
-        self.entered = asyncio.Event()
-        self.may_go = asyncio.Event()
-        self.calls = 0
-
-    async def step(self) -> str:
-        self.calls += 1
-        self.entered.set()
-        await self.may_go.wait()
-        return "through"
-
-    async def playbook(self, ctx: PlaybookContext) -> JsonValue:
-        first = await ctx.once("first", lambda: "before")
-        return [first, await ctx.once("gate", self.step), await ctx.once("last", lambda: "after")]
-
-
-async def until_entered(gate: Gate) -> None:
-    async with asyncio.timeout(given.LIMIT_SECONDS):
-        await gate.entered.wait()
 
 
 def sound(core: Core) -> bool:
@@ -232,98 +209,6 @@ async def test_stopping_again_and_again_under_load_fails_no_task(tmp_path: Path)
         for task_id in tasks:
             assert (await given.ended(core, task_id)).status is Status.COMPLETED
         assert given.rows(core, "SELECT count(*) FROM task_events WHERE kind = 'task.rescued'") == [(0,)]
-        assert sound(core)
-
-
-async def test_a_running_task_that_is_canceled_is_cut_off(tmp_path: Path, gate: Gate) -> None:
-    async with given.a_core(tmp_path, playbooks={"gated": gate.playbook}) as core:
-        task = await given.a_task(core, "gated")
-        await until_entered(gate)
-
-        assert await core.tasks.cancel(ME, task.id) == "requested"
-
-        ended = await given.ended(core, task)
-        assert (ended.status, ended.reason) == (Status.CANCELED, "canceled_by_caller")
-        assert await core.tasks.cancel(ME, task.id) == "confirmed"
-        assert sound(core)
-
-
-async def test_canceling_while_an_attempt_is_stopping_does_not_disturb_it(tmp_path: Path) -> None:
-    entered, cleaned = asyncio.Event(), asyncio.Event()
-
-    async def slow_to_clean(ctx: PlaybookContext) -> JsonValue:
-        async def work() -> JsonValue:
-            entered.set()
-            try:
-                await asyncio.Event().wait()
-            finally:
-                await asyncio.sleep(0.1)
-                cleaned.set()
-            return None
-
-        return await ctx.once("work", work)
-
-    async with given.a_core(tmp_path, playbooks={"slow": slow_to_clean}) as core:
-        task = await given.a_task(core, "slow")
-        async with asyncio.timeout(given.LIMIT_SECONDS):
-            await entered.wait()
-
-        await asyncio.gather(*(core.tasks.cancel(ME, task.id) for _ in range(5)))
-
-        assert (await given.ended(core, task)).status is Status.CANCELED
-        assert cleaned.is_set()
-
-
-async def test_an_agent_that_swallows_its_cancel_begins_nothing_more(tmp_path: Path, gate: Gate) -> None:
-    begun: list[str] = []
-
-    async def stubborn(ctx: PlaybookContext) -> JsonValue:
-        for number in range(5):
-            try:
-                await ctx.once("gate", gate.step)
-            except BaseException:  # noqa: BLE001 - what is under test
-                begun.append(f"swallowed {number}")
-        await ctx.once("last", lambda: begun.append("last"))
-        return "done"
-
-    async with given.a_core(tmp_path, playbooks={"stubborn": stubborn}) as core:
-        task = await given.a_task(core, "stubborn")
-        await until_entered(gate)
-
-        await core.tasks.cancel(ME, task.id)
-
-        assert (await given.ended(core, task)).status is Status.CANCELED
-        assert gate.calls == 1
-        assert "last" not in begun
-
-
-async def test_canceling_at_every_moment_of_short_lives_ends_each_task_once(tmp_path: Path) -> None:
-    async def parent(ctx: PlaybookContext) -> JsonValue:
-        await ctx.once("a", lambda: None)
-        await ctx.delegate(order("noop"), order("noop"))
-        await ctx.sleep(0)
-        return "done"
-
-    async with given.a_core(tmp_path, playbooks={"parent": parent, "noop": noop}, slots=3) as core:
-
-        async def live(delay: float) -> Status:
-            task = await given.a_task(core, "parent")
-            await asyncio.sleep(delay)
-            try:
-                await core.tasks.cancel(ME, task.id)
-            except Exception as error:  # noqa: BLE001 - it was quicker
-                assert "only an open task can be canceled" in str(error)  # noqa: PT017 - only if it was
-            return (await given.ended(core, task)).status
-
-        ends = await asyncio.gather(*(live(number * 0.004) for number in range(60)))
-
-        assert set(ends) <= {Status.CANCELED, Status.COMPLETED}
-        assert Status.CANCELED in ends
-
-        async def nothing_is_open() -> bool:
-            return not (await core.watch.counts()).keys() & {"pending", "running", "waiting"}
-
-        await given.eventually(nothing_is_open)
         assert sound(core)
 
 

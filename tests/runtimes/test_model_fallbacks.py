@@ -1,5 +1,6 @@
 """Other models in order when one finally fails, and a provider that is left alone: what the journal says of it."""
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -14,6 +15,7 @@ from chargehand.errors import RuntimeMissing
 from chargehand.testkit.server import Scripted, scripted_models
 from tests import given
 from tests.given import ME
+from tests.listening import listening
 from tests.runtimes.test_model import BASE_PATHS, DEFINITION, MODELS, WRITE
 
 CLAUDE, GPT = MODELS["anthropic"], MODELS["openai"]
@@ -155,22 +157,26 @@ async def test_a_provider_that_is_left_alone_is_replaced_at_once(tmp_path: Path)
 
 
 async def test_those_above_the_limit_of_a_provider_wait_in_line_and_can_be_canceled(tmp_path: Path) -> None:
-    hangs = [{"text": "-", "fault": {"hang_before": True}}]
-    async with two_providers(tmp_path, hangs, hangs, model_concurrency=1, model_timeout_seconds=30) as (
-        core,
-        models,
-    ):
-        tasks = [await given.a_task(core, "writer", {"prompt": f"Task {n}."}) for n in range(2)]
-        for task in tasks:
-            await given.event(core, task, EventKind.STEP_STARTED)
+    asked: asyncio.Queue[asyncio.StreamWriter] = asyncio.Queue()
 
-        for task in reversed(tasks):
-            await core.tasks.cancel(ME, task.id)
-            assert (await given.ended(core, task)).status is Status.CANCELED
+    async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        del reader
+        await asked.put(writer)
 
-        # The second was never asked for.
-        await given.eventually(lambda: _is_true(len(models.log) == 1))
+    async with listening(hang) as port:
+        urls = {"anthropic": f"http://127.0.0.1:{port}"}
+        options: dict[str, Any] = {"model": CLAUDE, "model_concurrency": 1, "model_timeout_seconds": 30}
+        async with given.a_core(tmp_path, model_urls=urls, **options) as core:
+            await core.agents.publish(ME, DEFINITION)
+            first = await given.a_task(core, "writer", {"prompt": "One."})
+            async with asyncio.timeout(given.LIMIT_SECONDS):
+                await asked.get()
+            second = await given.a_task(core, "writer", {"prompt": "Two."})
+            await given.event(core, second, EventKind.STEP_STARTED)
 
+            for task in (second, first):
+                await core.tasks.cancel(ME, task.id)
+                assert (await given.ended(core, task)).status is Status.CANCELED
 
-async def _is_true(value: bool) -> bool:
-    return value
+            # The second never asked.
+            assert asked.empty()

@@ -13,6 +13,7 @@ from chargehand.domain.tenant import Tenant
 from chargehand.domain.values import JsonValue
 from chargehand.errors import ChargehandError, TooManyRequests, Unavailable
 from chargehand.runtimes.playbook import PlaybookContext
+from chargehand.service.admission import Admission
 from chargehand.service.journal import Delegation
 from chargehand.store import backlog, tenants
 from chargehand.store.standing import read_standing
@@ -74,6 +75,20 @@ async def test_a_full_backlog_refuses_until_tasks_have_begun(
         clock.advance(2)
         with pytest.raises(refusal):
             await given.a_task(core, "one")
+
+
+async def test_what_a_count_saw_while_it_was_being_stored_is_not_counted_twice(tmp_path: Path) -> None:
+    async with given.a_core(
+        tmp_path, playbooks={"one": one}, clock=TestClock(), with_engine=False, backlog_limit=2
+    ) as core:
+        await given.a_task(core, "one")
+        await core.tasks.close()
+        fresh = Admission(core.db, TestClock(), most=2)
+        await fresh.check(ME.tenant, None)
+        await fresh.close()
+        # The count has seen the task that is told of only now.
+        fresh.accepted(ME.tenant, counts_before=0)
+        await fresh.check(ME.tenant, None)
 
 
 async def test_a_tenant_whose_backlog_is_full_keeps_no_other_out(tmp_path: Path) -> None:

@@ -232,7 +232,7 @@ async def test_a_call_that_hangs_is_canceled_at_once_and_a_mute_server_holds_up_
             offer.hangs = True
             call: JsonObject = {"calls": [["mcp__desk__echo", {"text": "a"}]]}
             task = await given.a_task(core, "caller", call)
-            await given.event(core, task, EventKind.STEP_STARTED)
+            await given.eventually(offer.was_called)
             await core.tasks.cancel(ME, task.id)
             async with asyncio.timeout(5):
                 assert (await given.ended(core, task)).status.value == "canceled"
@@ -241,6 +241,24 @@ async def test_a_call_that_hangs_is_canceled_at_once_and_a_mute_server_holds_up_
             assert problems["desk"] == ""
             assert "'mute' did not answer within 1 s" in problems["mute"]
             assert "canary" not in str(problems)
+
+
+async def test_a_cancel_is_heard_at_every_moment_of_a_call(tmp_path: Path) -> None:
+    """The client's task group turns one that comes while it connects into a fault of its streams."""
+    offer = Offer()
+    offer.offer("echo")
+    async with (
+        an_mcp_server(offer) as server,
+        a_calling_core(tmp_path, {"desk": {"url": server.url, "timeout_seconds": 600}}) as core,
+    ):
+        offer.hangs = True
+        for moment in range(40):
+            call: JsonObject = {"calls": [["mcp__desk__echo", {"text": "a"}]]}
+            task = await given.a_task(core, "caller", call)
+            await given.event(core, task, EventKind.STEP_STARTED)
+            await asyncio.sleep(moment * 0.0005)
+            await core.tasks.cancel(ME, task.id)
+            assert (await given.ended(core, task)).status.value == "canceled", moment
 
 
 async def test_a_definition_gets_what_it_names_and_not_what_it_denies(tmp_path: Path) -> None:

@@ -13,6 +13,7 @@ from functools import partial
 
 import structlog
 
+from chargehand.cancels import HeldBackCancels
 from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
@@ -196,7 +197,10 @@ class Runner:
         async with self._hands(task, definition, must_read=must_read) as (hands, place):
             hands = hands.for_round(task, await failures_before(hands))
             while True:
-                result = await runtime.run(hands)
+                with (
+                    HeldBackCancels()
+                ):  # an agent that catches everything does not complete what was canceled
+                    result = await runtime.run(hands)
                 # What still runs could change the files while they are checked.
                 await hands.tools.background.end_all()
                 hands.steps.require_same_way()

@@ -39,7 +39,7 @@ class _Count:
     accepted: int = 0
     drained_a_second: float = 0.0
     is_in_doubt: bool = False
-    """Whether something may be counted twice: it was accepted while the rows were counted."""
+    """Whether something may be counted twice: it was being stored while the rows were counted."""
     _accepted_of: dict[str, int] = field(default_factory=dict[str, int])
 
     def add(self, tenant: str) -> None:
@@ -60,6 +60,8 @@ class Admission:
         self._db = db
         self._clock = clock
         self._most = most
+        self.counts = 0
+        """How many counts have ended."""
         self._counts_tenants = False
         """Whether a count tells each tenant's part, which costs more: once a tenant with a limit was asked about."""
         self._count = _Count(-math.inf, 0, {})
@@ -82,9 +84,11 @@ class Admission:
         if (refusal := self._refusal(tenant, most_of_tenant)) is not None:
             raise refusal
 
-    def accepted(self, tenant: str) -> None:
-        """A task that is due was stored."""
+    def accepted(self, tenant: str, *, counts_before: int) -> None:
+        """A task that is due was stored. `counts_before`: `counts` when that began."""
         self._count.add(tenant)
+        if self.counts != counts_before:
+            self._count.is_in_doubt = True
         if self._counting is not None:
             # Whether the count under way sees it nobody knows.
             self._meanwhile.append(tenant)
@@ -152,6 +156,7 @@ class Admission:
             return
         finally:
             self._counting = None
+        self.counts += 1
         now = self._clock.monotonic()
         self._seconds_taken = now - began
         self._count = _Count(now, whole, of_tenant)

@@ -120,10 +120,11 @@ class Tasks:
         told: JsonObject = {"agent_id": task.agent_id, "agent_version": task.agent_version, "by": who.id}
         if picked is not None:
             told["selection"] = picked.told
+        counts = 0 if self._quotas is None else self._quotas.admission.counts
         accepted = await self._store(_Submission(task, order.idempotency_key, digest, told))
         fail_point("tasks.submitted")
         if self._quotas is not None and not accepted.replayed and task.run_after <= self._clock.now():
-            self._quotas.admission.accepted(who.tenant)
+            self._quotas.admission.accepted(who.tenant, counts_before=counts)
         if picked is None or accepted.replayed:
             return accepted
         return replace(accepted, selection=picked.told)

@@ -14,6 +14,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 import structlog
 
+from chargehand.cancels import stop_if_canceled
 from chargehand.domain.values import JsonObject
 from chargehand.store.exchange import (
     Exchange,
@@ -161,14 +162,14 @@ class Bus:
             began = _now()
             try:
                 async with exchange.line(self.process) as line:
-                    _stop_if_canceled()
+                    stop_if_canceled()  # lost by a driver that was connecting (seen with redis-py 8.1)
                     self._is_back()
                     await self._use(line)
             except LineLost as lost:
                 self._is_gone(lost)
             finally:
                 self.is_connected = False
-            _stop_if_canceled()
+            stop_if_canceled()
             if _now() - began > SILENCE_SECONDS:
                 pause = FIRST_PAUSE_SECONDS
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - spreads those that lost one server
@@ -206,7 +207,7 @@ class Bus:
         try:
             async with asyncio.timeout(SILENCE_SECONDS) as silence:
                 async for text in line.heard():
-                    _stop_if_canceled()
+                    stop_if_canceled()
                     self._take(text)
                     silence.reschedule(_now() + SILENCE_SECONDS)
         except TimeoutError:
@@ -254,7 +255,7 @@ class Bus:
                 await sending
         except TimeoutError:
             raise LineLost(f"a message was not taken within {SEND_SECONDS:.0f} s") from None
-        _stop_if_canceled()
+        stop_if_canceled()
 
     def _take(self, text: bytes) -> None:
         """A message of some process; our own shows only that the line is alive."""
@@ -291,10 +292,3 @@ class Bus:
 
 def _now() -> float:
     return asyncio.get_running_loop().time()
-
-
-def _stop_if_canceled() -> None:
-    """A driver may lose a cancel that comes while it connects (seen with redis-py 8.1)."""
-    task = asyncio.current_task()
-    if task is not None and task.cancelling():
-        raise asyncio.CancelledError

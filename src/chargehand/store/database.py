@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from functools import wraps
 from json import JSONDecoder
-from types import CoroutineType, TracebackType
+from types import CoroutineType
 from typing import Any, ParamSpec, Protocol, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncConnection
@@ -110,33 +110,6 @@ def retried(
         return await use_case(*args, **kwargs)
 
     return begun_anew
-
-
-class HeldBackCancels:
-    """As a block: cancels that came while something in it was awaited to its end are raised when it ends."""
-
-    def __init__(self) -> None:
-        self._task = asyncio.current_task()
-        self._seen = self._task.cancelling() if self._task else 0
-
-    def let_through(self) -> None:
-        """Raise what came since this object was made."""
-        if self._has_come():
-            raise asyncio.CancelledError
-
-    def __enter__(self) -> "HeldBackCancels":
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        del kind, trace
-        # Before a fault too: whoever tells of the fault and goes on, or is `retried`, would never end.
-        if (error is None or isinstance(error, Exception)) and self._has_come():
-            raise asyncio.CancelledError from error
-
-    def _has_come(self) -> bool:
-        return self._task is not None and self._task.cancelling() > self._seen
 
 
 def from_json(text: str) -> Any:

@@ -14,10 +14,11 @@ from sqlalchemy.engine import URL, ExceptionContext
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool
 
+from chargehand.cancels import HeldBackCancels
 from chargehand.clock import Clock
 from chargehand.errors import Unavailable
 from chargehand.failpoint import fail_point
-from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
+from chargehand.store.database import Database, Tx, from_json
 from chargehand.store.idle_connections import replace_dead_connections
 from chargehand.store.server_faults import told_plainly
 from chargehand.store.server_url import ServerLimits

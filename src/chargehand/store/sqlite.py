@@ -18,10 +18,11 @@ from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.ext.asyncio import AsyncConnection, AsyncEngine, create_async_engine
 from sqlalchemy.pool import AsyncAdaptedQueuePool, ConnectionPoolEntry
 
+from chargehand.cancels import HeldBackCancels
 from chargehand.clock import Clock
 from chargehand.errors import StorageFull, Unavailable
 from chargehand.failpoint import fail_point
-from chargehand.store.database import Database, HeldBackCancels, Tx, from_json
+from chargehand.store.database import Database, Tx, from_json
 from chargehand.store.inline import BUSY_SECONDS, InlineConnection, connect, connect_inline
 
 READERS = 4

@@ -6,11 +6,12 @@ when the first server is talked to.
 """
 
 import asyncio
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, Generator
+from contextlib import asynccontextmanager, contextmanager
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
+from chargehand.cancels import HeldBackCancels
 from chargehand.domain.mcp import TOOL_NAME, McpTool
 from chargehand.domain.redaction import redacted
 from chargehand.domain.values import JsonObject, canonical, check_json, plain_text
@@ -66,13 +67,20 @@ async def _talking(
         raise McpFailure("the extra is not installed; `pip install chargehand[mcp]`")
     from mcp import Client  # noqa: PLC0415 - it costs a quarter of a second, paid by whoever uses a server
 
-    try:
+    # A cancel that comes while the client connects leaves it as a fault of its streams (seen with mcp 2.3).
+    with HeldBackCancels(), _told_plainly(server, seconds):
         async with (
             asyncio.timeout(seconds),
             _transport(server, sandbox, seconds) as transport,
             Client(transport, read_timeout_seconds=seconds, cache=None) as client,
         ):
             yield client
+
+
+@contextmanager
+def _told_plainly(server: McpServer, seconds: float) -> Generator[None, None, None]:
+    try:
+        yield
     except TimeoutError as error:
         raise McpFailure(f"the server {server.name!r} did not answer within {seconds:g} s") from error
     except (McpChanged, ChargehandError):
