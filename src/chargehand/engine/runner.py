@@ -197,9 +197,8 @@ class Runner:
         async with self._hands(task, definition, must_read=must_read) as (hands, place):
             hands = hands.for_round(task, await failures_before(hands))
             while True:
-                with (
-                    HeldBackCancels()
-                ):  # an agent that catches everything does not complete what was canceled
+                # An agent that catches everything does not complete what was canceled.
+                with HeldBackCancels():
                     result = await runtime.run(hands)
                 # What still runs could change the files while they are checked.
                 await hands.tools.background.end_all()
