@@ -21,6 +21,7 @@ from chargehand.errors import Unavailable
 from chargehand.store import migrate, server_migrate
 from chargehand.store.opening import open_database
 from chargehand.store.schema import METADATA
+from chargehand.store.server_look import connected
 from chargehand.store.server_url import ServerLimits, server_url
 from tests.databases import an_empty_database, execute, found
 from tests.store.test_tables import GOOD, put_statement
@@ -145,6 +146,23 @@ def test_processes_that_start_at_once_fill_an_empty_database_once(url: str) -> N
     assert [process.returncode for process in processes] == [0, 0, 0], said
     assert revision(url) == migrate.HEAD
     assert differences(url) == []
+
+
+def test_who_comes_while_another_upgrades_waits_for_it_and_goes_on(url: str) -> None:
+    upgrade_to(url, "0002")
+
+    async def come_meanwhile() -> None:
+        async with connected(server_url(url)) as connection:
+            await connection.run_sync(server_migrate.take_lock)
+            coming = asyncio.create_task(server_migrate.require_ready(server_url(url)))
+            done, _ = await asyncio.wait([coming], timeout=0.5)
+            assert not done
+            await connection.run_sync(migrate.run_revisions, "0002")
+            await connection.commit()
+        await coming
+
+    asyncio.run(come_meanwhile())
+    assert revision(url) == migrate.HEAD
 
 
 def test_a_database_of_a_newer_version_is_refused_and_left_alone(url: str) -> None:

@@ -16,10 +16,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from chargehand.errors import ChargehandError, TooManyRequests
+from chargehand.serve.low_priority import LowPriority
 from chargehand.serve.problems import HTTP_CODES, internal, problem, problem_of
 from chargehand.serve.requests import method_and_route
 from chargehand.serve.secure_headers import SecureHeaders
-from chargehand.serve.turns import OneATurn
 from chargehand.settings import LOOPBACK_HOSTS
 from chargehand.telemetry.logs import telling
 from chargehand.telemetry.metrics import Metrics
@@ -39,23 +39,25 @@ class Edge:
         self._app = app
         self._headers = headers
         self._metrics = metrics
-        self._refusals = OneATurn()
+        self._low_priority = LowPriority()
         self._hosts = {host.lower().strip("[]") for host in (*LOOPBACK_HOSTS, *trusted_hosts)}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, host = _id_and_host(scope["headers"])
+        request_id, host, key = _told(scope["headers"])
         scope["request_id"] = request_id
         started = False
         came_at = time.perf_counter()
+        asked = await self._low_priority.begin(key)
 
         async def send_dressed(message: Message) -> None:
             nonlocal started
             if message["type"] == "http.response.start":
+                self._low_priority.end(asked)
                 if message["status"] == TooManyRequests.status:
-                    await self._refusals()
+                    await self._low_priority.refused(asked)
                 started = True
                 method, route = method_and_route(scope)
                 self._metrics.http_requests.add(method, route, str(message["status"]))
@@ -75,6 +77,8 @@ class Edge:
                     # The status is sent; only closing the connection can still say that this is no answer.
                     raise
                 await answer(scope, receive, send_dressed)
+            finally:
+                self._low_priority.end(asked)
 
     def _check_host(self, host: str) -> None:
         """A name that is not ours is a page elsewhere that had its name resolved to this machine."""
@@ -110,17 +114,20 @@ class Problems:
             await _answer(error, scope["request_id"])(scope, receive, send)
 
 
-def _id_and_host(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str]:
-    request_id = host = b""
+def _told(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, bytes]:
+    """The request's id, its host and its key."""
+    request_id = host = key = b""
     for name, value in headers:
         if name == b"x-request-id":
             request_id = value
         elif name == b"host":
             # Of two, a proxy may have looked at the one and this service at the other: that is no name at all.
             host = b"" if host else value
+        elif name == b"authorization":
+            key = value
     if not _REQUEST_ID.fullmatch(request_id):
-        return new_request_id(), host.decode("latin-1")
-    return request_id.decode(), host.decode("latin-1")
+        return new_request_id(), host.decode("latin-1"), key
+    return request_id.decode(), host.decode("latin-1"), key
 
 
 def new_request_id() -> str:

@@ -17,7 +17,8 @@ LOCK = "chargehand.migrate"
 async def upgrade(url: URL) -> str | None:
     """Bring the database to HEAD while nobody else does; the revision it was at before."""
     async with connected(url) as connection:
-        await connection.run_sync(_lock)
+        await connection.run_sync(take_lock)
+        await connection.run_sync(_compare_letter_by_letter)
         before = await connection.run_sync(revision_of)
         if before != migrate.HEAD:
             if before is None:
@@ -38,8 +39,17 @@ async def require_ready(url: URL) -> None:
     standing = await look(url)
     if standing.revision is None:
         await upgrade(url)
-    else:
-        require_head(standing.revision)
+    elif standing.revision != migrate.HEAD:
+        migrate.require_known(standing.revision)
+        # On MySQL it may be one on the way, of another process that fills or upgrades the database just now.
+        require_head(await _settled_revision(url) or standing.revision)
+
+
+async def _settled_revision(url: URL) -> str | None:
+    """The revision when nobody migrates."""
+    async with connected(url) as connection:
+        await connection.run_sync(take_lock)
+        return await connection.run_sync(revision_of)
 
 
 def require_head(revision: str) -> None:
@@ -52,7 +62,7 @@ def require_head(revision: str) -> None:
         )
 
 
-def _lock(connection: Connection) -> None:
+def take_lock(connection: Connection) -> None:
     """PostgreSQL's is free again with the transaction; MySQL's with the connection, since its DDL ends transactions."""
     if connection.dialect.name == "postgresql":
         connection.execute(text("SELECT pg_advisory_xact_lock(hashtext(:name))"), {"name": LOCK})
@@ -60,8 +70,12 @@ def _lock(connection: Connection) -> None:
     got = connection.scalar(text("SELECT GET_LOCK(:name, 600)"), {"name": LOCK})
     if got != 1:
         raise Unavailable("another process has been migrating the database for ten minutes; see what it does")
-    # Names and keys are compared letter by letter, as SQLite and PostgreSQL do.
-    connection.execute(text("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
+
+
+def _compare_letter_by_letter(connection: Connection) -> None:
+    """Names and keys, as SQLite and PostgreSQL do."""
+    if connection.dialect.name == "mysql":
+        connection.execute(text("ALTER DATABASE CHARACTER SET utf8mb4 COLLATE utf8mb4_bin"))
 
 
 def _clear(connection: Connection) -> None:
