@@ -98,7 +98,7 @@ function New-Release {
     $lock = Join-Path -Path $folder -ChildPath 'requirements.lock'
     $program = Get-ReleasePython -Release $release
     # Each package is checked against its hash.
-    $packages = $common + @('--require-hashes', '--only-binary', ':all:', '-r', $lock)
+    $packages = $common + @('--require-hashes', '--no-deps', '--only-binary', ':all:', '-r', $lock)
     Invoke-Program -Program $program -Arguments $packages | Out-Null
     Invoke-Program -Program $program -Arguments ($common + @('--no-deps', '--no-build-isolation', $folder)) | Out-Null
     $release

@@ -1,7 +1,7 @@
 """Cancels that something on the way has kept to itself: asyncio counts them on the task, and here they are raised.
 
-Some are kept on purpose (a driver's thread is awaited to its end, store/inline.py), some are lost: a library's task
-group may turn a cancel into a fault of its connection, an agent's code may catch everything.
+Some are kept on purpose (a driver's thread is awaited to its end, store/inline.py), some are lost (a library's task
+group turns a cancel into a fault of its connection).
 """
 
 import asyncio

@@ -40,6 +40,8 @@ def _nested(depth: int, opening: str, closing: str) -> bytes:
         (b'{"task_data": {"n": 1e999}}', 422, "JSON"),
         (b'{"task_data": {"n": 9007199254740993}}', 422, "beyond"),
         (b'{"task_data": {"n": -9007199254740993}}', 422, "beyond"),
+        (b'{"task_data": {"n": 18446744073709551616}}', 422, "beyond"),
+        (b'{"task_data": {"n": -9223372036854775809}}', 422, "beyond"),
         (b'{"task_data": {"n": ' + b"9" * 5000 + b"}}", 422, ""),
         (b'{"task_data": {"a": 1, "a": 2}}', 422, "same key twice"),
         (b'{"task_data": {"\\u0061": 1, "a": 2}}', 422, "same key twice"),

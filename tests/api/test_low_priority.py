@@ -1,17 +1,18 @@
 """Whoever asks more often than they may comes after the others, in order, one in a turn, and never waits long."""
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import cast
 
 import httpx2
 import pytest
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from chargehand.serve import low_priority
 from chargehand.serve.edge import Edge
-from chargehand.serve.low_priority import MOST_REMEMBERED, MOST_WAITING, WAIT_SECONDS, LowPriority
+from chargehand.serve.low_priority import MOST_REMEMBERED, MOST_WAITING, WAIT_SECONDS, Asked, LowPriority
 from chargehand.serve.secure_headers import SecureHeaders
 from chargehand.telemetry.metrics import Metrics
 from tests import given
@@ -24,6 +25,7 @@ GREEDY, OTHER = b"Bearer greedy", b"Bearer other"
 def patience(monkeypatch: pytest.MonkeyPatch) -> None:
     """Also on a machine that halts now and then, what is to wait waits."""
     monkeypatch.setattr(low_priority, "WAIT_SECONDS", 600.0)
+    monkeypatch.setattr(low_priority, "REMEMBERED_SECONDS", 600.0)
 
 
 async def refuse(line: LowPriority, key: bytes = b"") -> None:
@@ -32,7 +34,7 @@ async def refuse(line: LowPriority, key: bytes = b"") -> None:
     await line.refused(asked)
 
 
-async def begun(*waiting: Awaitable[object]) -> list[asyncio.Future[object]]:
+async def begun(*waiting: Awaitable[object]) -> Sequence[asyncio.Future[object]]:
     """Each as far as it comes before the next turn of the loop."""
     futures = [asyncio.ensure_future(one) for one in waiting]
     await asyncio.sleep(0)
@@ -112,6 +114,7 @@ async def test_nobody_waits_longer_than_a_while_for_an_answer_that_takes_its_tim
     monkeypatch.setattr(low_priority, "WAIT_SECONDS", WAIT_SECONDS)
     line = LowPriority()
     await refuse(line, GREEDY)
+    await asyncio.sleep(0)  # nothing is left to be done that would see to the line
     long_poll = await line.begin(OTHER)
     began = asyncio.get_running_loop().time()
 
@@ -123,6 +126,14 @@ async def test_nobody_waits_longer_than_a_while_for_an_answer_that_takes_its_tim
     line.end(greedy)
     [again] = await begun(line.begin(GREEDY))
     assert again.done()
+    line.end(cast("Asked", again.result()))
+
+    # Nor does it hide who comes after it.
+    quick = await line.begin(OTHER)
+    [after] = await begun(line.begin(GREEDY))
+    assert not after.done()
+    line.end(quick)
+    await after
     line.end(long_poll)
 
 
@@ -194,17 +205,19 @@ async def test_a_refusal_is_forgotten_after_a_while_and_when_many_others_were_re
         assert greedy.done()
 
     line = LowPriority()
-    for number in range(MOST_REMEMBERED + 1):
+    for number in range(MOST_REMEMBERED):
         await refuse(line, GREEDY + b"%d" % number)
+    await refuse(line, GREEDY + b"0")
+    await refuse(line, GREEDY)
     await line.begin(OTHER)
-    forgotten, remembered = await begun(
-        line.begin(GREEDY + b"0"), line.begin(GREEDY + b"%d" % MOST_REMEMBERED)
-    )
-    assert (forgotten.done(), remembered.done()) == (True, False)
-    remembered.cancel()
+    again, forgotten, last = await begun(*(line.begin(key) for key in (GREEDY + b"0", GREEDY + b"1", GREEDY)))
+    assert (again.done(), forgotten.done(), last.done()) == (False, True, False)
+    again.cancel()
+    last.cancel()
 
 
 async def test_a_client_over_its_rate_is_answered_after_whoever_came_meanwhile() -> None:
+    """And nobody waits for one whose client has gone."""
     may_answer, order = asyncio.Event(), list[str]()
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
@@ -213,6 +226,8 @@ async def test_a_client_over_its_rate_is_answered_after_whoever_came_meanwhile()
             await may_answer.wait()
         if path == "/fails":
             raise RuntimeError
+        if path == "/gone":
+            raise ClientDisconnect
         order.append(path)
         await Response(status_code=429 if path == "/refused" else 200)(scope, receive, send)
 
@@ -221,6 +236,8 @@ async def test_a_client_over_its_rate_is_answered_after_whoever_came_meanwhile()
         greedy = {"Authorization": GREEDY.decode()}
         assert (await client.get("/refused", headers=greedy)).status_code == 429
         assert (await client.get("/fails")).status_code == 500
+        with pytest.raises(AssertionError):  # what this client makes of no answer
+            await client.get("/gone")
         order.clear()
         [slow] = await begun(client.get("/slow"))
         late = asyncio.create_task(client.get("/within-its-limits", headers=greedy))

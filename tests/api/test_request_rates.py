@@ -33,12 +33,13 @@ async def test_every_answer_tells_the_allowance_and_what_is_left_of_it(tmp_path:
         a_service(tmp_path, TestClock(), key_requests_per_second=5) as service,
         service.client(service.key) as client,
     ):
-        answers = [await client.get(path) for path in ("/whoami", "/tasks", "/nowhere")]
+        paths = ("/whoami", "/tasks", "/nowhere", "/tasks?bad=1", "/tasks/zzz", "/tenants")
+        answers = [await client.get(path) for path in paths]
 
-    assert [answer.headers["ratelimit-policy"] for answer in answers] == ['"key";q=10;w=2'] * 3
-    assert [answer.headers["ratelimit"] for answer in answers] == [
-        f'"key";r={left};t=1' for left in (9, 8, 7)
-    ]
+    assert [answer.status_code for answer in answers] == [200, 200, 404, 422, 404, 200]
+    assert [answer.headers["ratelimit-policy"] for answer in answers] == ['"key";q=10;w=2'] * 6
+    left = [answer.headers["ratelimit"].split(";")[1] for answer in answers]
+    assert left == [f"r={left}" for left in (9, 8, 7, 6, 5, 4)]
 
 
 async def test_one_too_many_is_refused_with_the_time_to_wait_and_then_allowed(tmp_path: Path) -> None:

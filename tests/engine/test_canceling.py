@@ -101,6 +101,56 @@ async def test_an_agent_that_answers_its_cancel_with_a_result_is_canceled(tmp_pa
         assert (ended.status, ended.result) == (Status.CANCELED, None)
 
 
+def leave_a_cancel_behind() -> None:
+    """As a time-out in the style from before Python 3.11 does: it cancels the task, and never takes that back."""
+    current = asyncio.current_task()
+    assert current is not None
+    current.cancel()
+
+
+async def test_an_agent_that_cancels_its_own_work_for_a_time_out_is_not_canceled(tmp_path: Path) -> None:
+    async def impatient(ctx: PlaybookContext) -> JsonValue:
+        leave_a_cancel_behind()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return "done"
+
+    async with given.a_core(tmp_path, playbooks={"impatient": impatient}) as core:
+        ended = await given.ended(core, await given.a_task(core, "impatient"))
+
+        assert (ended.status, ended.result) == (Status.COMPLETED, "done")
+
+
+async def test_a_step_after_a_cancel_of_the_agents_own_fails_the_attempt_and_does_not_go_on_for_ever(
+    tmp_path: Path,
+) -> None:
+    async def impatient(ctx: PlaybookContext) -> JsonValue:
+        leave_a_cancel_behind()
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return await ctx.once("step", lambda: None)
+
+    async with given.a_core(tmp_path, playbooks={"impatient": impatient}) as core:
+        await given.an_agent(core, "impatient", playbook="impatient", attempts=2)
+        ended = await given.ended(core, await given.a_task(core, "impatient"))
+
+        assert (ended.status, ended.reason, ended.attempt) == (Status.FAILED, "agent_error", 2)
+        assert "canceled its own work" in str(ended.error)
+
+
+async def test_an_agent_that_swallows_its_deadline_has_run_out_of_time(tmp_path: Path) -> None:
+    async def stubborn(ctx: PlaybookContext) -> JsonValue:
+        with suppress(asyncio.CancelledError):
+            await asyncio.sleep(3600)
+        return "done"
+
+    async with given.a_core(tmp_path, playbooks={"stubborn": stubborn}) as core:
+        task = await given.a_task(core, "stubborn", timeout_seconds=1)
+
+        ended = await given.ended(core, task)
+        assert (ended.status, ended.reason) == (Status.FAILED, "timeout")
+
+
 async def noop(ctx: PlaybookContext) -> JsonValue:
     return ctx.data
 

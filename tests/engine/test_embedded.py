@@ -2,15 +2,19 @@
 
 import asyncio
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 from sqlalchemy import text
 
 from chargehand.app.core import Core
 from chargehand.clock import SystemClock
+from chargehand.domain.access import Scope
 from chargehand.domain.history import EventKind, Step, StepKind, StepStatus
 from chargehand.domain.task import Status
+from chargehand.domain.tenant_limits import TenantLimits
 from chargehand.domain.values import JsonValue
 from chargehand.runtimes.base import AgentFailure
 from chargehand.runtimes.playbook import PlaybookContext
@@ -94,6 +98,37 @@ async def test_no_more_attempts_run_at_once_than_there_are_slots(tmp_path: Path)
             gate.may_go.set()
         for task in tasks:
             await given.ended(core, task)
+
+
+@pytest.mark.parametrize(
+    ("own", "options"),
+    [({"concurrency": 1}, {}), ({}, {"tenant_concurrency": 1}), ({}, {"global_concurrency": 1})],
+)
+async def test_what_a_limit_holds_back_begins_when_a_task_ends_and_not_at_the_next_look(
+    tmp_path: Path, own: dict[str, int], options: dict[str, Any]
+) -> None:
+    async with given.a_core(tmp_path, playbooks={"one": noop}, lease_seconds=600, **options) as core:
+        await given.an_agent(core, "one", playbook="one", **own)
+        tasks = [await given.a_task(core, "one") for _ in range(6)]
+
+        for task in tasks:
+            assert (await given.ended(core, task)).status is Status.COMPLETED
+
+
+async def test_what_a_limit_holds_back_begins_when_the_limit_is_raised(tmp_path: Path, gate: Gate) -> None:
+    async with given.a_core(
+        tmp_path, playbooks={"one": gate.playbook, "two": noop}, lease_seconds=600, tenant_concurrency=1
+    ) as core:
+        holding = await given.a_task(core, "one")
+        await until_entered(gate)
+        held_back = await given.a_task(core, "two")
+        operator = replace(ME, scopes=frozenset({Scope.ADMIN_SERVICE}))
+
+        await core.quotas.limits.replace(operator, ME.tenant, TenantLimits(concurrency=2))
+
+        assert (await given.ended(core, held_back)).status is Status.COMPLETED
+        gate.may_go.set()
+        await given.ended(core, holding)
 
 
 async def test_waiting_for_a_child_a_person_or_a_time_holds_no_slot(tmp_path: Path) -> None:

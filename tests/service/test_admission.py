@@ -91,6 +91,31 @@ async def test_what_a_count_saw_while_it_was_being_stored_is_not_counted_twice(t
         await fresh.check(ME.tenant, None)
 
 
+async def test_a_count_that_ends_while_a_task_is_being_stored_is_in_doubt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with given.a_core(
+        tmp_path, playbooks={"one": one}, clock=TestClock(), with_engine=False, backlog_limit=3
+    ) as core:
+        admission = core.quotas.admission
+        await admission.check(ME.tenant, None)
+        await admission.close()
+
+        def ends(name: str) -> None:
+            if name == "store.after_commit":
+                admission.counts += 1
+
+        with monkeypatch.context() as patched:
+            for store in ("sqlite", "server"):
+                patched.setattr(f"chargehand.store.{store}.fail_point", ends)
+            await given.a_task(core, "one")
+        admission.accepted(ME.tenant, counts_before=admission.counts)
+        admission.accepted(ME.tenant, counts_before=admission.counts)
+
+        # By what was told it would be full; a fresh count knows better.
+        await given.a_task(core, "one")
+
+
 async def test_a_tenant_whose_backlog_is_full_keeps_no_other_out(tmp_path: Path) -> None:
     clock = TestClock()
     async with given.a_core(

@@ -153,7 +153,7 @@ def test_who_comes_while_another_upgrades_waits_for_it_and_goes_on(url: str) -> 
 
     async def come_meanwhile() -> None:
         async with connected(server_url(url)) as connection:
-            await connection.run_sync(server_migrate.take_lock)
+            await connection.run_sync(server_migrate.take_lock, False)
             coming = asyncio.create_task(server_migrate.require_ready(server_url(url)))
             done, _ = await asyncio.wait([coming], timeout=0.5)
             assert not done

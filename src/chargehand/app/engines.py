@@ -11,7 +11,7 @@ from chargehand.engine.duties import DutyRounds
 from chargehand.engine.embedded import EmbeddedEngine
 from chargehand.engine.fleet import FleetEngine
 from chargehand.settings import Settings
-from chargehand.store.bus import CANCEL, Bus
+from chargehand.store.bus import AGENTS, CANCEL, LIMITS, Bus
 from chargehand.telemetry.metrics import Metrics
 
 Engine = EmbeddedEngine | FleetEngine
@@ -55,6 +55,9 @@ class EngineDoor:
 
     def __post_init__(self) -> None:
         self.bus.hear(CANCEL, self._cancel)
+        for topic in (LIMITS, AGENTS):
+            # More may be allowed to begin now.
+            self.bus.hear(topic, lambda _: self.wake())
 
     def wake(self, due: datetime | None = None, ready: Sequence[Task] = ()) -> None:
         """Tasks may be ready, or something is due at this time."""

@@ -63,6 +63,8 @@ class Turns:
     ) -> None:
         """`served`: when each tenant was last given a slot, as a count of slots; kept up as they are given."""
         self._limits = limits
+        self.is_held_back = False
+        """Whether `next` has passed over something that is due because of a limit."""
         self._served = served if served is not None else {}
         self._slots_given = max(self._served.values(), default=0)
         self._worth = round(limits.ageing_seconds * 1_000_000)
@@ -82,16 +84,19 @@ class Turns:
 
     def next(self) -> Lane | None:
         """The lane whose turn it is; None when nobody may begin anything more."""
-        if self._limits.whole is not None and sum(self._of_tenant.values()) >= self._limits.whole:
+        if _is_full(sum(self._of_tenant.values()), self._limits.whole):
+            self.is_held_back = bool(self._tenants)
             return None
         while self._tenants:
             tenant = self._tenants[0][3]
             if _is_full(self._of_tenant.get(tenant, 0), self._limits.most_of(tenant)):
+                self.is_held_back = True
                 heappop(self._tenants)
                 continue
             lane = self._lanes[tenant][0][1]
             if not _is_full(self._running.get((tenant, lane.agent_id), 0), self._most[lane]):
                 return lane
+            self.is_held_back = True
             self._drop(lane)
         return None
 

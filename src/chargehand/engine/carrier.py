@@ -46,11 +46,12 @@ class Carrier:
         self._carried: dict[str, tuple[Task, asyncio.Task[None]]] = {}
         self._sure_until: dict[str, float] = {}
         """By task: until when, by the monotonic clock, nobody else can have its lease."""
-        self._interrupted: set[asyncio.Task[None]] = set()
         self._passed: list[asyncio.Future[None]] = []
         self._renew_at = 0.0
-        self._is_full = False
-        """Whether the last claim took all that it could, so that more may be ready."""
+        self._wants_more = False
+        """Whether the last claim took all that it could, or all that a limit let it, so that more may be ready."""
+        self._ended = 0
+        """Attempts that were carried and are not any more."""
 
     @property
     def running(self) -> int:
@@ -98,9 +99,9 @@ class Carrier:
                 self._interrupt(held[1])
 
     def _interrupt(self, carried: asyncio.Task[None]) -> None:
-        if carried in self._interrupted:
+        if carried in self.runner.interrupted:
             return
-        self._interrupted.add(carried)
+        self.runner.interrupted.add(carried)
         # Not at once: a task that is canceled before its first step never runs, and so writes no outcome.
         asyncio.get_running_loop().call_soon(carried.cancel)
 
@@ -140,13 +141,14 @@ class Carrier:
             free, begun_at = self.free, self._clock.monotonic()
             if free > 0:
                 passed, self._passed = self._passed, []
+            ended = self._ended
             claimed = await self._claim(free) if free > 0 else []
-            self._is_full = len(claimed) >= free
+            self._wants_more = len(claimed) >= free or self._attempts.is_held_back
             for task in claimed:
                 self._carry(task, begun_at)
             _tell(passed)
-            if self._is_full and self.free > 0:
-                # Slots came free while the claim waited for the writer.
+            if self._wants_more and self._ended > ended:
+                # While the claim waited for the writer.
                 self._ready.set()
         _tell(self._passed)
 
@@ -180,7 +182,8 @@ class Carrier:
         return begun_at + self.lease.total_seconds() * (1 - LEASE_MARGIN)
 
     def _dropped(self, task: Task, done: asyncio.Task[None]) -> None:
-        self._interrupted.discard(done)
+        self._ended += 1
+        self.runner.interrupted.discard(done)
         self.runner.lost.discard((task.id, task.attempt))
         held = self._carried.get(task.id)
         if held is not None and held[1] is done:
@@ -188,7 +191,7 @@ class Carrier:
         if not done.cancelled() and (error := done.exception()) is not None:
             # The row still says running; its lease runs out and the sweeper gives the task back.
             log.error("an attempt could not be ended", task_id=task.id, exc_info=error)
-        if self._is_full:
+        if self._wants_more:
             self._ready.set()
 
     def _lose(self, task_id: str) -> None:

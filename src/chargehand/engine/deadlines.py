@@ -73,3 +73,5 @@ async def kept_deadline(
             yield kept
         finally:
             kept.end()
+    if kept.limit.expired():
+        raise TimeoutError  # which whoever worked in the block has kept to itself

@@ -13,7 +13,6 @@ from functools import partial
 
 import structlog
 
-from chargehand.cancels import HeldBackCancels
 from chargehand.clock import Clock
 from chargehand.domain.agent import AgentDefinition
 from chargehand.domain.deliverable import Evidence
@@ -46,7 +45,7 @@ from chargehand.errors import (
     TenantStorageFull,
     Unavailable,
 )
-from chargehand.runtimes.base import AgentFailure, Hands, Stop, Suspension, refuse_when_stopping
+from chargehand.runtimes.base import AgentFailure, Hands, Runtime, Stop, Suspension, refuse_when_stopping
 from chargehand.runtimes.delivery import check_all, failures_before, store_all
 from chargehand.runtimes.directory import Runtimes
 from chargehand.runtimes.isolation import has_own_workspace
@@ -71,6 +70,7 @@ log = structlog.stdlib.get_logger("chargehand.runner")
 AFTER_FAULT = timedelta(seconds=1)
 STORAGE_PAUSE_SECONDS = 2.0
 MAX_MESSAGE = 2000
+OWN_CANCEL = "the agent canceled its own work"
 
 _REASON_OF: tuple[tuple[type[ChargehandError], Reason], ...] = (
     (BudgetExhausted, Reason.BUDGET_EXHAUSTED),
@@ -100,6 +100,8 @@ class Runner:
     policy: Policy = field(default_factory=Policy)
     telemetry: Telemetry = field(default_factory=Telemetry)
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
+    interrupted: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    """The tasks of attempts that the engine has canceled. An agent may cancel its own for a time-out of its own."""
     lost: set[tuple[str, int]] = field(default_factory=set[tuple[str, int]])
     """Attempts, by task and number, that are stopped because another worker may carry the task by now."""
 
@@ -140,7 +142,7 @@ class Runner:
         except Suspension as wait:
             return Suspended(reason=wait.reason, until=wait.until)
         except Stop:
-            return Released()
+            return self._stopped(task, kept)
         except LeaseLost:
             raise
         except asyncio.CancelledError:
@@ -159,14 +161,22 @@ class Runner:
             log.exception("the agent raised")
             return _failed(Reason.AGENT_ERROR, f"{type(error).__name__}: {error}", may_retry=True)
 
+    def _stopped(self, task: Task, kept: KeptDeadline | None) -> Outcome:
+        """No step was begun any more: by the engine, for the deadline, or after a cancel of the agent's own."""
+        if self.stopping.is_set() or self._is_interrupted():
+            return Released()
+        if kept is not None and kept.limit.expired():
+            return Failed(error=timed_out(replace(task, deadline_at=kept.at)))
+        return _failed(Reason.AGENT_ERROR, OWN_CANCEL, may_retry=True)
+
     def _canceled(self, task: Task) -> Outcome:
         """By the engine: a stop gives the task back, anything else is a caller's cancel. Or by the agent.
 
         LeaseLost when the engine is not sure any more that the attempt is its own.
         """
         current = asyncio.current_task()
-        if current is None or not current.cancelling():
-            return _failed(Reason.AGENT_ERROR, "the agent canceled its own work", may_retry=True)
+        if current is None or not self._is_interrupted():
+            return _failed(Reason.AGENT_ERROR, OWN_CANCEL, may_retry=True)
         # The cancel has been heard: what follows (writing the outcome) is not to be cut off by it.
         while current.cancelling():
             current.uncancel()
@@ -175,6 +185,22 @@ class Runner:
                 f"the lease of attempt {task.attempt} of task {task.id} is over; its work is dropped"
             )
         return Released() if self.stopping.is_set() else Canceled()
+
+    def _is_interrupted(self) -> bool:
+        current = asyncio.current_task()
+        return current is not None and current in self.interrupted and current.cancelling() > 0
+
+    async def _run(self, runtime: Runtime, hands: Hands) -> JsonValue:
+        """What the agent comes to. One that catches everything comes to nothing once the engine has canceled it."""
+        try:
+            result = await runtime.run(hands)
+        except Exception as error:
+            if self._is_interrupted():
+                raise asyncio.CancelledError from error
+            raise
+        if self._is_interrupted():
+            raise asyncio.CancelledError
+        return result
 
     @staticmethod
     def _fault(task: Task, error: ChargehandError) -> Outcome:
@@ -197,9 +223,7 @@ class Runner:
         async with self._hands(task, definition, must_read=must_read) as (hands, place):
             hands = hands.for_round(task, await failures_before(hands))
             while True:
-                # An agent that catches everything does not complete what was canceled.
-                with HeldBackCancels():
-                    result = await runtime.run(hands)
+                result = await self._run(runtime, hands)
                 # What still runs could change the files while they are checked.
                 await hands.tools.background.end_all()
                 hands.steps.require_same_way()

@@ -15,7 +15,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from chargehand.domain.values import check_json
+from chargehand.domain.values import MAX_SAFE_INTEGER, check_json
 from chargehand.errors import Finding, InvalidInput, PayloadTooLarge, UnsupportedMediaType
 from chargehand.serve.problems import invalid_body
 
@@ -28,6 +28,7 @@ DRAIN_BYTES = 16 * 1024 * 1024
 JSON_TYPE = "application/json"
 MARKDOWN_TYPE = "text/markdown"
 
+_LONG_INTEGER = re.compile(rb"[0-9]{19}")
 _AFTER_KEY = re.compile(rb'"[ \t\n\r]*:')
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -178,9 +179,15 @@ def parse_json(body: bytes, *, max_text: int | None = None) -> Any:
     keys = check_json(value, max_text=max_text, max_key=MAX_KEY)
     # orjson keeps the last of two equal keys; who reads the first would see another request. There are as many
     # keys as there are of these signs, or fewer when texts hold some or keys are repeated: then it is looked into.
-    if len(_AFTER_KEY.findall(body)) != keys:
-        json.loads(body, object_pairs_hook=_refuse_duplicates)
+    # It makes a float of an integer of more than 64 bits, which is another number.
+    if len(_AFTER_KEY.findall(body)) != keys or _LONG_INTEGER.search(body):
+        json.loads(body, object_pairs_hook=_refuse_duplicates, parse_int=_refuse_large)
     return value
+
+
+def _refuse_large(digits: str) -> None:
+    if len(digits) > len(str(MAX_SAFE_INTEGER)) + 1 or abs(int(digits)) > MAX_SAFE_INTEGER:
+        raise InvalidInput("an integer is beyond ±2^53; send it as a string")
 
 
 def _refuse_duplicates(pairs: list[tuple[str, Any]]) -> None:

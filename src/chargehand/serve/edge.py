@@ -46,11 +46,11 @@ class Edge:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        request_id, host, key = _told(scope["headers"])
+        request_id, host, authorization = _from_headers(scope["headers"])
         scope["request_id"] = request_id
         started = False
         came_at = time.perf_counter()
-        asked = await self._low_priority.begin(key)
+        asked = await self._low_priority.begin(authorization)
 
         async def send_dressed(message: Message) -> None:
             nonlocal started
@@ -62,7 +62,8 @@ class Edge:
                 method, route = method_and_route(scope)
                 self._metrics.http_requests.add(method, route, str(message["status"]))
                 self._metrics.http_seconds.add(route, seconds=time.perf_counter() - came_at)
-                message["headers"] = self._headers.dress(message["headers"], request_id)
+                headers = [*message["headers"], *scope.get("rate_fields", ())]
+                message["headers"] = self._headers.dress(headers, request_id)
             await send(message)
 
         with telling(request_id=request_id):
@@ -84,7 +85,9 @@ class Edge:
         """A name that is not ours is a page elsewhere that had its name resolved to this machine."""
         parts = _HOST.fullmatch(host.lower())
         if parts is None or parts["name"].strip("[]") not in self._hosts:
-            raise HTTPException(400, "the Host header names no host of this service; add it to trusted_hosts")
+            raise HTTPException(
+                400, "the Host header names no host of this service (CHARGEHAND_TRUSTED_HOSTS)"
+            )
 
 
 class Problems:
@@ -114,9 +117,9 @@ class Problems:
             await _answer(error, scope["request_id"])(scope, receive, send)
 
 
-def _told(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, bytes]:
-    """The request's id, its host and its key."""
-    request_id = host = key = b""
+def _from_headers(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, bytes]:
+    """The request's id, its host and its `Authorization`."""
+    request_id = host = authorization = b""
     for name, value in headers:
         if name == b"x-request-id":
             request_id = value
@@ -124,10 +127,10 @@ def _told(headers: Iterable[tuple[bytes, bytes]]) -> tuple[str, str, bytes]:
             # Of two, a proxy may have looked at the one and this service at the other: that is no name at all.
             host = b"" if host else value
         elif name == b"authorization":
-            key = value
+            authorization = value
     if not _REQUEST_ID.fullmatch(request_id):
-        return new_request_id(), host.decode("latin-1"), key
-    return request_id.decode(), host.decode("latin-1"), key
+        return new_request_id(), host.decode("latin-1"), authorization
+    return request_id.decode(), host.decode("latin-1"), authorization
 
 
 def new_request_id() -> str:

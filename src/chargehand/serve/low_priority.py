@@ -1,9 +1,10 @@
 """Whoever asks more often than they may comes after the others.
 
 A client far over its rate is refused thousands of times a second, and each refusal takes its share of the one event
-loop in the middle of somebody else's request. Here a request waits that brings a key of which one was refused within
-the last second, and so does a refusal that nobody foresaw: until no other request is being answered, then one in a
-turn of the loop. What is within its limits by then is carried out as ever. Nobody waits long: see WAIT_SECONDS.
+loop in the middle of somebody else's request. Here a request waits whose `Authorization` was answered 429 within the
+last second, and so does a 429 that nobody foresaw (the first one; that of a wrong key; that of a browser's session):
+until no other request is being answered, or for WAIT_SECONDS; then one goes on in each turn of the loop. What is
+within its limits by then is carried out as ever.
 """
 
 import asyncio
@@ -11,7 +12,7 @@ from collections import deque
 from dataclasses import dataclass
 
 WAIT_SECONDS = 0.02
-"""How long one waits at most, and how long one who is being answered is waited for."""
+"""How long others come first, and how long one who is being answered is waited for."""
 MOST_WAITING = 64
 """Of a flood that is quicker than it can be refused the first goes on then: a line without end would cost more than
 it spares."""
@@ -23,8 +24,8 @@ MOST_REMEMBERED = 1024
 class Asked:
     """A request, as this module sees it."""
 
-    key: int
-    """A hash of what it brought to show who it is; 0: nothing."""
+    who: int
+    """A hash of its `Authorization`; 0: it has none."""
     has_waited: bool = False
 
 
@@ -40,10 +41,10 @@ class LowPriority:
         self._overdue: asyncio.TimerHandle | None = None
         self._refused: dict[int, float] = {}
 
-    async def begin(self, key: bytes) -> Asked:
+    async def begin(self, authorization: bytes) -> Asked:
         """A request has come; returns when it is to be answered, which `end` ends."""
-        asked = Asked(hash(key) if key else 0)
-        refused_at = self._refused.get(asked.key)
+        asked = Asked(hash(authorization) if authorization else 0)
+        refused_at = self._refused.get(asked.who)
         if refused_at is not None and _now() - refused_at < REMEMBERED_SECONDS:
             await self._wait(asked)
         self._answering[asked] = _now()
@@ -55,11 +56,11 @@ class LowPriority:
             self._go_on()
 
     async def refused(self, asked: Asked) -> None:
-        """After its `end`: it is refused for its rate. Returns when that may be written."""
-        if asked.key:
+        """After its `end`: it is answered 429. Returns when that may be written."""
+        if asked.who:
             # In again, so that the first is the one that was refused longest ago.
-            self._refused.pop(asked.key, None)
-            self._refused[asked.key] = _now()
+            self._refused.pop(asked.who, None)
+            self._refused[asked.who] = _now()
             if len(self._refused) > MOST_REMEMBERED:
                 del self._refused[next(iter(self._refused))]
         if not asked.has_waited:

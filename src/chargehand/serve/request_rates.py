@@ -3,7 +3,7 @@
 The fields are those of the IETF's draft "RateLimit header fields for HTTP" (draft-ietf-httpapi-ratelimit-headers).
 """
 
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from chargehand.errors import TooManyRequests
 from chargehand.serve.client_address import address_of, limited_as
@@ -29,21 +29,15 @@ class CountedRequests:
         if counted is None:
             await self._app(scope, receive, send)
             return
-        fields = [
+        # For whoever answers, which may be a layer further out: an error's answer is made there.
+        scope["rate_fields"] = (
             (b"ratelimit-policy", counted.policy()),
             (b"ratelimit", counted.standing()),
-        ]
-
-        async def send_with_fields(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                message["headers"] = [*message["headers"], *fields]
-            await send(message)
-
+        )
         if counted.wait_seconds:
-            refusal = problem_of(_refusal(counted), scope["request_id"])
-            await refusal(scope, receive, send_with_fields)
+            await problem_of(_refusal(counted), scope["request_id"])(scope, receive, send)
             return
-        await self._app(scope, receive, send_with_fields)
+        await self._app(scope, receive, send)
 
 
 def _refusal(counted: Counted) -> TooManyRequests:

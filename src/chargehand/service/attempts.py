@@ -68,6 +68,8 @@ class Attempts:
         self._agents = agents
         self._hints = hints
         self.lease = lease
+        self.is_held_back = False
+        """Whether a limit kept something back that was due at the last claim, until a task that runs has ended."""
         self._finish = GroupCommit[_Finish, Task](self._finish_group)
 
     @retried
@@ -95,12 +97,13 @@ class Attempts:
                     {"attempt": task.attempt, "worker": worker},
                     tenant=task.tenant,
                 )
-                for task in claimed
+                for task in claimed.tasks
             ]
             await history.insert_events(tx, started)
-            self._hints.changed(tx, *(task.id for task in claimed))
+            self._hints.changed(tx, *(task.id for task in claimed.tasks))
         fail_point("attempts.claimed")
-        return claimed
+        self.is_held_back = claimed.is_held_back
+        return claimed.tasks
 
     @retried
     async def renew(self, worker: str, attempts: Mapping[str, int]) -> tuple[set[str], set[str]]:

@@ -66,6 +66,7 @@ class AuthenticationTries:
         seconds = max(1, math.ceil(seen.wait))
         raise TooManyRequests(
             "too many requests with wrong keys, or a suspended tenant's, came from this address"
-            f" (CHARGEHAND_FAILED_AUTHENTICATIONS_PER_SECOND); correct the key and try again in {seconds} s",
+            f" (CHARGEHAND_FAILED_AUTHENTICATIONS_PER_SECOND); correct the key; if yours is right and others' are not,"
+            f" try again in {seconds} s",
             retry_after_seconds=seconds,
         )

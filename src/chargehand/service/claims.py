@@ -5,6 +5,7 @@ before it takes anything. Without a limit nobody waits for anybody.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
 
 from chargehand.domain.fairness import Concurrency, Head, Lane, Turns
@@ -17,6 +18,14 @@ MOST_REMEMBERED = 10_000
 """Tenants whose last turn is remembered."""
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """What a claim came to. `is_held_back`: more is due, and may begin when some task that runs has ended."""
+
+    tasks: list[Task]
+    is_held_back: bool
+
+
 async def take(
     tx: Tx,
     *,
@@ -26,7 +35,7 @@ async def take(
     limits: Concurrency,
     served: dict[str, int],
     scope: AgentScope = EVERY_AGENT,
-) -> list[Task]:
+) -> Claimed:
     """Claim up to `most` due tasks of agents in the scope, in the order of their turns.
 
     `served`: which tenants this process has given slots to, as Turns keeps it.
@@ -34,12 +43,13 @@ async def take(
     if len(served) > MOST_REMEMBERED:
         served.clear()
     taken: list[Task] = []
+    is_held_back = False
     exhausted: set[Lane] = set()
     while len(taken) < most:
         heads = [head for head in await claims.heads(tx, scope) if head.lane not in exhausted]
         if not heads:
             break
-        shares = await _shares(tx, heads, limits, most - len(taken), served)
+        shares, is_held_back = await _shares(tx, heads, limits, most - len(taken), served)
         for lane, count in shares.items():
             found = await claims.take(tx, lane, most=count, worker=worker, lease=lease)
             taken += found
@@ -48,17 +58,20 @@ async def take(
         # What another worker was quicker to take leaves slots free: they are shared out among the other lanes.
         if len(heads) == 1 or not exhausted.intersection(shares):
             break
-    return taken
+    return Claimed(taken, is_held_back)
 
 
 async def _shares(
     tx: Tx, heads: Sequence[Head], limits: Concurrency, most: int, served: dict[str, int]
-) -> dict[Lane, int]:
-    """How many slots each lane gets, in the order in which their first tasks come to their turns."""
+) -> tuple[dict[Lane, int], bool]:
+    """How many slots each lane gets, in the order in which their first tasks come to their turns.
+
+    And whether a limit holds something back.
+    """
     if _is_limited(heads, limits):
         await claims.hold_turn(tx)
     elif len(heads) == 1:
-        return {heads[0].lane: most}
+        return {heads[0].lane: most}, False
     turns = Turns(heads, await claims.running(tx), limits, served)
     shares: dict[Lane, int] = {}
     looked_up: dict[Lane, list[int]] = {}
@@ -77,7 +90,7 @@ async def _shares(
         turns.begin(lane)
         shares[lane] = count + 1
         given += 1
-    return shares
+    return shares, turns.is_held_back
 
 
 def _is_limited(heads: Sequence[Head], limits: Concurrency) -> bool:
