@@ -29,7 +29,7 @@ def _nested(depth: int, opening: str, closing: str) -> bytes:
         (b"nonsense", 422, "not JSON"),
         (b'{"task_data": {}} {}', 422, "not JSON"),
         (b"null", 422, "body"),
-        (b"[]", 422, "body"),
+        (b"[]", 422, "must be a JSON object"),
         (b'"text"', 422, "body"),
         (b"{}", 422, "task_data"),
         (b'{"task_data": null}', 422, "task_data"),

@@ -93,3 +93,13 @@ async def test_what_is_no_head_and_no_text_is_refused(tmp_path: Path) -> None:
         await audit.verify([exported(tmp_path)], ["abc"], None, as_json=False)
     with pytest.raises(InvalidInput, match="no UTF-8 text"):
         await audit.verify([tmp_path / "binary"], [], None, as_json=False)
+
+
+async def test_a_file_that_is_missing_or_holds_nothing_is_no_whole_audit(tmp_path: Path) -> None:
+    """A failed export leaves such a file, and a nightly check must not pass it."""
+    (tmp_path / "empty").touch()
+
+    with pytest.raises(InvalidInput, match="there is no entry in .*empty"):
+        await audit.verify([tmp_path / "empty"], [], None, as_json=False)
+    with pytest.raises(InvalidInput, match=r"missing cannot be read: No such file"):
+        await audit.verify([tmp_path / "missing"], [], None, as_json=False)

@@ -81,6 +81,9 @@ async def verify(
         chain.expect(head)
     if files:
         wrong = await _walk(chain, _read(files))
+        if wrong is None and chain.head.number == 0:
+            # An export that failed leaves such a file; an audit has its first entry from the first start on.
+            raise InvalidInput(f"there is no entry in {', '.join(map(str, files))}; export the audit again")
     else:
         async with connect(server) as connection:
             # Before the entries: what is appended meanwhile comes behind it.
@@ -114,6 +117,8 @@ async def _read(files: Sequence[Path]) -> AsyncGenerator[str, None]:
             with file.open(encoding="utf-8") as opened:
                 for line in opened:
                     yield line
+        except OSError as error:
+            raise InvalidInput(f"{file} cannot be read: {error.strerror}") from error
         except UnicodeDecodeError:
             raise InvalidInput(f"{file} is no UTF-8 text; name a file of `chargehand audit export`") from None
 

@@ -108,7 +108,8 @@ def invalid_body(error: ValidationError) -> InvalidInput:
     findings = [
         Finding(
             where=".".join(_part(part) for part in one["loc"]) or "body",
-            message=_MESSAGES.get(one["msg"], one["msg"].removeprefix("Value error, ")),
+            message=_BY_TYPE.get(one["type"])
+            or _MESSAGES.get(one["msg"], one["msg"].removeprefix("Value error, ")),
             hint=_HINTS.get(one["type"], ""),
         )
         # A body of ten thousand unknown fields has as many faults; to word them all would keep the loop.
@@ -130,6 +131,7 @@ _MESSAGES = {
     "String should have at least 1 character": "must not be empty",
     **{f"String should match pattern '{pattern}'": told for pattern, told in _PATTERNS.items()},
 }
+_BY_TYPE = {"model_type": "must be a JSON object", "model_attributes_type": "must be a JSON object"}
 _HINTS = {
     "extra_forbidden": "remove it, or correct its spelling",
     "missing": "add it",
