@@ -99,7 +99,7 @@ async def test_a_file_that_is_missing_or_holds_nothing_is_no_whole_audit(tmp_pat
     """A failed export leaves such a file, and a nightly check must not pass it."""
     (tmp_path / "empty").touch()
 
-    with pytest.raises(InvalidInput, match="there is no entry in .*empty"):
+    with pytest.raises(InvalidInput, match=r"there is no entry in .*empty"):
         await audit.verify([tmp_path / "empty"], [], None, as_json=False)
     with pytest.raises(InvalidInput, match=r"missing cannot be read: No such file"):
         await audit.verify([tmp_path / "missing"], [], None, as_json=False)
