@@ -84,7 +84,8 @@ class Turns:
 
     def next(self) -> Lane | None:
         """The lane whose turn it is; None when nobody may begin anything more."""
-        if _is_full(sum(self._of_tenant.values()), self._limits.whole):
+        # Nothing is summed up for each slot where there is no such limit.
+        if self._limits.whole is not None and sum(self._of_tenant.values()) >= self._limits.whole:
             self.is_held_back = bool(self._tenants)
             return None
         while self._tenants:

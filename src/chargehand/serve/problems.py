@@ -131,7 +131,7 @@ _MESSAGES = {
     "String should have at least 1 character": "must not be empty",
     **{f"String should match pattern '{pattern}'": told for pattern, told in _PATTERNS.items()},
 }
-_BY_TYPE = {"model_type": "must be a JSON object", "model_attributes_type": "must be a JSON object"}
+_BY_TYPE = {"model_type": "must be a JSON object"}
 _HINTS = {
     "extra_forbidden": "remove it, or correct its spelling",
     "missing": "add it",

@@ -53,6 +53,7 @@ async def require_ready(url: URL) -> None:
         # It may be one on the way, of another process that fills or upgrades the database just now.
         async with _locked(url) as connection:
             settled = await connection.run_sync(revision_of)
+        # None: somebody emptied it meanwhile; what is told of before leads to the same command.
         require_head(settled or standing.revision)
 
 
